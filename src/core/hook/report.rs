@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::{Headers, Sender, filter};
 use crate::core::errand::PAYLOAD_BYTES_MAX;
 
-/// Most characters kept of one field's text; of a longer one the beginning and the end.
-const FIELD_CHARS_MAX: usize = 2_000;
+/// Most bytes kept of one field's text; of a longer one the beginning and the end.
+const FIELD_BYTES_MAX: usize = 2_000;
 /// Most items kept of a list: alerts, failed jobs, commits.
 const ITEMS_MAX: usize = 20;
 /// The smallest rest of a report that is worth adding, in bytes.
@@ -105,6 +105,14 @@ fn said(report: &Value, pointers: &[&str]) -> Option<String> {
     found.map(|text| text.trim().to_owned()).find(|text| !text.is_empty())
 }
 
+/// Returns a title of two parts, as far as they are known.
+fn title(of: Option<String>, about: Option<String>) -> Option<String> {
+    match (of, about) {
+        (Some(of), Some(about)) => Some(format!("{of}: {about}")),
+        (of, about) => of.or(about),
+    }
+}
+
 fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -115,10 +123,10 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
-/// Returns a value with long texts and lists shortened, one level deep.
+/// Returns a value with its long texts and lists shortened.
 fn shortened(value: &Value) -> Value {
     match value {
-        Value::String(text) => Value::String(ends(text, FIELD_CHARS_MAX)),
+        Value::String(text) => Value::String(ends(text, FIELD_BYTES_MAX)),
         Value::Array(items) => items.iter().take(ITEMS_MAX).map(shortened).collect(),
         Value::Object(fields) => {
             fields.iter().take(ITEMS_MAX * 2).map(|(name, value)| (name.clone(), shortened(value))).collect()

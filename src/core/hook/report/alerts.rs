@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ITEMS_MAX, Report, said, shortened};
+use super::{ITEMS_MAX, Report, is_nothing, said, shortened, title};
 
 /// Reads a group of alerts. The group is the matter, so that "resolved" belongs to its "firing".
 pub(super) fn of(report: &Value) -> Report {
@@ -11,10 +11,7 @@ pub(super) fn of(report: &Value) -> Report {
     let state = said(report, &["/status"]);
     let name = said(report, &["/commonLabels/alertname", "/groupLabels/alertname", "/alerts/0/labels/alertname"]);
     let summary = said(report, &["/commonAnnotations/summary", "/alerts/0/annotations/summary"]);
-    let title = match (name, summary) {
-        (Some(name), Some(summary)) => Some(format!("{name}: {summary}")),
-        (name, summary) => name.or(summary).or_else(|| said(report, &["/title"])),
-    };
+    let title = title(name, summary).or_else(|| said(report, &["/title"]));
     let mut made =
         Report { event: state.clone(), title, matter: said(report, &["/groupKey"]), state, ..Report::default() };
     let facts = &mut made.facts;
@@ -26,7 +23,7 @@ pub(super) fn of(report: &Value) -> Report {
     let each = alerts.iter().take(ITEMS_MAX).map(|alert| {
         let mut kept = serde_json::Map::new();
         for name in ["status", "labels", "annotations", "startsAt", "endsAt", "values", "generatorURL"] {
-            if let Some(value) = alert.get(name).filter(|value| !super::is_nothing(value)) {
+            if let Some(value) = alert.get(name).filter(|value| !is_nothing(value)) {
                 kept.insert(name.to_owned(), shortened(value));
             }
         }

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{ITEMS_MAX, Report, ends, said, shortened};
+use super::{ITEMS_MAX, Report, ends, said, shortened, title};
 
-/// Most characters of a commit's message.
-const COMMIT_CHARS_MAX: usize = 200;
+/// Most bytes of a commit's message.
+const COMMIT_BYTES_MAX: usize = 200;
 
 /// The things that GitHub's events are about: their field, and the name of their matter.
 const SUBJECTS: [&str; 10] = [
@@ -29,18 +29,14 @@ pub(super) fn github(event: Option<&str>, report: &Value) -> Report {
     let named = said(about, &["/name", "/title", "/display_title", "/output/title"])
         .or_else(|| said(about, &["/head_branch"]))
         .or_else(|| said(report, &["/head_commit/message", "/ref"]))
-        .map(|name| name.lines().next().unwrap_or_default().to_owned());
+        .map(|name| first_line(&name));
     let number = said(about, &["/number"]).map(|number| format!("#{number} ")).unwrap_or_default();
     let state = said(about, &["/conclusion", "/state", "/status"]);
     let what = named.map(|name| format!("{number}{name}")).or_else(|| event.map(ToOwned::to_owned));
-    let title = match (repository, what) {
-        (Some(repository), Some(what)) => Some(format!("{repository}: {what}")),
-        (repository, what) => what.or(repository),
-    };
     let mut made = Report {
         event: event.map(ToOwned::to_owned),
         is_ping: event == Some("ping"),
-        title,
+        title: title(repository, what),
         state: state.or_else(|| said(report, &["/action"])),
         matter: matter(report, subject, about),
         ..Report::default()
@@ -85,12 +81,16 @@ fn matter(report: &Value, subject: Option<&str>, about: &Value) -> Option<String
     Some(format!("{repository}/{kind}/{id}"))
 }
 
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
 fn commits(commits: &Value) -> Value {
     let kept = commits.as_array().into_iter().flatten().take(ITEMS_MAX).map(|commit| {
         let message = commit["message"].as_str().unwrap_or_default();
         json!({
             "id": commit["id"], "author": commit["author"]["name"],
-            "message": ends(message, COMMIT_CHARS_MAX),
+            "message": ends(message, COMMIT_BYTES_MAX),
         })
     });
     kept.collect()
@@ -106,11 +106,7 @@ pub(super) fn gitlab(report: &Value) -> Report {
         Some("build") => said(report, &["/build_name"]).map(|name| format!("job {name}")),
         _ => said(about, &["/title", "/name", "/ref", "/note"]),
     };
-    let named = named.map(|name| name.lines().next().unwrap_or_default().to_owned()).or_else(|| event.clone());
-    let title = match (project, named) {
-        (Some(project), Some(named)) => Some(format!("{project}: {named}")),
-        (project, named) => named.or(project),
-    };
+    let title = title(project, named.map(|name| first_line(&name)).or_else(|| event.clone()));
     let state =
         said(report, &["/build_status"]).or_else(|| said(about, &["/detailed_status", "/status", "/state", "/action"]));
     let of_project = said(report, &["/project/id", "/project_id"]).unwrap_or_default();

@@ -91,7 +91,7 @@ impl Engine {
     }
 }
 
-/// Removes runs past their retention, at the start and once a day.
+/// Removes runs past their retention, and errands that are over, at the start and once a day.
 async fn retire(engine: Shared) {
     loop {
         let from = audit::kept_from(clock::now(), engine.config.audit.retention_days);
@@ -110,6 +110,9 @@ async fn retire(engine: Shared) {
         if removed > 0 {
             let days = engine.config.audit.retention_days;
             tracing::info!(removed, days, "runs older than audit.retention_days were removed from the index");
+        }
+        if let Err(error) = engine.forget_errands() {
+            tracing::warn!(%error, "old errands cannot be forgotten; it is tried again in a day");
         }
         tokio::select! {
             () = engine.stop.cancelled() => return,

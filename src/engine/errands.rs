@@ -3,6 +3,8 @@
 //! An errand is on disk before anything is visible. Its notice has a transaction id made of the errand's id, so that a
 //! notice that is sent again after a crash is the same event. The run's id is made of that event, so that there is one.
 
+mod forgetting;
+
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -165,30 +167,12 @@ impl Engine {
         Ok(gate)
     }
 
-    /// Notes which errands' runs an earlier process had recorded, and forgets old errands. Before runs go on.
+    /// Notes which errands' runs an earlier process had recorded. Before runs go on.
     pub(super) fn settle_errands(&self) -> Result<(), StoreError> {
-        let (now, mut ended) = (clock::now(), Vec::new());
-        let mut kept = 0;
-        for kept_errand in self.tables.errands.iter() {
-            let (key, errand) = kept_errand?;
-            if errand.is_stale(now) {
-                self.tables.errands.remove(&key)?;
-                continue;
-            }
-            kept += 1;
-            if errand.stage != Stage::Accepted {
-                ended.push((errand.accepted_at, errand.id));
-            } else if self.has_run(&errand)? {
+        for errand in self.tables.errands.iter() {
+            let (_, errand) = errand?;
+            if errand.stage == Stage::Accepted && self.has_run(&errand)? {
                 self.keep_errand(&Errand { stage: Stage::Begun, ..errand })?;
-            }
-        }
-        for id in errand::surplus(ended, kept) {
-            self.tables.errands.remove(&id.as_str().to_owned())?;
-        }
-        for matter in self.tables.matters.iter() {
-            let (key, thread) = matter?;
-            if !thread.is_open(now) {
-                self.tables.matters.remove(&key)?;
             }
         }
         Ok(())

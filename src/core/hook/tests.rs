@@ -215,8 +215,7 @@ fn c21_a_delivery_is_named_by_what_its_proof_covers() {
     assert_eq!(first.name, same.name);
     assert!(next.name != first.name && next.earlier.as_ref() == Some(&first.name));
     assert!(later.name != first.name && later.earlier.as_ref() != Some(&first.name));
-    let (known, _) =
-        bearer.errand(first, user_id!("@c:hs"), room_id!("!r:hs"), Timestamp::from_ms(10 * hour));
+    let (known, _) = bearer.errand(first, user_id!("@c:hs"), room_id!("!r:hs"), Timestamp::from_ms(10 * hour));
     assert!(is_same_delivery(&known, Timestamp::from_ms(11 * hour - 1)));
     assert!(!is_same_delivery(&known, Timestamp::from_ms(11 * hour)));
 }

@@ -76,8 +76,7 @@ fn c21_whatever_a_report_holds_its_parts_are_bounded() {
         let read = reported(sender, &[("x-github-event", "check_run")], &report);
         assert!(read.payload.len() <= PAYLOAD_BYTES_MAX && read.cut, "{sender:?}: {}", read.payload.len());
         assert!(read.matter.as_ref().is_none_or(|matter| matter.key.len() <= NAME_BYTES_MAX), "{sender:?}");
-        let (errand, _) =
-            hook(Proof::Bearer, sender).errand(read, user_id!("@c:hs"), room_id!("!r:hs"), NOW);
+        let (errand, _) = hook(Proof::Bearer, sender).errand(read, user_id!("@c:hs"), room_id!("!r:hs"), NOW);
         assert!(errand.headline.chars().count() < 2_000, "{sender:?}: {}", errand.headline);
         assert!(!errand.headline.contains(['\n', '\u{202e}']), "{sender:?}: {}", errand.headline);
     }

@@ -24,7 +24,7 @@ use crate::core::{
 const NAME_CHARS_MAX: usize = 64;
 
 /// The words for the ways in which calls prove themselves.
-pub(super) const PROOFS: [(&str, Proof); 7] = [
+const PROOFS: [(&str, Proof); 7] = [
     ("standard", Proof::Standard),
     ("github", Proof::Github),
     ("gitlab", Proof::Gitlab),
@@ -34,7 +34,7 @@ pub(super) const PROOFS: [(&str, Proof); 7] = [
     ("basic", Proof::Basic),
 ];
 /// The words for senders whose reports are known.
-pub(super) const SENDERS: [(&str, Sender); 6] = [
+const SENDERS: [(&str, Sender); 6] = [
     ("github", Sender::Github),
     ("gitlab", Sender::Gitlab),
     ("forgejo", Sender::Forgejo),
@@ -119,7 +119,7 @@ fn hook(one: &Section<'_>, known: &Known<'_>, faults: &mut Faults) -> Option<Web
         let trouble = Trouble::new("a credential that cannot prove such calls", "Every call would be refused.", mend);
         one.report("credential", trouble, faults);
     }
-    let sender = one.get("sender", faults, |node| value::choice(node, &SENDERS)).or_else(|| proof.map(sender_of));
+    let sender = one.choice("sender", faults, &SENDERS).or_else(|| proof.map(sender_of));
     let header = one.get("header", faults, header);
     let delivery = one.get("delivery", faults, naming);
     let thread = one.get("thread", faults, |node| {

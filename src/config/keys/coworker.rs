@@ -32,7 +32,6 @@ static NAME: Form = Form { what: "a line", pattern: "", chars_max: Some(NAME_CHA
 static PURPOSE: Form = Form { what: "a line", pattern: "", chars_max: Some(PURPOSE_CHARS_MAX) };
 static TOOL: Form = Form { what: "a tool's name", pattern: "^[A-Za-z0-9_-]{1,64}\\*?$", chars_max: None };
 static HOST: Form = Form { what: "a host", pattern: "^(\\*\\.)?[A-Za-z0-9.-]+(:[0-9]+)?$", chars_max: None };
-static SCHEDULE_NAME: Form = Form { what: "a line", pattern: "", chars_max: Some(NAME_CHARS_MAX) };
 static WHEN: Form =
     Form { what: "a phrase, a date or a cron expression", pattern: "", chars_max: Some(TEXT_CHARS_MAX) };
 static ZONE: Form = Form { what: "an IANA time zone", pattern: "^[A-Za-z0-9_+/-]{1,64}$", chars_max: None };
@@ -180,7 +179,7 @@ static WATCH: [Key; 6] = [
 ];
 
 static SCHEDULE: [Key; 8] = [
-    key("name", K::Text(&SCHEDULE_NAME), F::Required, "Its name, which people see in the room."),
+    key("name", K::Text(&NAME), F::Required, "Its name, which people see in the room."),
     key(
         "when",
         K::Text(&WHEN),

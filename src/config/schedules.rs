@@ -100,7 +100,7 @@ fn schedule(section: &Section<'_>, faults: &mut Faults) -> Option<Schedule> {
     );
     let task =
         section.need("task", ("It would not know what to do.", "say what it should do each time."), faults, |node| {
-            value::prose(node, TASK_BYTES_MAX).and_then(not_blank)
+            value::task(node, TASK_BYTES_MAX)
         });
     let rooms = section.list("rooms", faults, value::room_or_alias);
     if rooms.is_empty() || rooms.len() > ROOMS_MAX {
@@ -133,13 +133,6 @@ fn schedule(section: &Section<'_>, faults: &mut Faults) -> Option<Schedule> {
         mention: mention.into_iter().collect(),
         grace_minutes,
     })
-}
-
-fn not_blank(text: String) -> Result<String, Trouble> {
-    if text.is_empty() {
-        return Err(Trouble::new("empty", "It would not know what to do.", "say what it should do each time."));
-    }
-    Ok(text)
 }
 
 fn zone(node: &Node) -> Result<Zone, Trouble> {

@@ -9,7 +9,7 @@ use super::{
     Coworker, Webhook,
     fault::{Fault, Faults, Trouble, shown},
     grants::Known,
-    keys::{EACH_MAX, TASK_CHARS_MAX},
+    keys::{EACH_MAX, LIST_MAX, TASK_CHARS_MAX},
     section::{Item, Section},
     tooling::known_credential,
     value,
@@ -125,7 +125,7 @@ fn hook(one: &Section<'_>, known: &Known<'_>, faults: &mut Faults) -> Option<Web
     let thread = one.get("thread", faults, |node| {
         if value::text(node)? == "none" { Ok(Threading::Apart) } else { naming(node).map(Threading::By) }
     });
-    let events = one.list("events", faults, |node| value::line(node, NAME_CHARS_MAX));
+    let events = list(one, "events", faults, |node| value::line(node, NAME_CHARS_MAX));
     let filter = sections_of_filter(one, faults);
     let mention = mention(one, faults);
     if let (Some(proof), true) = (proof, header.is_some())
@@ -194,7 +194,7 @@ fn condition(section: &Section<'_>, faults: &mut Faults) -> Option<Condition> {
 /// Parses a word or a list of words.
 fn words(section: &Section<'_>, key: &str, faults: &mut Faults) -> Vec<String> {
     if section.has_list(key) {
-        return section.list(key, faults, value::text);
+        return list(section, key, faults, value::text);
     }
     section.get(key, faults, value::text).into_iter().collect()
 }
@@ -203,7 +203,7 @@ fn watch(one: &Section<'_>, faults: &mut Faults) -> Option<Watch> {
     let name = one.need("name", ("The record of what was done names it.", "set it to a short word."), faults, name);
     let room = room(one, faults);
     let task = task(one, faults);
-    let senders: BTreeSet<_> = one.list("senders", faults, value::user_id).into_iter().collect();
+    let senders: BTreeSet<_> = list(one, "senders", faults, value::user_id).into_iter().collect();
     if senders.is_empty() {
         let trouble = Trouble::new(
             "nobody",
@@ -224,11 +224,30 @@ fn room(one: &Section<'_>, faults: &mut Faults) -> Option<ruma::OwnedRoomOrAlias
 
 fn task(one: &Section<'_>, faults: &mut Faults) -> Option<String> {
     let missing = ("The coworker would not know what to do.", "say what it is to do with what comes.");
-    one.need("task", missing, faults, |node| value::prose(node, TASK_CHARS_MAX))
+    one.need("task", missing, faults, |node| value::task(node, TASK_CHARS_MAX))
 }
 
 fn mention(one: &Section<'_>, faults: &mut Faults) -> BTreeSet<ruma::OwnedUserId> {
-    one.list("mention", faults, value::user_id).into_iter().collect()
+    list(one, "mention", faults, value::user_id).into_iter().collect()
+}
+
+/// Parses a list of at most [`LIST_MAX`].
+fn list<T>(
+    section: &Section<'_>,
+    key: &str,
+    faults: &mut Faults,
+    parse: impl Fn(&Node) -> Result<T, Trouble>,
+) -> Vec<T> {
+    let list = section.list(key, faults, parse);
+    if list.len() > LIST_MAX {
+        let trouble = Trouble::new(
+            format!("{} entries", list.len()),
+            "So many at once are more likely a slip.",
+            format!("list at most {LIST_MAX}."),
+        );
+        section.report(key, trouble, faults);
+    }
+    list
 }
 
 fn name(node: &Node) -> Result<String, Trouble> {

@@ -70,6 +70,15 @@ pub(super) fn prose(node: &Node, bytes_max: usize) -> Result<String, Trouble> {
     Ok(text)
 }
 
+/// Parses what a coworker is to do: like [`prose`], and not blank.
+pub(super) fn task(node: &Node, bytes_max: usize) -> Result<String, Trouble> {
+    let text = prose(node, bytes_max)?;
+    if text.is_empty() {
+        return Err(Trouble::new("empty", "It would not know what to do.", "say what it should do each time."));
+    }
+    Ok(text)
+}
+
 /// Parses `true` or `false`.
 pub(super) fn truth(node: &Node) -> Result<bool, Trouble> {
     choice(node, &[("true", true), ("false", false)])

@@ -67,6 +67,34 @@ fn c21_c22_faults_of_hooks_and_watches_are_told_all_at_once() {
 }
 
 #[test]
+fn c21_c22_hooks_and_watches_need_a_task_and_keep_to_the_bounds_of_their_lists() {
+    let folder = Folder::new(&format!("{MINIMAL}{CREDENTIALS}"));
+    let words = |count: usize| vec!["word"; count].join(", ");
+    let people = |count: usize| vec!["\"@a:b.c\""; count].join(", ");
+    let write = |task: &str, over: usize| {
+        let (words, people) = (words(50 + over), people(50 + over));
+        let hook = format!("name: h, room: \"!r:x\", task: {task}, proof: bearer, credential: gh, events: [{words}]");
+        let filter = format!("{{at: /a, is: [{words}]}}");
+        let watch = format!("name: w, room: \"!r:x\", task: {task}, senders: [{people}], mention: [{people}]");
+        let file =
+            format!("{CI}hooks: [{{{hook}, mention: [{people}], filter: [{filter}]}}]\nwatches: [{{{watch}}}]\n");
+        folder.write("coworkers/ci.yaml", &file);
+    };
+    write("t", 0);
+    folder.load(&[]).expect("loads");
+    write("\" \"", 1);
+    let faults = folder.load(&[]).expect_err("faulty").to_string();
+    for part in ["hooks[0].task: empty", "watches[0].task: empty"] {
+        assert!(faults.contains(part), "{part} is not told:\n{faults}");
+    }
+    for key in
+        ["hooks[0].events", "hooks[0].filter[0].is", "hooks[0].mention", "watches[0].senders", "watches[0].mention"]
+    {
+        assert!(faults.contains(&format!("{key}: 51 entries")), "{key} is not told:\n{faults}");
+    }
+}
+
+#[test]
 fn c21_two_hooks_of_one_name_are_a_fault() {
     let folder = Folder::new(&format!("{MINIMAL}{CREDENTIALS}"));
     let hook = "hooks: [{name: same, room: \"!r:x\", task: t, proof: bearer, credential: gh}]\n";

@@ -10,11 +10,7 @@ use std::io::{self, BufWriter, Write};
 use anyhow::bail;
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 
-use self::{
-    export::Format,
-    source::Source,
-    spend::{By, Spent},
-};
+use self::{export::Format, source::Source, spend::Spent};
 use super::{
     ConfigFile,
     say::{complain, fitting},
@@ -23,7 +19,7 @@ use crate::{
     clock,
     config::Config,
     core::{
-        audit::{Ask, Bound, Entry, Filter, RUN_CHARS_MIN, moment, outcome_named},
+        audit::{Ask, Bound, By, Entry, Filter, RUN_CHARS_MIN, moment, outcome_named},
         run::Outcome,
         time::Timestamp,
     },
@@ -173,7 +169,7 @@ pub fn run(args: AuditArgs) -> anyhow::Result<()> {
         AuditCommand::List { wanted, limit, config } => list(&config, wanted.filter(Some(limit)), &mut out),
         AuditCommand::Show { run, config } => show(&config, &run, &mut out),
         AuditCommand::Spend { by, since, json, config } => {
-            let (rows, sum) = open(&config)?.spending(by.into(), since)?;
+            let (rows, sum) = open(&config)?.spending(by, since)?;
             let spent = Spent { by, since, rows, sum };
             if json { spend::json(&spent, &mut out) } else { spend::table(&spent, &mut out) }
         }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use clap::{ValueEnum, builder::PossibleValue};
 use serde::Serialize;
 
 use crate::{
@@ -10,38 +11,27 @@ use crate::{
         wrap::{COLUMNS, wrapped},
     },
     core::{
-        audit::{self, Row},
+        audit::{By, Row},
         legible::legible,
         time::Timestamp,
         words::trail as words,
     },
 };
 
-/// What rows are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum By {
-    /// Each room; assistants' chats are one row.
-    Room,
-    /// Each person whose gestures made the model work.
-    Person,
-    /// Each coworker; assistants are one row.
-    Coworker,
-    /// Each model.
-    Model,
-    /// Each day in UTC.
-    Day,
-}
+impl ValueEnum for By {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Room, Self::Person, Self::Coworker, Self::Model, Self::Day]
+    }
 
-impl From<By> for audit::By {
-    fn from(by: By) -> Self {
-        match by {
-            By::Room => Self::Room,
-            By::Person => Self::Person,
-            By::Coworker => Self::Coworker,
-            By::Model => Self::Model,
-            By::Day => Self::Day,
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let (name, help) = match self {
+            Self::Room => ("room", "Each room; assistants' chats are one row"),
+            Self::Person => ("person", "Each person whose gestures made the model work"),
+            Self::Coworker => ("coworker", "Each coworker; assistants are one row"),
+            Self::Model => ("model", "Each model"),
+            Self::Day => ("day", "Each day in UTC"),
+        };
+        Some(PossibleValue::new(name).help(help))
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     config::Config,
     core::{
         audit::{Ask, Bound, By, Entry, Filter, RUN_CHARS_MIN, moment, outcome_named},
+        budget::day_of,
         run::Outcome,
         time::Timestamp,
     },
@@ -170,7 +171,7 @@ pub fn run(args: AuditArgs) -> anyhow::Result<()> {
         AuditCommand::Show { run, config } => show(&config, &run, &mut out),
         AuditCommand::Spend { by, since, json, config } => {
             let (rows, sum) = open(&config)?.spending(by, since)?;
-            let spent = Spent { by, since, rows, sum };
+            let spent = Spent { by, since: since.map(day_of), rows, sum };
             if json { spend::json(&spent, &mut out) } else { spend::table(&spent, &mut out) }
         }
         AuditCommand::Export { format, wanted, limit, config } => {

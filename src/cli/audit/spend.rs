@@ -13,7 +13,6 @@ use crate::{
     core::{
         audit::{By, Row},
         legible::legible,
-        time::Timestamp,
         words::trail as words,
     },
 };
@@ -35,11 +34,12 @@ impl ValueEnum for By {
     }
 }
 
-/// What was spent.
-#[derive(Debug)]
+/// What was spent; `--json` writes it as it is.
+#[derive(Debug, Serialize)]
 pub(super) struct Spent {
     pub(super) by: By,
-    pub(super) since: Option<Timestamp>,
+    /// The first day that counts.
+    pub(super) since: Option<String>,
     pub(super) rows: Vec<Row>,
     pub(super) sum: Row,
 }
@@ -94,22 +94,10 @@ fn line([cost, share, runs, calls]: [&str; 4], name: &str) -> String {
     if beside.chars().count() <= COLUMNS { beside } else { format!("{figures}\n{:INDENT$}{name}", "") }
 }
 
-/// What `--json` writes.
-#[derive(Serialize)]
-struct Written<'a> {
-    by: By,
-    /// The first day that counts.
-    since: Option<String>,
-    rows: &'a [Row],
-    sum: &'a Row,
-}
-
 /// Writes one JSON object.
 pub(super) fn json(spent: &Spent, out: &mut impl Write) -> anyhow::Result<()> {
-    let Spent { by, since, rows, sum } = spent;
-    let written = Written { by: *by, since: since.map(crate::core::budget::day_of), rows, sum };
     // The values stay the same: the added escapes are JSON's own.
-    Ok(writeln!(out, "{}", legible(&serde_json::to_string(&written)?))?)
+    Ok(writeln!(out, "{}", legible(&serde_json::to_string(spent)?))?)
 }
 
 #[cfg(test)]
@@ -127,7 +115,7 @@ mod tests {
             row(None, 1, 42, 0),
         ];
         let sum = row(None, 234_570, 413_200_042, 250_000);
-        Spent { by, since: Some(Timestamp::from_ms(1_795_971_909_000)), rows, sum }
+        Spent { by, since: Some("2026-11-29".to_owned()), rows, sum }
     }
 
     #[test]

@@ -115,8 +115,7 @@ impl Source {
                 Ok((rows, sum))
             }
             Self::Index { index, outlays, namespace, .. } => {
-                let entries = index.iter().map(|read| read.map(|(key, summary)| Entry::of(key, summary, namespace)));
-                Ok(add_up(Spending::new(by, since), outlays.iter(), entries)?)
+                Ok(add_up(Spending::new(by, since), outlays.iter(), index.iter(), namespace)?)
             }
         }
     }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Kind, RunKey, Spent};
+use super::{Entry, RunKey, RunSummary, Spent};
 use crate::core::{
     budget::{Usd, day_of, dearest, outlay::RunOutlays},
+    people::Namespace,
     time::Timestamp,
 };
 
@@ -78,7 +79,7 @@ impl Spending {
     }
 
     /// Adds a run's outlays.
-    pub fn add(&mut self, run: &RunOutlays) {
+    fn add(&mut self, run: &RunOutlays) {
         let parts = run.calls.iter().flatten().filter_map(|outlay| {
             Some(Part {
                 room: run.room.as_ref().map(|room| room.as_str()),
@@ -95,15 +96,14 @@ impl Spending {
     }
 
     /// Adds a run of an early version, of which there is only the entry in the index.
-    pub fn add_entry(&mut self, entry: &Entry) {
+    fn add_entry(&mut self, entry: &Entry) {
         if entry.spent.model_calls == 0 && entry.spent.input_tokens == 0 {
             return;
         }
-        let is_public = entry.kind == Kind::Coworker;
         self.add_parts(&[Part {
             room: entry.room.as_ref().map(|room| room.as_str()),
             person: Some(entry.asker.as_str()),
-            coworker: entry.coworker.as_deref().filter(|_| is_public),
+            coworker: entry.coworker.as_deref(),
             model: entry.model.as_deref(),
             day: &day_of(entry.accepted_at),
             calls: usize::try_from(entry.spent.model_calls).unwrap_or(usize::MAX),
@@ -136,8 +136,7 @@ impl Spending {
     }
 
     /// Returns the rows, the largest amount first, or the newest day; and behind them the sum of all.
-    #[must_use]
-    pub fn rows(self) -> (Vec<Row>, Row) {
+    fn rows(self) -> (Vec<Row>, Row) {
         let by = self.by;
         let mut rows: Vec<Row> = self.rows.into_iter().map(|(name, row)| Row { name, ..row }).collect();
         let sum = rows.iter().fold(Row { runs: self.runs, ..Row::default() }, |sum, row| Row {
@@ -161,26 +160,29 @@ impl Spending {
 pub fn add_up<E>(
     mut spending: Spending,
     outlays: impl Iterator<Item = Result<(RunKey, RunOutlays), E>>,
-    index: impl Iterator<Item = Result<Entry, E>>,
+    index: impl Iterator<Item = Result<(RunKey, RunSummary), E>>,
+    namespace: &Namespace,
 ) -> Result<(Vec<Row>, Row), E> {
     /// An assistant's outlays lie at the beginning of their day.
     const DAY_MS: i64 = 24 * 60 * 60 * 1000;
     let mut known = BTreeSet::new();
-    let mut first = None;
+    let mut last = None;
     for read in outlays {
-        let (key, run) = read?;
-        first.get_or_insert(key.0);
-        spending.add(&run);
-        known.insert(key.1);
+        let ((at, run), costs) = read?;
+        // What was accepted later has outlays.
+        let last = *last.get_or_insert(Timestamp::from_ms(at.as_ms().saturating_add(DAY_MS)));
+        if at <= last {
+            known.insert(run);
+        }
+        spending.add(&costs);
     }
-    let last = first.map(|first: Timestamp| Timestamp::from_ms(first.as_ms().saturating_add(DAY_MS)));
     for read in index {
-        let entry = read?;
-        if last.is_some_and(|last| entry.accepted_at > last) {
+        let (key, summary) = read?;
+        if last.is_some_and(|last| key.0 > last) {
             break;
         }
-        if !known.contains(&entry.run) {
-            spending.add_entry(&entry);
+        if !known.contains(&key.1) {
+            spending.add_entry(&Entry::of(key, summary, namespace));
         }
     }
     Ok(spending.rows())
@@ -191,7 +193,10 @@ mod tests {
     use ruma::{OwnedUserId, owned_room_id, owned_user_id};
 
     use super::*;
-    use crate::core::{budget::outlay::Outlay, outcome::Outcome};
+    use crate::core::{
+        audit::tests::{namespace, summary},
+        budget::outlay::Outlay,
+    };
 
     /// 29 November 2026, 17:05:09 UTC.
     const AT: Timestamp = Timestamp::from_ms(1_795_971_909_000);
@@ -232,31 +237,17 @@ mod tests {
         keys.zip(all).collect()
     }
 
-    fn entry(run: &str, at: Timestamp, micro: u64) -> Entry {
-        let spent = Spent { model_calls: 2, input_tokens: 9, cost_micro_usd: Some(micro), ..Spent::default() };
-        Entry {
-            run: run.to_owned(),
-            kind: Kind::Coworker,
+    fn early(run: &str, at: Timestamp, micro: u64) -> (RunKey, RunSummary) {
+        let summary = RunSummary {
             coworker: Some("ci".to_owned()),
-            user: owned_user_id!("@any:hs"),
-            asker: owned_user_id!("@alice:hs"),
-            room: Some(owned_room_id!("!old:hs")),
-            thread: None,
-            request: None,
-            answer: None,
-            outcome: Outcome::Done,
-            reason: None,
-            read: Vec::new(),
-            read_span: None,
-            tools: Vec::new(),
-            tool_calls: 0,
+            room: owned_room_id!("!old:hs"),
             model: Some("opus".to_owned()),
-            refused: None,
-            spent,
-            origin: None,
+            cost_micro_usd: Some(micro),
             accepted_at: at,
             ended_at: at,
-        }
+            ..summary()
+        };
+        ((at, run.to_owned()), summary)
     }
 
     /// A row's name, runs, calls, cost, and what had no known price.
@@ -266,9 +257,10 @@ mod tests {
         let before = Timestamp::from_ms(AT.as_ms() - 40 * DAY_MS);
         // The second is in the outlays already; the third is too young for one that has none.
         let after = Timestamp::from_ms(AT.as_ms() + 3 * DAY_MS);
-        let index = [entry("old", before, 100), entry("run0", AT, 15), entry("never asked", after, 900)];
+        let index = [early("old", before, 100), early("run0", AT, 15), early("never asked", after, 900)];
         let read = runs().into_iter().map(Ok::<_, ()>);
-        let (rows, sum) = add_up(Spending::new(by, since), read, index.into_iter().map(Ok)).expect("it is read");
+        let index = index.into_iter().map(Ok);
+        let (rows, sum) = add_up(Spending::new(by, since), read, index, &namespace()).expect("it is read");
         let row = |row: Row| {
             let name = row.name.unwrap_or_else(|| "-".to_owned());
             (name, row.runs, row.calls, row.cost_micro_usd, row.unpriced_micro_usd)

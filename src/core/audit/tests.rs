@@ -8,7 +8,7 @@ const DAY_MS: i64 = 24 * 3_600 * 1_000;
 /// 22 November 2026, 14:05:07 UTC.
 const NOW: Timestamp = Timestamp::from_ms(1_795_356_307_000);
 
-fn namespace() -> Namespace {
+pub(super) fn namespace() -> Namespace {
     Namespace::of_tests(server_name!("hs").to_owned())
 }
 
@@ -17,7 +17,7 @@ fn tally(tool: &str) -> Tally {
     Tally { tool: tool.to_owned(), outcome: StepOutcome::Done, decision, duration_ms: 5 }
 }
 
-fn summary() -> RunSummary {
+pub(super) fn summary() -> RunSummary {
     RunSummary {
         user: owned_user_id!("@coworker-oncall:hs"),
         coworker: Some("oncall".to_owned()),

@@ -167,9 +167,8 @@ impl Engine {
     }
 
     fn say_spending(&self, by: By, since: Option<Timestamp>, answers: &mpsc::Sender<Answer>) -> Result<(), StoreError> {
-        let index = self.tables.run_index.iter();
-        let entries = index.map(|read| read.map(|(key, summary)| Entry::of(key, summary, &self.namespace)));
-        let (rows, sum) = add_up(Spending::new(by, since), self.ledger.outlays(), entries)?;
+        let (outlays, index) = (self.ledger.outlays(), self.tables.run_index.iter());
+        let (rows, sum) = add_up(Spending::new(by, since), outlays, index, &self.namespace)?;
         for answer in rows.into_iter().map(Answer::Spent).chain([Answer::SpentInAll(sum)]) {
             if answers.blocking_send(answer).is_err() {
                 break;

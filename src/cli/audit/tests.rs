@@ -15,14 +15,10 @@ const AT: Timestamp = Timestamp::from_ms(1_795_356_307_000);
 fn entry() -> Entry {
     Entry {
         run: "0123456789abcdef0123456789abcdef-10".to_owned(),
-        kind: Kind::Coworker,
         coworker: Some("a-coworker-with-a-long-name".to_owned()),
-        user: owned_user_id!("@coworker-oncall:hs"),
         asker: owned_user_id!("@alice-of-the-long-name:a-long-server.example.org"),
-        room: Some(owned_room_id!("!room:hs")),
         thread: Some(owned_event_id!("$ask")),
         request: Some(owned_event_id!("$ask")),
-        answer: None,
         outcome: Outcome::Declined,
         reason: Some("over_budget".to_owned()),
         read: vec![owned_event_id!("$one"), owned_event_id!("$ask")],
@@ -42,10 +38,8 @@ fn entry() -> Entry {
             output_tokens: 34,
             cost_micro_usd: Some(9_999_990_000),
         },
-        refused: None,
-        origin: None,
-        accepted_at: AT,
         ended_at: Timestamp::from_ms(AT.as_ms() + 9_999_000_000),
+        ..Entry::bare(AT)
     }
 }
 
@@ -55,23 +49,10 @@ fn assistants() -> Entry {
         kind: Kind::Assistant,
         coworker: None,
         user: owned_user_id!("@assistant-alice:hs"),
-        asker: owned_user_id!("@alice:hs"),
         room: None,
-        thread: None,
-        request: None,
-        answer: None,
-        outcome: Outcome::Done,
-        reason: None,
-        read: Vec::new(),
-        read_span: None,
-        tools: Vec::new(),
         tool_calls: 3,
-        model: None,
-        spent: Spent::default(),
-        refused: None,
-        origin: None,
-        accepted_at: AT,
         ended_at: Timestamp::from_ms(AT.as_ms() + 700),
+        ..Entry::bare(AT)
     }
 }
 

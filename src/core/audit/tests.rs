@@ -46,6 +46,35 @@ pub(super) fn summary() -> RunSummary {
     }
 }
 
+impl Entry {
+    /// Returns a coworker's run with no more than each run has; tests add what they are about.
+    pub(crate) fn bare(accepted_at: Timestamp) -> Self {
+        Self {
+            run: "0123456789abcdef".to_owned(),
+            kind: Kind::Coworker,
+            coworker: Some("oncall".to_owned()),
+            user: owned_user_id!("@coworker-oncall:hs"),
+            asker: owned_user_id!("@alice:hs"),
+            room: Some(owned_room_id!("!room:hs")),
+            thread: None,
+            request: None,
+            answer: None,
+            outcome: Outcome::Done,
+            reason: None,
+            read: Vec::new(),
+            read_span: None,
+            tools: Vec::new(),
+            tool_calls: 0,
+            model: None,
+            refused: None,
+            origin: None,
+            spent: Spent::default(),
+            accepted_at,
+            ended_at: accepted_at,
+        }
+    }
+}
+
 fn entry(id: &str, summary: RunSummary) -> Entry {
     Entry::of((summary.accepted_at, id.to_owned()), summary, &namespace())
 }

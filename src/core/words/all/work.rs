@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use ruma::{owned_event_id, owned_room_id, owned_user_id, server_name, user_id};
+use ruma::{owned_event_id, owned_user_id, server_name, user_id};
 use serde_json::{Value, json};
 
 use super::{AT, Book, names, tool_name};
 use crate::core::{
     approval::{self, Pending, Setting},
-    audit::{Entry, Kind, Spent},
+    audit::{Entry, Spent},
     event::Place,
     mask::Mask,
     run::{Ended, Outcome, trace::record},
@@ -102,16 +102,8 @@ fn records(book: &mut Book, decisions: &[Decision]) {
         book.shown("a record", &record(&ended).body);
     }
     let entry = Entry {
-        run: String::new(),
-        kind: Kind::Coworker,
-        coworker: Some("oncall".to_owned()),
-        user: owned_user_id!("@coworker-oncall:hs"),
-        asker: owned_user_id!("@alice:hs"),
-        room: Some(owned_room_id!("!room:hs")),
-        thread: None,
         request: Some(owned_event_id!("$ask")),
         answer: Some(owned_event_id!("$answer")),
-        outcome: Outcome::Done,
         read: vec![owned_event_id!("$one"), owned_event_id!("$two")],
         read_span: Some((AT, AT)),
         tools: vec![Tally {
@@ -122,12 +114,8 @@ fn records(book: &mut Book, decisions: &[Decision]) {
         }],
         tool_calls: 1,
         model: Some("claude".to_owned()),
-        reason: None,
-        refused: None,
-        origin: None,
         spent,
-        accepted_at: AT,
-        ended_at: AT,
+        ..Entry::bare(AT)
     };
     book.told("!why", &trail::why(&entry, 10, server_name!("hs"), &names, &Zone::default()));
     book.told("!why, too late", &trail::why_unknown());

@@ -1,23 +1,15 @@
-use ruma::{owned_event_id, owned_room_id, owned_user_id, server_name};
+use ruma::{owned_event_id, owned_user_id, server_name};
 
 use super::*;
-use crate::core::{audit::Kind, render::own as render};
+use crate::core::render::own as render;
 
 const AT: Timestamp = Timestamp::from_ms(1_795_356_307_000);
 
 fn entry() -> Entry {
     Entry {
-        run: "0123456789abcdef".to_owned(),
-        kind: Kind::Coworker,
-        coworker: Some("oncall".to_owned()),
-        user: owned_user_id!("@coworker-oncall:hs"),
-        asker: owned_user_id!("@alice:hs"),
-        room: Some(owned_room_id!("!room:hs")),
         thread: Some(owned_event_id!("$ask")),
         request: Some(owned_event_id!("$ask")),
         answer: Some(owned_event_id!("$answer")),
-        outcome: Outcome::Done,
-        reason: None,
         read: (0..12).map(|n| EventId::parse(format!("$read{n}")).expect("is an id")).collect(),
         read_span: Some((Timestamp::from_ms(AT.as_ms() - 86_400_000), AT)),
         tools: vec![
@@ -44,10 +36,8 @@ fn entry() -> Entry {
             output_tokens: 34,
             cost_micro_usd: Some(12_300),
         },
-        refused: None,
-        origin: None,
-        accepted_at: AT,
         ended_at: Timestamp::from_ms(AT.as_ms() + 12_000),
+        ..Entry::bare(AT)
     }
 }
 

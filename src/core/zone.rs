@@ -1,7 +1,7 @@
 //! A person's time zone, from the field `m.tz` of their profile (MSC4175, in the spec since 1.16; before that
 //! `us.cloke.msc4175.tz`).
 
-use jiff::tz::TimeZone;
+use jiff::{Zoned, tz::TimeZone};
 
 use super::time::Timestamp;
 
@@ -23,6 +23,12 @@ impl Zone {
         // The library would look for such a name in the file system.
         let fits = fits && !name.starts_with(['/', '-', '+']) && !name.contains("//");
         fits.then(|| TimeZone::get(name).ok()).flatten().map(|zone| Self(Some(zone)))
+    }
+
+    /// Returns the zone whose name is stored, or UTC.
+    #[must_use]
+    pub fn stored(name: Option<&str>) -> Self {
+        name.and_then(Self::named).unwrap_or_default()
     }
 
     /// Returns the zone that a profile names, or UTC.
@@ -56,15 +62,14 @@ impl Zone {
         self.write(at, "%A, %-d %B %Y, %H:%M")
     }
 
-    /// Returns the zone's rules.
-    pub(in crate::core) fn tz(&self) -> TimeZone {
-        self.0.clone().unwrap_or(TimeZone::UTC)
+    /// Returns what the wall clock shows; `None` beyond the calendar.
+    pub(in crate::core) fn wall_clock(&self, at: Timestamp) -> Option<Zoned> {
+        let at = jiff::Timestamp::from_millisecond(at.as_ms()).ok()?;
+        Some(at.to_zoned(self.0.clone().unwrap_or(TimeZone::UTC)))
     }
 
     fn write(&self, at: Timestamp, format: &str) -> String {
-        let zone = self.tz();
-        let Ok(at) = jiff::Timestamp::from_second(at.as_ms().div_euclid(1000)) else { return "some time".to_owned() };
-        let at = at.to_zoned(zone);
+        let Some(at) = self.wall_clock(at) else { return "some time".to_owned() };
         let Ok(time) = jiff::fmt::strtime::format(format, &at) else { return "some time".to_owned() };
         let abbreviation = jiff::fmt::strtime::format("%Z", &at).unwrap_or_default();
         format!("{time} {}", zone_as_written(&abbreviation, at.offset().seconds()))

@@ -150,7 +150,7 @@ impl RunRecord {
     /// Returns the time zone that times are shown in.
     #[must_use]
     pub fn zone(&self) -> Zone {
-        self.zone.as_deref().and_then(Zone::named).unwrap_or_default()
+        Zone::stored(self.zone.as_deref())
     }
 
     /// Returns what is to be answered: the message that asks, and what was added to it.

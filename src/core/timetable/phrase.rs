@@ -122,7 +122,7 @@ enum Day {
 
 /// Reads one moment; says too whether it is a whole date.
 fn once(words: Words<'_>, reading: &Reading<'_>) -> Option<Result<(When, bool), WhenError>> {
-    let now = jiff::Timestamp::from_millisecond(reading.now.as_ms()).ok()?.to_zoned(reading.zone.tz());
+    let now = reading.zone.wall_clock(reading.now)?;
     if let Some(at) = from_now(words, &now) {
         return Some(at.map(|at| (When::At(at), false)));
     }

@@ -57,7 +57,7 @@ impl RoomSchedule {
     /// # Errors
     /// If the stored expression is not understood any more.
     pub fn rule(&self) -> Result<Rule, WhenError> {
-        Rule::of(&self.when, &self.zone.as_deref().and_then(Zone::named).unwrap_or_default())
+        Rule::of(&self.when, &Zone::stored(self.zone.as_deref()))
     }
 }
 

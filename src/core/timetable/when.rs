@@ -90,11 +90,11 @@ impl Rule {
             Due::At(at) => return (*at > now).then_some(*at),
             Due::Cron(cron) => cron,
         };
-        let tz = self.zone.tz();
-        let mut wall = jiff::Timestamp::from_millisecond(now.as_ms()).ok()?.to_zoned(tz.clone()).datetime();
+        let clock = self.zone.wall_clock(now)?;
+        let mut wall = clock.datetime();
         for _ in 0..CANDIDATES_MAX {
             wall = cron.next_after(wall)?;
-            let due = instant(wall, &tz)?;
+            let due = instant(wall, clock.time_zone())?;
             if due > now {
                 return Some(due);
             }

@@ -21,8 +21,8 @@ pub use self::{
     phrase::{Reading, TEXT_CHARS_MAX},
     reminder::{Asked, REMINDER_CHARS_MAX, REMINDER_GRACE_MS, REMINDERS_MAX, Reminder, ReminderError, Reminders},
     room::{
-        AddError, EVERY_MS_MIN, NewSchedule, RoomSchedule, RoomSchedules, SCHEDULES_OF_COWORKER_MAX,
-        SCHEDULES_OF_ROOM_MAX, TASK_CHARS_MAX, check, may_end,
+        AddError, NewSchedule, RoomSchedule, RoomSchedules, SCHEDULES_OF_COWORKER_MAX, SCHEDULES_OF_ROOM_MAX,
+        TASK_CHARS_MAX, check, may_end,
     },
     verdict::{Around, Handled, Progress, Skip, UNREAD_RUNS_MAX, Verdict, verdict},
     when::{Rule, When, WhenError},

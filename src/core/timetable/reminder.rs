@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     due::{Owing, owing},
     phrase::{Reading, TEXT_CHARS_MAX},
-    room::EVERY_MS_MIN,
-    when::{Rule, When, WhenError},
+    when::{EVERY_MS_MIN, Rule, When, WhenError},
 };
 use crate::core::{time::Timestamp, zone::Zone};
 
@@ -16,8 +15,6 @@ pub const REMINDERS_MAX: usize = 100;
 pub const REMINDER_CHARS_MAX: usize = 1_000;
 /// How late a reminder that comes again and again may be, in milliseconds: a day. One that comes once is never skipped.
 pub const REMINDER_GRACE_MS: u64 = 24 * 60 * 60 * 1_000;
-/// Due times that are looked at to see how often one comes.
-const DUE_TIMES_LOOKED_AT: usize = 50;
 
 /// A reminder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,11 +168,7 @@ impl Reminders {
         if asked.text.chars().count() > REMINDER_CHARS_MAX {
             return Err(ReminderError::LongText);
         }
-        let due = Rule::of(&asked.when, zone)?.next(now, DUE_TIMES_LOOKED_AT);
-        if due.is_empty() {
-            return Err(ReminderError::When(WhenError::Over));
-        }
-        if due.windows(2).any(|pair| pair[1].ms_since(pair[0]) < EVERY_MS_MIN) {
+        if Rule::of(&asked.when, zone)?.is_too_often(now)? {
             return Err(ReminderError::TooOften);
         }
         if self.list.len() >= REMINDERS_MAX {

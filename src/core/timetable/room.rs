@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     phrase::TEXT_CHARS_MAX,
-    when::{Rule, When, WhenError},
+    when::{EVERY_MS_MIN, Rule, When, WhenError},
 };
 use crate::core::{time::Timestamp, zone::Zone};
 
@@ -15,10 +15,6 @@ pub const SCHEDULES_OF_ROOM_MAX: usize = 20;
 pub const SCHEDULES_OF_COWORKER_MAX: usize = 500;
 /// Most characters of a task.
 pub const TASK_CHARS_MAX: usize = 2_000;
-/// The least time between two due times of a schedule that members set up, in milliseconds: 15 minutes.
-pub const EVERY_MS_MIN: u64 = 15 * 60 * 1_000;
-/// Due times that are looked at for that.
-const DUE_TIMES_LOOKED_AT: usize = 50;
 
 /// A schedule that a member set up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,23 +168,19 @@ impl RoomSchedules {
     }
 }
 
-/// Checks what a member wants to set up.
+/// Checks what a member wants to set up, and returns when it would be due.
 ///
 /// # Errors
 /// [`AddError`].
-pub fn check(when: &When, zone: &Zone, task: &str, now: Timestamp) -> Result<(), AddError> {
+pub fn check(when: &When, zone: &Zone, task: &str, now: Timestamp) -> Result<Rule, AddError> {
     if task.trim().is_empty() {
         return Err(AddError::NoTask);
     }
     if task.chars().count() > TASK_CHARS_MAX {
         return Err(AddError::LongTask);
     }
-    let due = Rule::of(when, zone)?.next(now, DUE_TIMES_LOOKED_AT);
-    if due.is_empty() {
-        return Err(AddError::When(if matches!(when, When::At(_)) { WhenError::Over } else { WhenError::Never }));
-    }
-    let is_too_often = due.windows(2).any(|pair| pair[1].ms_since(pair[0]) < EVERY_MS_MIN);
-    if is_too_often { Err(AddError::TooOften) } else { Ok(()) }
+    let rule = Rule::of(when, zone)?;
+    if rule.is_too_often(now)? { Err(AddError::TooOften) } else { Ok(rule) }
 }
 
 /// Returns whether a member may end a schedule: who set it up, a moderator of the room, or an admin of the workspace.

@@ -13,6 +13,11 @@ use crate::core::{time::Timestamp, zone::Zone};
 /// and no zone was ever set back by more than a day.
 const CANDIDATES_MAX: usize = 24 * 60 + 1;
 
+/// The least time between two due times of what people set up, in milliseconds: 15 minutes.
+pub(super) const EVERY_MS_MIN: u64 = 15 * 60 * 1_000;
+/// Due times that are looked at for that.
+const DUE_TIMES_LOOKED_AT: usize = 50;
+
 /// When something is due, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -107,6 +112,18 @@ impl Rule {
     pub fn next(&self, now: Timestamp, count: usize) -> Vec<Timestamp> {
         let first = self.next_after(now);
         std::iter::successors(first, |last| self.next_after(*last)).take(count).collect()
+    }
+
+    /// Returns whether it is due more often from now on than people may set up.
+    ///
+    /// # Errors
+    /// If it is never due.
+    pub(super) fn is_too_often(&self, now: Timestamp) -> Result<bool, WhenError> {
+        let due = self.next(now, DUE_TIMES_LOOKED_AT);
+        if due.is_empty() {
+            return Err(if self.repeats() { WhenError::Never } else { WhenError::Over });
+        }
+        Ok(due.windows(2).any(|pair| pair[1].ms_since(pair[0]) < EVERY_MS_MIN))
     }
 
     /// Returns whether it is due again and again.

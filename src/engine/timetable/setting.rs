@@ -13,7 +13,7 @@ use crate::{
         room_tools::{NewWork, RoomTool},
         run::RunRecord,
         time::Timestamp,
-        timetable::{self, Handled, NewSchedule, Progress, Reading, RoomSchedule, RoomSchedules, Rule, When},
+        timetable::{self, Handled, NewSchedule, Progress, Reading, RoomSchedule, RoomSchedules, When},
         tool::MODERATOR_LEVEL,
         words::timetable as words,
         zone::Zone,
@@ -39,8 +39,7 @@ impl Engine {
             let zone = zone_of(&new, record);
             let when =
                 When::parse(&new.when, &Reading { zone: &zone, now: read_at }).map_err(|error| error.to_string())?;
-            timetable::check(&when, &zone, &new.task, now).map_err(|error| error.to_string())?;
-            Rule::of(&when, &zone).map_err(|error| error.to_string())
+            timetable::check(&when, &zone, &new.task, now).map_err(|error| error.to_string())
         });
         Some(match looked {
             Ok(rule) => words::would_be_due(&rule.next(now, NEXT_SHOWN), &record.zone()),

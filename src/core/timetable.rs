@@ -17,7 +17,7 @@ mod when;
 
 pub use self::{
     calendar::Calendar,
-    due::{LATE_AFTER_MS, MISSED_COUNTED_MAX, Owing, owing, sane},
+    due::{LATE_AFTER_MS, MISSED_COUNTED_MAX, Owing, next_due, owing},
     phrase::{Reading, TEXT_CHARS_MAX},
     reminder::{Asked, REMINDER_CHARS_MAX, REMINDER_GRACE_MS, REMINDERS_MAX, Reminder, ReminderError, Reminders},
     room::{

@@ -22,7 +22,7 @@ use crate::{
     clock,
     core::{
         time::Timestamp,
-        timetable::{Calendar, Handled},
+        timetable::{Calendar, Handled, next_due},
     },
     store::StoreError,
 };
@@ -145,7 +145,7 @@ impl Engine {
                 now
             }
         };
-        let next = job.rule.next_after(crate::core::timetable::sane(until, now));
+        let next = next_due(&job.rule, until, now);
         if next.is_none() {
             tracing::warn!(schedule = job.name, "a schedule has no due time any more");
         }

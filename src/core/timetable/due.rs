@@ -26,9 +26,14 @@ pub struct Owing {
     pub until: Timestamp,
 }
 
-/// Returns up to where due times are handled; `now` if that lies further ahead than a clock is set back.
+/// Returns when something is due next, when all due times up to `until` are handled.
 #[must_use]
-pub fn sane(until: Timestamp, now: Timestamp) -> Timestamp {
+pub fn next_due(rule: &Rule, until: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    rule.next_after(sane(until, now))
+}
+
+/// Returns up to where due times are handled; `now` if that lies further ahead than a clock is set back.
+fn sane(until: Timestamp, now: Timestamp) -> Timestamp {
     if until.as_ms().saturating_sub(now.as_ms()) > AHEAD_MS_MAX { now } else { until }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    due::{Owing, owing},
+    due::{Owing, next_due, owing},
     phrase::{Reading, TEXT_CHARS_MAX},
     when::{EVERY_MS_MIN, Rule, When, WhenError},
 };
@@ -137,7 +137,7 @@ impl Reminder {
     /// Returns when it is due next; `None` if it never is again.
     #[must_use]
     pub fn next(&self, now: Timestamp) -> Option<Timestamp> {
-        self.rule().ok()?.next_after(super::due::sane(self.until, now))
+        next_due(&self.rule().ok()?, self.until, now)
     }
 }
 

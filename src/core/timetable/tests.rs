@@ -298,6 +298,8 @@ fn c20_a_clock_that_jumps_neither_repeats_nor_loses_a_due_time() {
     assert_eq!(owed(&daily, "2099-01-01T09:00:00Z", 60, "2026-11-30T09:00:00Z"), (None, false, 0, None));
     let healed = owing(&daily, at("2099-01-01T09:00:00Z"), 0, at(NOW));
     assert_eq!(shown(healed.until), NOW);
+    let next = next_due(&daily, at("2099-01-01T09:00:00Z"), at(NOW));
+    assert_eq!(next.map(shown).as_deref(), Some("2026-11-30T09:00:00Z"));
 }
 
 #[test]

@@ -130,8 +130,8 @@ impl Engine {
         let Some(job) = self.job(id)? else { return Ok(None) };
         let handled: Option<Handled> = self.tables.timetable.get(&job.key)?;
         let progress: Progress = handled.as_ref().and_then(|kept| kept.rooms.get(room)).cloned().unwrap_or_default();
-        let until = handled.map_or_else(clock::now, |kept| kept.until);
-        let next = job.rule.next_after(until);
+        let now = clock::now();
+        let next = timetable::next_due(&job.rule, handled.map_or(now, |kept| kept.until), now);
         let told = words::Listed { number, name: &job.name, said: &job.said, set_by: job.set_by.as_deref(), next };
         Ok(Some(words::schedule_line(&told, &progress, zone)))
     }

@@ -14,15 +14,16 @@ use std::{
     time::Duration,
 };
 
-use ruma::{OwnedRoomId, OwnedUserId};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId};
 use tokio::sync::Semaphore;
 
+use self::jobs::{Job, job_of_room};
 use super::{Engine, EngineError, Shared, caught::caught};
 use crate::{
     clock,
     core::{
         time::Timestamp,
-        timetable::{Calendar, Handled, next_due},
+        timetable::{Calendar, Handled, RoomSchedule, next_due},
     },
     store::StoreError,
 };
@@ -118,23 +119,28 @@ impl Engine {
         self.forget_what_no_file_has()?;
         let now = clock::now();
         for (coworker, of) in self.config.coworkers.iter().enumerate() {
-            for schedule in 0..of.schedules.len() {
-                self.set_due(&Id::File { coworker, schedule }, now)?;
+            for (schedule, one) in of.schedules.iter().enumerate() {
+                self.set_due(&Id::File { coworker, schedule }, &self.job_of_file(of, one), now)?;
             }
         }
         for kept in self.tables.schedules.iter() {
             let (room, schedules) = kept?;
             for schedule in schedules.list() {
-                self.set_due(&Id::Room(room.clone(), schedule.number), now)?;
+                self.set_due_in(&room, schedule, now)?;
             }
         }
         self.load_reminders(now)?;
         Ok(self.timetable.lock().len())
     }
 
+    /// Notes when a schedule that a member set up is due next.
+    fn set_due_in(&self, room: &RoomId, schedule: &RoomSchedule, now: Timestamp) -> Result<(), StoreError> {
+        let Some(job) = job_of_room(room, schedule) else { return Ok(()) };
+        self.set_due(&Id::Room(room.to_owned(), schedule.number), &job, now)
+    }
+
     /// Notes when a schedule is due next.
-    fn set_due(&self, id: &Id, now: Timestamp) -> Result<(), StoreError> {
-        let Some(job) = self.job(id)? else { return Ok(()) };
+    fn set_due(&self, id: &Id, job: &Job, now: Timestamp) -> Result<(), StoreError> {
         let kept = self.tables.timetable.get(&job.key)?;
         let until = match kept {
             Some(kept) if kept.said == job.reads => kept.until,

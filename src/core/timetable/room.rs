@@ -120,6 +120,12 @@ impl RoomSchedules {
         &self.schedules
     }
 
+    /// Returns the schedule with this number.
+    #[must_use]
+    pub fn get(&self, number: u32) -> Option<&RoomSchedule> {
+        self.schedules.iter().find(|schedule| schedule.number == number)
+    }
+
     /// Adds a schedule and returns it; the existing one if the cause is known. `of_coworker` is how many the coworker
     /// has in all rooms.
     ///

@@ -6,6 +6,7 @@ use ruma::{OwnedRoomOrAliasId, OwnedUserId, RoomId};
 
 use super::Id;
 use crate::{
+    config::{Coworker, Schedule},
     core::{
         timetable::{RoomSchedule, Rule},
         words,
@@ -52,20 +53,21 @@ impl Engine {
     /// Returns a schedule; `None` if it is gone.
     pub(super) fn job(&self, id: &Id) -> Result<Option<Job>, StoreError> {
         match id {
-            Id::File { coworker, schedule } => Ok(self.job_of_file(*coworker, *schedule)),
+            Id::File { coworker, schedule } => {
+                let coworker = self.config.coworkers.get(*coworker);
+                Ok(coworker.and_then(|of| Some(self.job_of_file(of, of.schedules.get(*schedule)?))))
+            }
             Id::Room(room, number) => {
                 let kept = self.tables.schedules.get(room)?.unwrap_or_default();
-                let schedule = kept.list().iter().find(|one| one.number == *number);
-                Ok(schedule.and_then(|schedule| job_of_room(room, schedule)))
+                Ok(kept.get(*number).and_then(|schedule| job_of_room(room, schedule)))
             }
             Id::Reminder(..) => Ok(None),
         }
     }
 
-    fn job_of_file(&self, coworker: usize, schedule: usize) -> Option<Job> {
-        let coworker = self.config.coworkers.get(coworker)?;
-        let schedule = coworker.schedules.get(schedule)?;
-        Some(Job {
+    /// Returns a schedule of a coworker's file.
+    pub(super) fn job_of_file(&self, coworker: &Coworker, schedule: &Schedule) -> Job {
+        Job {
             key: [OF_FILE, &coworker.id.0, &schedule.name].join(&BETWEEN.to_string()),
             user: self.coworker_user(coworker),
             name: schedule.name.clone(),
@@ -78,11 +80,12 @@ impl Engine {
             mention: schedule.mention.clone(),
             grace_ms: schedule.grace_ms(),
             set_by: None,
-        })
+        }
     }
 }
 
-fn job_of_room(room: &RoomId, schedule: &RoomSchedule) -> Option<Job> {
+/// Returns a schedule that a member set up; `None` if what is stored is unreadable.
+pub(super) fn job_of_room(room: &RoomId, schedule: &RoomSchedule) -> Option<Job> {
     let rule =
         schedule.rule().inspect_err(|error| tracing::error!(room.id = %room, %error, "a schedule is unreadable"));
     Some(Job {

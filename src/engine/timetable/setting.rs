@@ -1,9 +1,12 @@
 //! Schedules that members set up in a room (C20): added by a tool that somebody approves, listed and ended by commands.
 
-use ruma::{OwnedRoomId, RoomId, UserId};
+use ruma::{OwnedRoomId, OwnedRoomOrAliasId, RoomId, UserId};
 use serde_json::{Map, Value};
 
-use super::Id;
+use super::{
+    Id,
+    jobs::{Job, job_of_room, key_of_room},
+};
 use crate::{
     clock,
     config::Coworker,
@@ -86,7 +89,7 @@ impl Engine {
             Some(Err(why)) => return Ok(Err(why.to_string())),
             None => return Ok(Err("it was not stored".to_owned())),
         };
-        self.set_due(&Id::Room(record.room.clone(), added.number), now)?;
+        self.set_due_in(&record.room, &added, now)?;
         self.store.flush().await?;
         tracing::info!(room.id = %record.room, user.id = %record.user, number = added.number, "a schedule is set up");
         let next = added.rule().map(|rule| rule.next(now, NEXT_SHOWN)).unwrap_or_default();
@@ -109,31 +112,35 @@ impl Engine {
         zone: &Zone,
     ) -> Result<String, EngineError> {
         let mut lines = Vec::new();
-        for (at, schedule) in coworker.schedules.iter().enumerate() {
-            let mut is_here = false;
-            for name in &schedule.rooms {
-                is_here |= self.named(name).await?.as_deref() == Some(room);
-            }
-            let place = self.config.coworkers.iter().position(|known| known.id == coworker.id);
-            if let Some(place) = place.filter(|_| is_here) {
-                lines.extend(self.line_of(&Id::File { coworker: place, schedule: at }, room, None, zone)?);
+        for schedule in &coworker.schedules {
+            if self.is_among(room, &schedule.rooms).await? {
+                lines.push(self.line_of(&self.job_of_file(coworker, schedule), room, None, zone)?);
             }
         }
         for schedule in self.tables.schedules.get(&room.to_owned())?.unwrap_or_default().list() {
-            let id = Id::Room(room.to_owned(), schedule.number);
-            lines.extend(self.line_of(&id, room, Some(schedule.number), zone)?);
+            if let Some(job) = job_of_room(room, schedule) {
+                lines.push(self.line_of(&job, room, Some(schedule.number), zone)?);
+            }
         }
         Ok(words::schedules(&lines, &coworker.id.0))
     }
 
-    fn line_of(&self, id: &Id, room: &RoomId, number: Option<u32>, zone: &Zone) -> Result<Option<String>, EngineError> {
-        let Some(job) = self.job(id)? else { return Ok(None) };
+    async fn is_among(&self, room: &RoomId, names: &[OwnedRoomOrAliasId]) -> Result<bool, EngineError> {
+        for name in names {
+            if self.named(name).await?.as_deref() == Some(room) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn line_of(&self, job: &Job, room: &RoomId, number: Option<u32>, zone: &Zone) -> Result<String, EngineError> {
         let handled: Option<Handled> = self.tables.timetable.get(&job.key)?;
         let progress: Progress = handled.as_ref().and_then(|kept| kept.rooms.get(room)).cloned().unwrap_or_default();
         let now = clock::now();
         let next = timetable::next_due(&job.rule, handled.map_or(now, |kept| kept.until), now);
         let told = words::Listed { number, name: &job.name, said: &job.said, set_by: job.set_by.as_deref(), next };
-        Ok(Some(words::schedule_line(&told, &progress, zone)))
+        Ok(words::schedule_line(&told, &progress, zone))
     }
 
     /// Ends a schedule of the room, if whoever asks may.
@@ -145,9 +152,7 @@ impl Engine {
     ) -> Result<String, EngineError> {
         let (room, who) = (&event.room, &event.sender);
         let kept = self.tables.schedules.get(room)?.unwrap_or_default();
-        let Some(schedule) = kept.list().iter().find(|one| one.number == number) else {
-            return Ok(words::no_such_schedule(number));
-        };
+        let Some(schedule) = kept.get(number) else { return Ok(words::no_such_schedule(number)) };
         let level = account.level_at(room, &event.id, who).await?;
         let is_moderator = level.is_some_and(|level| level >= MODERATOR_LEVEL);
         if !timetable::may_end(schedule, who, is_moderator, self.config.workspace.admins.contains(who)) {
@@ -175,7 +180,7 @@ impl Engine {
         }
         let now = clock::now();
         for schedule in kept.list() {
-            self.set_due(&Id::Room(new.clone(), schedule.number), now)?;
+            self.set_due_in(new, schedule, now)?;
         }
         self.forget_schedules(old, |schedules| std::mem::take(schedules).list().to_vec())
     }
@@ -195,7 +200,7 @@ impl Engine {
         for schedule in gone {
             let id = Id::Room(room.to_owned(), schedule.number);
             self.timetable.set(&id, None);
-            self.tables.timetable.remove(&super::jobs::key_of_room(room, &schedule))?;
+            self.tables.timetable.remove(&key_of_room(room, &schedule))?;
         }
         Ok(())
     }

@@ -29,9 +29,9 @@ impl Engine {
         cause: &str,
         command: &Reminding,
     ) -> Result<String, EngineError> {
-        let zone = self.zone_of_owner(owner).await?;
         Ok(match command {
             Reminding::Add(said) => {
+                let zone = self.zone_of_owner(owner).await?;
                 match self.add_reminder(owner, |reading| Asked::parse(said, reading), cause, zone.as_ref()).await? {
                     Ok(reminder) => words::reminder_set(&reminder, &zone.unwrap_or_default(), clock::now()),
                     Err(NotSet::NoZone) => words::which_zone(),
@@ -39,8 +39,9 @@ impl Engine {
                 }
             }
             Reminding::List => {
+                let zone = self.zone_of_owner(owner).await?.unwrap_or_default();
                 let kept = self.tables.reminders.get(&owner.to_owned())?.unwrap_or_default();
-                words::reminders(kept.list(), &zone.unwrap_or_default(), clock::now())
+                words::reminders(kept.list(), &zone, clock::now())
             }
             Reminding::Remove(number) => {
                 let mut removed = None;
@@ -66,20 +67,13 @@ impl Engine {
         cause: &str,
         zone: Option<&Zone>,
     ) -> Result<Result<Reminder, NotSet>, EngineError> {
-        let now = clock::now();
-        let zone = if let Some(zone) = zone {
-            zone.clone()
-        } else {
-            // What is not understood in any zone says so, and asks for none.
-            let is_read = read(&Reading { zone: &Zone::default(), now }).is_ok();
-            if is_read && !Asked::is_same_everywhere(&read, now) {
-                return Ok(Err(NotSet::NoZone));
-            }
-            Zone::default()
-        };
+        let (now, known) = (clock::now(), zone);
+        let zone = known.cloned().unwrap_or_default();
         let asked = match read(&Reading { zone: &zone, now }) {
-            Ok(asked) => asked,
+            // What is not understood in any zone says so, and asks for none.
             Err(why) => return Ok(Err(NotSet::Refused(why))),
+            Ok(_) if known.is_none() && !Asked::is_same_everywhere(&read, now) => return Ok(Err(NotSet::NoZone)),
+            Ok(asked) => asked,
         };
         let mut added = Err(ReminderError::NoText);
         self.change_reminders(owner, |kept| added = kept.add(&asked, &zone, cause, now)).await?;
@@ -175,9 +169,13 @@ impl Engine {
                 return Ok(Next::At(Some(Timestamp::from_ms(now.as_ms().saturating_add(NO_CHAT_MS)))));
             }
         }
-        self.change_reminders(owner, |kept| kept.handled(number, owing.until)).await?;
-        let kept = self.tables.reminders.get(owner)?.unwrap_or_default();
-        Ok(Next::At(kept.get(number).and_then(|reminder| reminder.next(now))))
+        let mut next = None;
+        self.change_reminders(owner, |kept| {
+            kept.handled(number, owing.until);
+            next = kept.get(number).and_then(|reminder| reminder.next(now));
+        })
+        .await?;
+        Ok(Next::At(next))
     }
 
     /// Posts a reminder in its owner's own chat; false where there is none that is private now.
@@ -190,13 +188,16 @@ impl Engine {
     ) -> Tried<bool> {
         let record = self.tables.assistants.get(owner)?.unwrap_or_default();
         let Some(room) = record.room.filter(|_| !record.silent) else { return Ok(false) };
-        let zone = self.zone_of_owner(owner).await?.unwrap_or_default();
         let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
         account.sync().await?;
         if self.attend(&account, owner, &room).await? != Privacy::Tight {
             return Ok(false);
         }
-        let said = words::reminder(&reminder.text, late.map(|at| zone.date(at)).as_deref());
+        let late = match late {
+            Some(due) => Some(self.zone_of_owner(owner).await?.unwrap_or_default().date(due)),
+            None => None,
+        };
+        let said = words::reminder(&reminder.text, late.as_deref());
         let message = Outgoing { kind: OutgoingKind::Text, ..word(&said, Some(owner)) };
         // The same due time is the same event, however often it is sent.
         let cause = format!("{owner}|{}|{}|{}", reminder.number, reminder.cause, due.as_ms());

@@ -170,16 +170,22 @@ impl Ledger {
     /// Changes accounts together and stores them. Whoever calls it holds the lock.
     fn change<T>(&self, holders: &[Holder], change: impl FnOnce(&mut [Entry]) -> T) -> Result<T, StoreError> {
         let now = clock::now();
-        let mut entries = self.entries(holders, now)?;
-        let before: Vec<Account> = entries.iter().map(|entry| entry.account.clone()).collect();
-        let changed = change(&mut entries);
-        for ((holder, entry), before) in holders.iter().zip(&entries).zip(before) {
-            if entry.account != before {
-                self.accounts.put(&holder.to_string(), &entry.account)?;
-                self.see(holder, &entry.account, now);
+        let before = self.entries(holders, now)?;
+        let mut after = before.clone();
+        let changed = change(&mut after);
+        self.keep(holders, &before, &after, now)?;
+        Ok(changed)
+    }
+
+    /// Stores the accounts that were changed.
+    fn keep(&self, holders: &[Holder], before: &[Entry], after: &[Entry], now: Timestamp) -> Result<(), StoreError> {
+        for ((holder, before), Entry { account, .. }) in holders.iter().zip(before).zip(after) {
+            if *account != before.account {
+                self.accounts.put(&holder.to_string(), account)?;
+                self.see(holder, account, now);
             }
         }
-        Ok(changed)
+        Ok(())
     }
 
     fn see(&self, holder: &Holder, account: &Account, now: Timestamp) {
@@ -196,19 +202,21 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Result<Call, Full>, StoreError> {
         let _changing = self.lock();
-        if let Err(full) = budget::look(&self.entries(holders, now)?, now) {
-            return Ok(Err(full));
-        }
         let Opening { record, by, .. } = opening;
         let key = key_of(record.accepted_at, record.id().as_str(), by);
         let run = self.outlays.get(&key)?;
         let mut run = run.unwrap_or_else(|| RunOutlays::of(record.user.clone(), by.clone()));
         let number = run.next();
-        run.begin(Outlay { day: day_of(now), ..opening.outlay.clone() });
-        self.outlays.put(&key, &run)?;
         let call = Call { name: call_name(&key, number), key, number };
-        let reserved = self.change(holders, |entries| budget::reserve(entries, &call.name, &opening.estimate, now))?;
-        Ok(reserved.map(|()| call))
+        let before = self.entries(holders, now)?;
+        let mut after = before.clone();
+        if let Err(full) = budget::reserve(&mut after, &call.name, &opening.estimate, now) {
+            return Ok(Err(full));
+        }
+        run.begin(Outlay { day: day_of(now), ..opening.outlay.clone() });
+        self.outlays.put(&call.key, &run)?;
+        self.keep(holders, &before, &after, now)?;
+        Ok(Ok(call))
     }
 
     /// Reserves a call again whose answer broke off.

@@ -13,7 +13,7 @@ mod ledger;
 mod shown;
 mod warning;
 
-use self::ledger::{Opening, is_priced};
+use self::ledger::Opening;
 pub(super) use self::{
     hold::Hold,
     ledger::Ledger,
@@ -26,8 +26,8 @@ use crate::{
     core::{
         audit::Spent,
         budget::{
-            self, Estimate, Holder, Price, Terms, Usd, Why, day_of,
-            outlay::{Outlay, RunBy, key_of},
+            self, Estimate, Holder, Price, Terms, Usd, Why,
+            outlay::{RunBy, key_of},
         },
         prompt::Prompt,
         run::{Fault, Run, RunRecord},
@@ -60,18 +60,7 @@ impl Engine {
         model: &str,
     ) -> Result<Result<Hold<'a>, Fault>, EngineError> {
         let holders = Self::holders_of(record);
-        let opening = Opening {
-            record,
-            by: self.run_by(record),
-            outlay: Outlay {
-                day: day_of(clock::now()),
-                person: record.payer().map(ToOwned::to_owned),
-                model: model.to_owned(),
-                cost: None,
-                priced: is_priced(model),
-            },
-            estimate: self.estimate(prompt, model),
-        };
+        let opening = Opening { record, by: self.run_by(record), model, estimate: self.estimate(prompt, model) };
         let mut freed = self.ledger.freed.subscribe();
         let deadline = tokio::time::Instant::now() + ROOM_PATIENCE;
         let mut is_parked = false;

@@ -61,7 +61,7 @@ pub(in crate::engine) struct Warning {
 pub(super) struct Opening<'a> {
     pub(super) record: &'a RunRecord,
     pub(super) by: RunBy,
-    pub(super) outlay: Outlay,
+    pub(super) model: &'a str,
     pub(super) estimate: Estimate,
 }
 
@@ -202,7 +202,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Result<Call, Full>, StoreError> {
         let _changing = self.lock();
-        let Opening { record, by, .. } = opening;
+        let Opening { record, by, model, estimate } = opening;
         let key = key_of(record.accepted_at, record.id().as_str(), by);
         let run = self.outlays.get(&key)?;
         let mut run = run.unwrap_or_else(|| RunOutlays::of(record.user.clone(), by.clone()));
@@ -210,10 +210,16 @@ impl Ledger {
         let call = Call { name: call_name(&key, number), key, number };
         let before = self.entries(holders, now)?;
         let mut after = before.clone();
-        if let Err(full) = budget::reserve(&mut after, &call.name, &opening.estimate, now) {
+        if let Err(full) = budget::reserve(&mut after, &call.name, estimate, now) {
             return Ok(Err(full));
         }
-        run.begin(Outlay { day: day_of(now), ..opening.outlay.clone() });
+        run.begin(Outlay {
+            day: day_of(now),
+            person: record.payer().map(ToOwned::to_owned),
+            model: (*model).to_owned(),
+            cost: None,
+            priced: is_priced(model),
+        });
         self.outlays.put(&call.key, &run)?;
         self.keep(holders, &before, &after, now)?;
         Ok(Ok(call))

@@ -6,7 +6,8 @@ use crate::{
     appservice::metrics::Labelled,
     clock,
     core::{
-        budget::{Holder, Level, Period, Scope, Usd},
+        budget::{self, Holder, Level, Period, Scope, Usd},
+        time::Timestamp,
         words::spending::{self, Account, Crowd},
     },
     engine::{Engine, EngineError},
@@ -66,36 +67,48 @@ impl Engine {
         })
     }
 
-    /// Returns an amount of the accounts whose number the config bounds: the workspace's and the coworkers'.
-    fn each_account(&self, amount: impl Fn(&Holder, Period) -> Option<Usd>) -> Vec<Labelled> {
+    /// Returns amounts of the accounts whose number the config bounds: the workspace's and the coworkers'.
+    fn each_account(&self, amounts: impl Fn(&Holder) -> Vec<(Period, Usd)>) -> Vec<Labelled> {
         let coworkers = self.users.iter().zip(&self.config.coworkers);
         let named = coworkers.map(|(user, coworker)| (Holder::Coworker(user.clone()), coworker.id.0.clone()));
         let all = std::iter::once((Holder::Workspace, String::new())).chain(named);
         let shown = all.flat_map(|(holder, coworker)| {
-            Period::ALL.map(|period| {
+            amounts(&holder).into_iter().map(move |(period, amount)| {
                 let mut labels = labels(holder.scope(), period);
                 labels.push(("coworker", coworker.clone()));
-                Some((labels, amount(&holder, period)?.as_dollars()))
+                (labels, amount.as_dollars())
             })
         });
-        shown.flatten().collect()
+        shown.collect()
+    }
+
+    /// Returns an amount of an account for each period; none if it cannot be read.
+    fn amounts_of(
+        &self,
+        holder: &Holder,
+        amount: fn(&budget::Account, Period, Timestamp) -> Usd,
+    ) -> Vec<(Period, Usd)> {
+        let now = clock::now();
+        let Ok(account) = self.ledger.account(holder, now) else { return Vec::new() };
+        Period::ALL.map(|period| (period, amount(&account, period, now))).to_vec()
     }
 
     /// Returns the amounts spent, for `/metrics`.
     pub(in crate::engine) fn budgets_spent(&self) -> Vec<Labelled> {
-        let now = clock::now();
-        self.each_account(|holder, period| Some(self.ledger.account(holder, now).ok()?.spent(period, now)))
+        self.each_account(|holder| self.amounts_of(holder, budget::Account::spent))
     }
 
     /// Returns the amounts reserved, for `/metrics`.
     pub(in crate::engine) fn budgets_reserved(&self) -> Vec<Labelled> {
-        let now = clock::now();
-        self.each_account(|holder, period| Some(self.ledger.account(holder, now).ok()?.reserved(period, now)))
+        self.each_account(|holder| self.amounts_of(holder, budget::Account::reserved))
     }
 
     /// Returns the limits, for `/metrics`: those of single accounts, and those for each person, room and assistant.
     pub(in crate::engine) fn budget_limits(&self) -> Vec<Labelled> {
-        let mut limits = self.each_account(|holder, period| self.ledger.terms().of(holder).of(period));
+        let mut limits = self.each_account(|holder| {
+            let limits = self.ledger.terms().of(holder);
+            Period::ALL.into_iter().filter_map(|period| Some((period, limits.of(period)?))).collect()
+        });
         limits.extend(self.crowd_limits().map(|(scope, period, limit)| {
             let mut labels = labels(scope, period);
             labels.push(("coworker", String::new()));

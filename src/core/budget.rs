@@ -132,6 +132,20 @@ pub struct Budgets {
     pub room: Limits,
 }
 
+impl Budgets {
+    /// Returns the limits for each account of a scope; none for coworkers, which have their own.
+    #[must_use]
+    pub fn of(&self, scope: Scope) -> Limits {
+        match scope {
+            Scope::Workspace => self.workspace,
+            Scope::Coworker => Limits::default(),
+            Scope::Assistant => self.assistant,
+            Scope::Person => self.person,
+            Scope::Room => self.room,
+        }
+    }
+}
+
 /// Why a call has no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Why {

@@ -80,11 +80,8 @@ impl Terms {
     #[must_use]
     pub fn of(&self, holder: &Holder) -> Limits {
         match holder {
-            Holder::Workspace => self.budgets.workspace,
             Holder::Coworker(user) => Limits { month: self.coworkers.get(user).copied(), day: None },
-            Holder::Assistant(_) => self.budgets.assistant,
-            Holder::Person(_) => self.budgets.person,
-            Holder::Room(_) => self.budgets.room,
+            other => self.budgets.of(other.scope()),
         }
     }
 }

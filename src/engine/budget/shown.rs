@@ -58,11 +58,7 @@ impl Engine {
     fn crowd_limits(&self) -> impl Iterator<Item = (Scope, Period, Usd)> + '_ {
         let budgets = &self.ledger.terms().budgets;
         CROWDS.into_iter().flat_map(move |scope| {
-            let limits = match scope {
-                Scope::Person => budgets.person,
-                Scope::Room => budgets.room,
-                _ => budgets.assistant,
-            };
+            let limits = budgets.of(scope);
             Period::ALL.into_iter().filter_map(move |period| Some((scope, period, limits.of(period)?)))
         })
     }

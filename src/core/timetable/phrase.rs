@@ -4,7 +4,7 @@ use jiff::{ToSpan as _, Zoned, civil::Time};
 
 use super::{
     cron::Cron,
-    moment::{Words, month, number, unit_ms, weekday},
+    moment::{Words, number, unit_ms, weekday},
     when::{Rule, When, WhenError, instant},
 };
 use crate::core::{time::Timestamp, zone::Zone};
@@ -253,9 +253,4 @@ fn moment(day: Option<Day>, time: Time, now: &Zoned) -> Result<Timestamp, WhenEr
             first.ok_or(WhenError::Never)
         }
     }
-}
-
-/// Returns whether a word begins the name of a month; for [`repeating`].
-fn is_month(word: Option<&str>) -> bool {
-    word.is_some_and(|word| month(word).is_some())
 }

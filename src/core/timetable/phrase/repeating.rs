@@ -4,12 +4,9 @@ use std::collections::BTreeSet;
 
 use jiff::civil::Time;
 
-use super::{
-    super::{
-        moment::{Words, number, ordinal, weekday, which},
-        when::WhenError,
-    },
-    is_month,
+use super::super::{
+    moment::{Words, month, number, ordinal, weekday, which},
+    when::WhenError,
 };
 
 /// The days on which something is due, as the last three fields of a cron expression.
@@ -185,7 +182,7 @@ fn of_month(words: &mut Words<'_>, is_month_named: bool) -> Option<Days> {
             days.insert(day);
             ahead = next;
         }
-        if days.is_empty() || is_month(ahead.first()) {
+        if days.is_empty() || ahead.first().is_some_and(|word| month(word).is_some()) {
             return None;
         }
         let days: Vec<String> = days.iter().map(ToString::to_string).collect();

@@ -79,15 +79,9 @@ impl Engine {
 
     /// Removes runs accepted before `from` and their outlays, at most [`RETIRED_AT_ONCE_MAX`]; returns how many.
     fn retire_some(&self, from: Timestamp) -> Result<usize, StoreError> {
-        let index = &self.tables.run_index;
-        // Oldest first; stops at an unreadable record, which is left for the operator who repairs the store.
-        let old = index.iter().map_while(Result::ok).map(|(key, _)| key).take_while(|key| key.0 < from);
-        let old: Vec<RunKey> = old.take(RETIRED_AT_ONCE_MAX).collect();
-        for key in &old {
-            index.remove(key)?;
-        }
+        let runs = self.tables.run_index.remove_first(RETIRED_AT_ONCE_MAX, |key| key.0 < from)?;
         let outlays = self.ledger.retire_some(from, RETIRED_AT_ONCE_MAX)?;
-        Ok(old.len().max(outlays))
+        Ok(runs.max(outlays))
     }
 }
 

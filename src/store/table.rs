@@ -121,6 +121,20 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
         Ok(theirs.len())
     }
 
+    /// Removes the first records in key order whose keys are `old`, at most so many, and returns how many. Stops at an
+    /// unreadable one, which stays for the operator who repairs the store.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn remove_first(&self, records_max: usize, old: impl Fn(&K) -> bool) -> Result<usize, StoreError> {
+        let first = self.iter().map_while(Result::ok).map(|(key, _)| key).take_while(old);
+        let first: Vec<K> = first.take(records_max).collect();
+        for key in &first {
+            self.remove(key)?;
+        }
+        Ok(first.len())
+    }
+
     fn is_of(&self, owner: &UserId, key: &[u8], value: &[u8]) -> bool {
         let Ok(plain) = self.sealed.open_plain(key, value) else { return false };
         if let Some((theirs, _)) = vault::owned(&plain) {

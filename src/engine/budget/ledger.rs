@@ -283,12 +283,7 @@ impl Ledger {
 
     /// Removes outlays of runs accepted before `from`, at most so many; returns how many.
     pub(in crate::engine) fn retire_some(&self, from: Timestamp, runs_max: usize) -> Result<usize, StoreError> {
-        let old = self.outlays.iter().map_while(Result::ok).map(|(key, _)| key).take_while(|key| key.0 < from);
-        let old: Vec<OutlaysKey> = old.take(runs_max).collect();
-        for key in &old {
-            self.outlays.remove(key)?;
-        }
-        Ok(old.len())
+        self.outlays.remove_first(runs_max, |key| key.0 < from)
     }
 
     /// Drops accounts that have been unused for long.

@@ -116,7 +116,7 @@ mod tests {
     use ruma::owned_user_id;
 
     use super::*;
-    use crate::core::budget::{Entry, Estimate, reserve};
+    use crate::core::budget::tests::spend;
 
     /// 29 November 2026, 17:05:09 UTC.
     const AT: Timestamp = Timestamp::from_ms(1_795_971_909_000);
@@ -124,14 +124,6 @@ mod tests {
 
     fn dollars(month: u32, day: u32) -> Limits {
         Limits { month: Some(Usd::dollars(month)), day: Some(Usd::dollars(day)) }
-    }
-
-    fn spend(account: &mut Account, micro: u64, now: Timestamp) {
-        let mut entries = [Entry { scope: Scope::Person, limits: Limits::default(), account: account.clone() }];
-        let nothing = Estimate { prompt: Usd::ZERO, answer: Usd::ZERO };
-        reserve(&mut entries, "call", &nothing, now).expect("there is no limit");
-        entries[0].account.settle("call", Usd::from_micro(micro));
-        *account = entries[0].account.clone();
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{
-    outlay::{Cost, Outlay, RunOutlays},
+    outlay::{Cost, Outlay, RunBy, RunOutlays},
     *,
 };
 use crate::core::prompt::{Prompt, Role, ToolDefinition, Turn};
@@ -27,6 +27,14 @@ fn limited(scope: Scope, month: Option<u64>, day: Option<u64>) -> Entry {
 
 fn costing(prompt: u64, answer: u64) -> Estimate {
     Estimate { prompt: usd(prompt), answer: usd(answer) }
+}
+
+/// Spends an amount at once.
+pub(super) fn spend(account: &mut Account, micro: u64, now: Timestamp) {
+    let mut entries = [Entry { account: account.clone(), ..limited(Scope::Person, None, None) }];
+    reserve(&mut entries, "call", &costing(0, 0), now).expect("there is no limit");
+    entries[0].account.settle("call", usd(micro));
+    account.clone_from(&entries[0].account);
 }
 
 #[test]
@@ -167,12 +175,6 @@ fn c23_what_nobody_asks_for_is_declined_with_a_word_once_until_the_limit_ends() 
 #[test]
 fn c23_a_clock_that_jumps_far_and_back_forgets_nothing_of_the_month() {
     let mut account = Account::default();
-    let spend = |account: &mut Account, micro, now| {
-        let mut entries = [Entry { account: account.clone(), ..limited(Scope::Room, None, None) }];
-        reserve(&mut entries, "a", &costing(0, 0), now).expect("there is no limit");
-        entries[0].account.settle("a", usd(micro));
-        *account = entries[0].account.clone();
-    };
     spend(&mut account, 70, OCTOBER);
     for month in 1..40 {
         spend(&mut account, 1, later(month * 31 * DAY_MS));
@@ -340,7 +342,7 @@ impl World {
                         let [month, day] = self.paid(name, now);
                         assert!(month < self.limit(MONTH_MAX) && day < self.limit(DAY_MAX), "{name}: {month}, {day}");
                     }
-                    let mut run = empty_outlays();
+                    let mut run = RunOutlays::of(ruma::owned_user_id!("@any:hs"), RunBy::Assistant);
                     run.begin(Outlay {
                         day: day_of(now),
                         person: None,
@@ -449,10 +451,6 @@ fn sums_of(account: &Account) -> (BTreeMap<String, Usd>, BTreeMap<String, Usd>) 
     let stored = serde_json::to_value(account).expect("an account is stored");
     let sums = |name: &str| serde_json::from_value(stored[name].clone()).expect("sums are amounts");
     (sums("months"), sums("days"))
-}
-
-fn empty_outlays() -> RunOutlays {
-    RunOutlays { user: ruma::owned_user_id!("@any:hs"), coworker: None, room: None, calls: Vec::new() }
 }
 
 fn costs(micro: u64) -> Cost {

@@ -1,70 +1,55 @@
 //! What the homeserver's operator can do without a key: send people's ciphertexts again, as other events.
 
 use anyhow::{Context as _, Result};
-use ruma::{EventId, OwnedEventId, RoomId};
+use reqwest::Method;
+use ruma::{EventId, RoomId};
 use serde_json::{Value, json};
 
 use super::Scene;
-use crate::harness::{Person, homeserver::shared};
+use crate::{assistants::call_as, harness::Person};
 
-/// A person's account as whoever runs its homeserver uses it.
-struct Hand {
-    http: reqwest::Client,
-    token: String,
+/// Returns an event's content as the homeserver has it, without its relation.
+async fn ciphertext(person: &Person, room: &RoomId, event: &EventId) -> Result<Value> {
+    let path = format!("_matrix/client/v3/rooms/{room}/event/{event}");
+    let mut event = call_as(person, Method::GET, &path, &json!({})).await?;
+    let mut content = event["content"].take();
+    content.as_object_mut().context("an event has content")?.remove("m.relates_to");
+    assert!(content["ciphertext"].is_string(), "{content}");
+    Ok(content)
 }
 
-impl Hand {
-    fn of(person: &Person) -> Result<Self> {
-        let token = person.client().access_token().context("a person is logged in")?;
-        Ok(Self { http: reqwest::Client::builder().no_proxy().build()?, token })
+async fn send_again(person: &Person, room: &RoomId, content: &Value, relation: Option<Value>) -> Result<()> {
+    let mut content = content.clone();
+    if let Some(relation) = relation {
+        content["m.relates_to"] = relation;
     }
-
-    async fn call(&self, request: reqwest::RequestBuilder) -> Result<Value> {
-        Ok(request.bearer_auth(&self.token).send().await?.error_for_status()?.json().await?)
-    }
-
-    /// Returns an event's content as the homeserver has it, without its relation.
-    async fn ciphertext(&self, room: &RoomId, event: &EventId) -> Result<Value> {
-        let url = shared().url().join(&format!("_matrix/client/v3/rooms/{room}/event/{event}"))?;
-        let mut content = self.call(self.http.get(url)).await?["content"].take();
-        content.as_object_mut().context("an event has content")?.remove("m.relates_to");
-        assert!(content["ciphertext"].is_string(), "{content}");
-        Ok(content)
-    }
-
-    async fn send_again(&self, room: &RoomId, content: &Value, relation: Option<Value>) -> Result<OwnedEventId> {
-        let mut content = content.clone();
-        if let Some(relation) = relation {
-            content["m.relates_to"] = relation;
-        }
-        let number = content.to_string().len();
-        let txn = format!("again-{number}-{}", std::time::UNIX_EPOCH.elapsed()?.as_nanos());
-        let url = shared().url().join(&format!("_matrix/client/v3/rooms/{room}/send/m.room.encrypted/{txn}"))?;
-        let sent = self.call(self.http.put(url).json(&content)).await?;
-        Ok(sent["event_id"].as_str().context("an id")?.try_into()?)
-    }
+    let txn = format!("again-{}", std::time::UNIX_EPOCH.elapsed()?.as_nanos());
+    let path = format!("_matrix/client/v3/rooms/{room}/send/m.room.encrypted/{txn}");
+    let sent = call_as(person, Method::PUT, &path, &content).await?;
+    sent["event_id"].as_str().context("an id")?;
+    Ok(())
 }
 
 #[tokio::test]
 async fn c12_a_ciphertext_that_is_sent_again_decides_about_no_card_and_asks_nothing_also_after_a_start() -> Result<()> {
     let mut scene = Box::pin(Scene::set(|_| json!("asker"))).await?;
-    let (room, hand) = (scene.room.clone(), Hand::of(&scene.office.alice)?);
+    let room = scene.room.clone();
     // Said about something else, and without a relation inside.
     let yes = scene.office.alice.send(&room, "yes").await?;
-    let yes = hand.ciphertext(&room, &yes).await?;
+    let yes = ciphertext(&scene.office.alice, &room, &yes).await?;
     let (request, card) = scene.ask(&scene.office.alice, "one").await?;
-    let asked = hand.ciphertext(&room, &request).await?;
+    let asked = ciphertext(&scene.office.alice, &room, &request).await?;
     for restarted in [false, true] {
         if restarted {
             scene.office.workmate.stop().await;
             scene.office.workmate.start_again().await;
         }
         let in_reply = json!({ "event_id": card.event_id });
-        hand.send_again(&room, &yes, Some(json!({ "m.in_reply_to": in_reply }))).await?;
+        send_again(&scene.office.alice, &room, &yes, Some(json!({ "m.in_reply_to": in_reply }))).await?;
         let in_thread = json!({ "rel_type": "m.thread", "event_id": request, "m.in_reply_to": in_reply });
-        hand.send_again(&room, &yes, Some(in_thread)).await?;
-        hand.send_again(&room, &yes, None).await?;
-        hand.send_again(&room, &asked, None).await?;
+        send_again(&scene.office.alice, &room, &yes, Some(in_thread)).await?;
+        send_again(&scene.office.alice, &room, &yes, None).await?;
+        send_again(&scene.office.alice, &room, &asked, None).await?;
         scene.settle(&format!("settled {restarted}")).await?;
         assert_eq!(scene.ran(), Vec::<String>::new(), "nobody has decided");
     }

@@ -66,6 +66,12 @@ async fn answered(person: &Person, room: &RoomId, user: &UserId, name: &str, tex
     person.until(room, &format!("the answer of {name}"), find).await
 }
 
+/// Returns what finds a message of a user that contains this.
+fn says(user: &UserId, text: &'static str) -> impl Fn(&Timeline) -> Option<SeenEvent> {
+    let user = user.to_owned();
+    move |seen: &Timeline| seen.messages_of(&user).find(|event| event.body().contains(text)).cloned()
+}
+
 async fn office_with_room() -> Result<(Office, OwnedRoomId)> {
     let office = Office::open().await?;
     let room = office.room(RoomKind::Encrypted).await?;
@@ -137,9 +143,7 @@ async fn c20_a_room_sets_up_work_that_its_asker_approves_and_ends_it_again() -> 
     let room = office.room(RoomKind::Encrypted).await?;
     let oncall = office.oncall();
     office.ask(&office.bob, &room, "set up every weekday at 09:00").await?;
-    let card = |seen: &Timeline| {
-        seen.messages_of(&oncall).find(|event| event.body().contains("It would be due next on:")).cloned()
-    };
+    let card = says(&oncall, "It would be due next on:");
     let card = office.bob.until(&room, "the card with due times", card).await?;
     assert_eq!(
         card.body().matches(", 07:00 UTC").count() + card.body().matches(", 08:00 UTC").count(),
@@ -150,26 +154,18 @@ async fn c20_a_room_sets_up_work_that_its_asker_approves_and_ends_it_again() -> 
     office.bob.react(&room, &card.event_id, "✅").await?;
     office.answer(&office.bob, &room, &oncall, "It said:").await?;
 
-    let says = |text: &'static str| {
-        let oncall = oncall.clone();
-        move |seen: &Timeline| seen.messages_of(&oncall).find(|event| event.body().contains(text)).map(drop)
-    };
     office.ask(&office.alice, &room, "!schedules").await?;
-    office.alice.until(&room, "the list", says("every weekday at 09:00 · next on")).await?;
-    let seen = office.alice.timeline(&room);
-    let list = seen.messages_of(&oncall).find(|event| event.body().contains("· next on")).expect("the list");
+    let list = office.alice.until(&room, "the list", says(&oncall, "every weekday at 09:00 · next on")).await?;
     assert!(list.body().contains(office.bob.user_id().as_str()), "{}", list.body());
     // Alice made the room, so she is a moderator.
     office.ask(&office.alice, &room, "!unschedule 1").await?;
-    office.alice.until(&room, "that it ended", says("Schedule 1 is ended.")).await?;
+    office.alice.until(&room, "that it ended", says(&oncall, "Schedule 1 is ended.")).await?;
     office.ask(&office.bob, &room, "!unschedule 1").await?;
-    office.alice.until(&room, "that there is none", says("There is no schedule 1")).await?;
+    office.alice.until(&room, "that there is none", says(&oncall, "There is no schedule 1")).await?;
 
     // What cannot be set up says so on the card, and to the model.
     office.ask(&office.bob, &room, "set up every 5 minutes").await?;
-    let card = |seen: &Timeline| {
-        seen.messages_of(&oncall).find(|event| event.body().contains("This can't be set up")).cloned()
-    };
+    let card = says(&oncall, "This can't be set up");
     let card = office.bob.until(&room, "the card that says why not", card).await?;
     office.bob.react(&room, &card.event_id, "✅").await?;
     office.answer(&office.bob, &room, &oncall, "more often than every 15 minutes").await?;
@@ -184,10 +180,7 @@ async fn a12_a_reminder_notifies_its_owner_once_through_a_kill_and_is_gone_when_
     .await?;
     let alice = shared().person("alice").await;
     let (room, assistant) = (office.meet(&alice).await?, office.assistant_of(&alice));
-    let says = |text: &'static str| {
-        let assistant = assistant.clone();
-        move |seen: &Timeline| seen.messages_of(&assistant).find(|event| event.body().contains(text)).cloned()
-    };
+    let says = |text: &'static str| says(&assistant, text);
     alice.send(&room, "!remind tomorrow at 10 call Anna").await?;
     alice.until(&room, "the question for her zone", says("I don't know your time zone")).await?;
     alice.send(&room, "!zone Europe/Berlin").await?;

@@ -112,7 +112,9 @@ pub(super) fn states(behind: &str) -> bool {
     let mut words = behind.split_whitespace().map(bare);
     let Some(first) = words.next().filter(|_| behind.starts_with(char::is_whitespace)) else { return false };
     let mut inverted = || words.next().is_some_and(|subject| is_any(subject, &SUBJECTS));
-    is_any(first, &STATES) && !inverted()
+    // French: `ou` is "or", `où` is "where".
+    let is_accented_question = !first.is_ascii() && ASKS.contains(&first.to_lowercase().as_str());
+    is_any(first, &STATES) && !is_accented_question && !inverted()
 }
 
 /// Returns whether the text after a name begins like a question or a request.

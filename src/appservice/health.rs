@@ -38,11 +38,13 @@ pub enum Condition {
     Clock,
     /// No model that the configuration names ends soon.
     ModelEnd,
+    /// Every stored schedule and reminder can be read.
+    Schedules,
 }
 
 impl Condition {
     /// All conditions in display order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Homeserver,
         Self::Deliveries,
         Self::Users,
@@ -55,6 +57,7 @@ impl Condition {
         Self::Coworkers,
         Self::Clock,
         Self::ModelEnd,
+        Self::Schedules,
     ];
 
     /// Returns the name in `/readyz` and `/metrics`.
@@ -73,6 +76,7 @@ impl Condition {
             Self::Coworkers => "coworkers",
             Self::Clock => "clock",
             Self::ModelEnd => "model_end",
+            Self::Schedules => "schedules",
         }
     }
 
@@ -80,7 +84,7 @@ impl Condition {
     /// missing.
     #[must_use]
     pub fn is_needed(self) -> bool {
-        !matches!(self, Self::McpServers | Self::Coworkers | Self::Clock | Self::ModelEnd)
+        !matches!(self, Self::McpServers | Self::Coworkers | Self::Clock | Self::ModelEnd | Self::Schedules)
     }
 
     /// Returns the state before the first check.
@@ -93,7 +97,9 @@ impl Condition {
             Self::ClaudeKey | Self::ClaudeModel | Self::Claude => "the Messages API is being asked",
             Self::McpServers => "being started",
             // These hold until something says otherwise.
-            Self::ClaudeCredit | Self::Coworkers | Self::Clock | Self::ModelEnd => return State::Ready,
+            Self::ClaudeCredit | Self::Coworkers | Self::Clock | Self::ModelEnd | Self::Schedules => {
+                return State::Ready;
+            }
         };
         State::Pending(text.to_owned())
     }

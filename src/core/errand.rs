@@ -29,6 +29,7 @@ use super::{
     run::RunRecord,
     sealed::Carriage,
     time::Timestamp,
+    timetable::LATE_AFTER_MS,
     words,
 };
 
@@ -113,6 +114,12 @@ pub struct Errand {
     /// When its run is recorded, once that is decided: the run's key in the index is made of it.
     #[serde(default)]
     pub begun_at: Option<Timestamp>,
+    /// Until when it may begin; `None` where [`PATIENCE_MS`] alone bounds it.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+    /// The key of the schedule that was due, where it is noted if this is left.
+    #[serde(default)]
+    pub schedule: Option<String>,
     /// Whether its answer says that it is late, whatever the time.
     #[serde(default)]
     pub late: bool,
@@ -174,6 +181,8 @@ impl Errand {
             due_at: now,
             accepted_at: now,
             begun_at: None,
+            until: None,
+            schedule: None,
             late: false,
             mention: BTreeSet::new(),
             matter: None,
@@ -194,10 +203,11 @@ impl Errand {
         Some(id.as_str().to_owned())
     }
 
-    /// Returns whether it waited too long to be worth beginning.
+    /// Returns whether it waited too long to be worth beginning. What its notice has announced begins late, and says so.
     #[must_use]
     pub fn is_too_old(&self, now: Timestamp) -> bool {
-        now.ms_since(self.accepted_at) >= PATIENCE_MS
+        let is_past = self.request.is_none() && self.until.is_some_and(|until| now > until);
+        is_past || now.ms_since(self.accepted_at) >= PATIENCE_MS
     }
 
     /// Returns whether the store may forget it.
@@ -241,13 +251,15 @@ impl Errand {
         }
     }
 
-    /// Returns the record of its run. `deadline_ms` is the age from which it counts as late (C5).
+    /// Returns the record of its run. `deadline_ms` is the age from which it counts as late (C5); a due time does from a
+    /// minute on (C20).
     #[must_use]
     pub fn run(&self, request: &EventId, place: Place, came: Carriage, deadline_ms: u64, now: Timestamp) -> RunRecord {
+        let late_after_ms = if self.origin.kind == OriginKind::Schedule { LATE_AFTER_MS } else { deadline_ms };
         let charge = Charge { id: self.id.clone(), origin: self.origin.clone(), mention: self.mention.clone() };
         RunRecord {
             asked_at: self.due_at,
-            late: self.late || now.ms_since(self.due_at) > deadline_ms,
+            late: self.late || now.ms_since(self.due_at) > late_after_ms,
             came,
             errand: Some(charge),
             ..RunRecord::new(&self.user, &self.room, request, &self.user, place, now)

@@ -345,6 +345,8 @@ impl Engine {
         tracing::warn!(
             room.id = %errand.room, user.id = %errand.user, errand.id = errand.id.as_str(), ?why, "an errand is left"
         );
+        // Before it is over: a crash in between notes it twice, which says the same.
+        self.note_left(errand, why)?;
         self.keep_errand(&Errand { stage: Stage::Left(why), ..errand.clone() })?;
         Ok(Tried::Over)
     }
@@ -355,6 +357,7 @@ impl Engine {
         let left = self.tables.errands.update(&id.as_str().to_owned(), |kept: Option<Errand>| {
             kept.map(|errand| Errand { stage: Stage::Left(Left::NotThere), ..errand })
         });
+        let left = left.and_then(|left| left.map_or(Ok(()), |errand| self.note_left(&errand, Left::NotThere)));
         if let Err(error) = left {
             tracing::error!(errand.id = id.as_str(), %error, "that an errand is left cannot be noted");
         }

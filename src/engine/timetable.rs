@@ -6,35 +6,38 @@
 mod around;
 mod coming;
 mod jobs;
+mod loading;
 mod reminders;
 mod setting;
 
 use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use ruma::{OwnedRoomId, OwnedUserId, RoomId};
+use ruma::{OwnedRoomId, OwnedUserId};
 use tokio::sync::Semaphore;
 
-use self::jobs::{Job, job_of_room};
 use super::{Engine, EngineError, Shared, caught::caught};
 use crate::{
     clock,
     core::{
+        retry::{doubled, send_pause},
         time::Timestamp,
-        timetable::{Calendar, Handled, RoomSchedule, next_due},
+        timetable::Calendar,
     },
-    store::StoreError,
 };
 
 /// The longest the timer sleeps. It counts by a clock that never jumps, and the wall clock may.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// Due times that are handled at once; each may read a room.
 const AT_ONCE_MAX: usize = 8;
-/// How long a due time waits that could not be handed in, because too many wait in its room or the homeserver is away.
-const AGAIN_AFTER_MS: i64 = 15_000;
-
+/// How long a reminder waits first whose owner has no chat that they have joined; each time twice as long.
+const NO_CHAT_PAUSE: Duration = Duration::from_mins(10);
+/// The longest that it waits between two looks.
+const NO_CHAT_PAUSE_MAX: Duration = Duration::from_hours(6);
 pub(super) use self::{reminders::reminder_offer, setting::told};
 
 /// A schedule's place among all.
@@ -48,16 +51,36 @@ pub(super) enum Id {
     Reminder(OwnedUserId, u32),
 }
 
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { .. } => write!(f, "a schedule of a coworker's file"),
+            Self::Room(room, _) => write!(f, "schedules of the room {room}"),
+            Self::Reminder(owner, _) => write!(f, "reminders of {owner}"),
+        }
+    }
+}
+
 /// When each schedule is due next, and the timer's alarm.
 pub(super) struct Timetable {
     calendar: Mutex<Calendar<Id>>,
     changed: tokio::sync::Notify,
     turns: Semaphore,
+    /// How often in a row what is due could not be handed in.
+    tries: Mutex<HashMap<Id, usize>>,
+    /// What is left out because its record is unreadable, as the operator is told of it.
+    unreadable: Mutex<BTreeSet<String>>,
 }
 
 impl Default for Timetable {
     fn default() -> Self {
-        Self { calendar: Mutex::default(), changed: tokio::sync::Notify::new(), turns: Semaphore::new(AT_ONCE_MAX) }
+        Self {
+            calendar: Mutex::default(),
+            changed: tokio::sync::Notify::new(),
+            turns: Semaphore::new(AT_ONCE_MAX),
+            tries: Mutex::default(),
+            unreadable: Mutex::default(),
+        }
     }
 }
 
@@ -75,6 +98,29 @@ impl Timetable {
             self.changed.notify_one();
         }
     }
+
+    /// Notes when a schedule is due next, unless that has changed from `before` meanwhile.
+    fn change(&self, id: &Id, before: Option<Timestamp>, due: Option<Timestamp>) {
+        self.lock().change(id, before, due);
+        self.changed.notify_one();
+    }
+
+    fn unreadable(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns when what could not be handed in is tried again, `pause` after so many tries.
+    fn again(&self, id: &Id, pause: impl FnOnce(usize) -> Duration) -> Timestamp {
+        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+        let tries = tries.entry(id.clone()).or_default();
+        let pause = i64::try_from(pause(*tries).as_millis()).unwrap_or(i64::MAX);
+        *tries += 1;
+        Timestamp::from_ms(clock::now().as_ms().saturating_add(pause))
+    }
+
+    fn has_ended(&self, id: &Id) {
+        self.tries.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
 }
 
 /// Hands in what comes due, until told to stop.
@@ -87,6 +133,12 @@ pub(super) async fn keep_timetable(engine: Shared) {
         Ok(Err(error)) => tracing::error!(%error, "schedules cannot be read; they work again after a restart"),
         Err(error) => tracing::error!(%error, "schedules cannot be loaded"),
     }
+    let checking = engine.clone();
+    engine.tasks.spawn_blocking(move || {
+        if let Err(error) = checking.check_timetable() {
+            tracing::warn!(%error, "when schedules are due cannot be checked");
+        }
+    });
     loop {
         let (now, mut due) = (clock::now(), Vec::new());
         let first = {
@@ -114,51 +166,6 @@ pub(super) async fn keep_timetable(engine: Shared) {
 }
 
 impl Engine {
-    /// Notes for each schedule when it is due next, and returns how many there are. A new one begins now.
-    fn load_timetable(&self) -> Result<usize, StoreError> {
-        self.forget_what_no_file_has()?;
-        let now = clock::now();
-        for (coworker, of) in self.config.coworkers.iter().enumerate() {
-            for (schedule, one) in of.schedules.iter().enumerate() {
-                self.set_due(&Id::File { coworker, schedule }, &self.job_of_file(of, one), now)?;
-            }
-        }
-        for kept in self.tables.schedules.iter() {
-            let (room, schedules) = kept?;
-            for schedule in schedules.list() {
-                self.set_due_in(&room, schedule, now)?;
-            }
-        }
-        self.load_reminders(now)?;
-        Ok(self.timetable.lock().len())
-    }
-
-    /// Notes when a schedule that a member set up is due next.
-    fn set_due_in(&self, room: &RoomId, schedule: &RoomSchedule, now: Timestamp) -> Result<(), StoreError> {
-        let Some(job) = job_of_room(room, schedule) else { return Ok(()) };
-        self.set_due(&Id::Room(room.to_owned(), schedule.number), &job, now)
-    }
-
-    /// Notes when a schedule is due next.
-    fn set_due(&self, id: &Id, job: &Job, now: Timestamp) -> Result<(), StoreError> {
-        let kept = self.tables.timetable.get(&job.key)?;
-        let until = match kept {
-            Some(kept) if kept.said == job.reads => kept.until,
-            // What happened in the rooms is true whatever was changed.
-            changed => {
-                let rooms = changed.map(|kept| kept.rooms).unwrap_or_default();
-                self.tables.timetable.put(&job.key, &Handled { until: now, said: job.reads.clone(), rooms })?;
-                now
-            }
-        };
-        let next = next_due(&job.rule, until, now);
-        if next.is_none() {
-            tracing::warn!(schedule = job.name, "a schedule has no due time any more");
-        }
-        self.timetable.set(id, next);
-        Ok(())
-    }
-
     /// Handles a schedule that is due, and notes when it is due again.
     async fn come_due(self: Shared, id: Id) {
         let Ok(_turn) = self.timetable.turns.acquire().await else { return };
@@ -166,13 +173,23 @@ impl Engine {
             () = self.stop.cancelled() => return,
             handled = caught(Box::pin(self.handle(&id))) => handled,
         };
-        let later = || Some(Timestamp::from_ms(clock::now().as_ms().saturating_add(AGAIN_AFTER_MS)));
         let next = match handled {
-            Ok(coming::Next::At(next)) => next,
-            Ok(coming::Next::Later) => later(),
+            Ok(coming::Next::At(next)) => {
+                self.timetable.has_ended(&id);
+                next
+            }
+            // It ends with the schedule's grace.
+            Ok(coming::Next::Later) => Some(self.timetable.again(&id, send_pause)),
+            Ok(coming::Next::NoChat) => Some(self.timetable.again(&id, |tries| {
+                doubled(NO_CHAT_PAUSE, NO_CHAT_PAUSE_MAX, u32::try_from(tries).unwrap_or(u32::MAX))
+            })),
+            Err(EngineError::Store(error)) if !error.is_fatal() => {
+                self.leave_out_unreadable(&id.to_string(), &error);
+                None
+            }
             Err(error) => {
                 tracing::warn!(%error, "a due time cannot be handled yet");
-                later()
+                Some(self.timetable.again(&id, send_pause))
             }
         };
         self.timetable.set(&id, next);
@@ -183,23 +200,6 @@ impl Engine {
             Id::Reminder(owner, number) => Box::pin(self.remind(owner, *number)).await,
             Id::File { .. } | Id::Room(..) => Box::pin(self.hand_in(id)).await,
         }
-    }
-
-    /// Forgets how far schedules came that no file has any more. A coworker's that is left out for a fault are kept.
-    fn forget_what_no_file_has(&self) -> Result<(), StoreError> {
-        let left_out = self.config.left_out_ids();
-        for kept in self.tables.timetable.iter() {
-            let (key, _) = kept?;
-            let Some((coworker, name)) = jobs::parts_of_file_key(&key) else { continue };
-            let has_it =
-                self.config.coworkers.iter().any(|known| {
-                    known.id.0 == coworker && known.schedules.iter().any(|schedule| schedule.name == name)
-                });
-            if !has_it && !left_out.iter().any(|id| id == coworker) {
-                self.tables.timetable.remove(&key)?;
-            }
-        }
-        Ok(())
     }
 }
 

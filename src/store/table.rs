@@ -153,6 +153,19 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
         self.read_all(self.sealed.tree.iter())
     }
 
+    /// Iterates over all records as [`Self::iter`] does. An unreadable value comes with its key, so that whoever can do
+    /// without it may name it and go on.
+    pub fn each(&self) -> impl Iterator<Item = Result<(K, Result<V, StoreError>), StoreError>> + use<K, V> {
+        let table = self.clone();
+        let read = move |record: sled::Result<(sled::IVec, sled::IVec)>| {
+            let (bytes, value) = record.map_err(|source| table.sealed.failed(source))?;
+            let key =
+                K::from_bytes(&bytes).ok_or_else(|| table.sealed.corrupt("its key is not of the table's type"))?;
+            Ok(table.open(&bytes, &value).transpose().map(|value| (key, value)))
+        };
+        self.sealed.tree.iter().filter_map(move |record| read(record).transpose())
+    }
+
     /// Iterates over the records whose keys begin with `prefix`, in key order; each is read when the iterator reaches
     /// it.
     pub fn scan_prefix<P: ?Sized>(

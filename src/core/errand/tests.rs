@@ -79,6 +79,24 @@ fn c21_an_errand_mentions_whom_its_config_names_and_says_when_it_is_late() {
 }
 
 #[test]
+fn c20_an_errand_past_its_grace_is_too_old_unless_its_notice_is_out() {
+    let until = later(60_000);
+    let due = Errand { until: Some(until), ..errand() };
+    assert_eq!([due.is_too_old(until), due.is_too_old(later(60_001))], [false, true]);
+    let announced = Errand { request: Some(event_id!("$n").to_owned()), ..due };
+    assert_eq!([announced.is_too_old(later(60_001)), announced.is_too_old(later(86_400_000))], [false, true]);
+    assert!(!errand().is_too_old(later(60_001)), "a delivery has a day");
+}
+
+#[test]
+fn c20_a_due_time_is_late_after_a_minute_whatever_the_deadline() {
+    let origin = Origin { kind: OriginKind::Schedule, ..errand().origin };
+    let due = Errand { origin, ..errand() };
+    let late = |now| due.run(event_id!("$n"), Place::Timeline, Carriage::Plain, 1_800_000, now).late;
+    assert_eq!([later(60_000), later(60_001)].map(late), [false, true]);
+}
+
+#[test]
 fn c21_news_of_a_matter_goes_into_its_thread_and_edits_its_root() {
     let matter = Matter { key: "group".to_owned(), state: Some("resolved".to_owned()) };
     let (root, request) = (event_id!("$root").to_owned(), event_id!("$second"));

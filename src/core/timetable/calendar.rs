@@ -29,6 +29,19 @@ impl<I: Clone + Ord + std::hash::Hash> Calendar<I> {
         }
     }
 
+    /// Notes when an id is due next, unless it is noted for another time than `before`.
+    pub fn change(&mut self, id: &I, before: Option<Timestamp>, due: Option<Timestamp>) {
+        if self.times.get(id).copied() == before {
+            self.set(id, due);
+        }
+    }
+
+    /// Returns all ids that are noted.
+    #[must_use]
+    pub fn ids(&self) -> Vec<I> {
+        self.times.keys().cloned().collect()
+    }
+
     /// Returns when the first of all is due.
     #[must_use]
     pub fn first(&self) -> Option<Timestamp> {

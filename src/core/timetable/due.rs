@@ -3,8 +3,9 @@
 use super::when::Rule;
 use crate::core::time::Timestamp;
 
-/// A run that begins this much after its due time says that it is late. A restart takes less.
-pub const LATE_AFTER_MS: u64 = 10_000;
+/// A run that begins this much after its due time says that it is late: a minute. A restart takes less, and so does
+/// waiting for a few others that are due at the same time.
+pub const LATE_AFTER_MS: u64 = 60_000;
 /// Most missed due times that are counted one by one.
 pub const MISSED_COUNTED_MAX: u32 = 1_000;
 /// So far in the future a handled due time may lie, after a clock was set back. Beyond that the clock was wrong when it
@@ -24,6 +25,13 @@ pub struct Owing {
     pub last_missed: Option<Timestamp>,
     /// Up to where everything is handled once this is.
     pub until: Timestamp,
+}
+
+/// Returns until when a due time may begin. Without a grace, a moment of being late still costs nothing.
+#[must_use]
+pub fn begins_until(due: Timestamp, grace_ms: u64) -> Timestamp {
+    let late_ms = i64::try_from(grace_ms.max(LATE_AFTER_MS)).unwrap_or(i64::MAX);
+    Timestamp::from_ms(due.as_ms().saturating_add(late_ms))
 }
 
 /// Returns when something is due next, when all due times up to `until` are handled.
@@ -64,7 +72,7 @@ pub fn owing(rule: &Rule, until: Timestamp, grace_ms: u64, now: Timestamp) -> Ow
     let Some(newest) = newest else { return owing };
     owing.until = newest;
     let late_ms = now.ms_since(newest);
-    if late_ms <= grace_ms.max(LATE_AFTER_MS) {
+    if now <= begins_until(newest, grace_ms) {
         owing.due = Some(newest);
         owing.is_late = late_ms > LATE_AFTER_MS;
     } else {

@@ -160,6 +160,24 @@ impl RoomSchedules {
         Ok(added)
     }
 
+    /// Takes over the schedules of a room that this one replaces, under new numbers where theirs are taken. Those that
+    /// were taken over before, by the calls that set them up, are not taken again. Returns each as it was and as it is.
+    pub fn take_over(&mut self, old: &Self) -> Vec<(RoomSchedule, RoomSchedule)> {
+        let mut taken = Vec::new();
+        for one in &old.schedules {
+            if self.schedules.iter().any(|known| !one.cause.is_empty() && known.cause == one.cause) {
+                continue;
+            }
+            let number = if self.get(one.number).is_none() { one.number } else { self.last.saturating_add(1) };
+            self.last = self.last.max(number);
+            let new = RoomSchedule { number, ..one.clone() };
+            self.schedules.push(new.clone());
+            taken.push((one.clone(), new));
+        }
+        self.last = self.last.max(old.last);
+        taken
+    }
+
     /// Removes the schedule with this number and returns it.
     pub fn remove(&mut self, number: u32) -> Option<RoomSchedule> {
         let at = self.schedules.iter().position(|schedule| schedule.number == number)?;

@@ -9,7 +9,7 @@ use super::due::Owing;
 use crate::core::time::Timestamp;
 
 /// After so many runs that nobody read, a schedule asks whether to go on.
-pub const UNREAD_RUNS_MAX: u32 = 5;
+pub const UNREAD_RUNS_MAX: usize = 5;
 
 /// How far a schedule has come in one room.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,9 +17,15 @@ pub struct Progress {
     /// When it ran last.
     #[serde(default)]
     pub ran_at: Option<Timestamp>,
-    /// How many runs came since a person last showed a sign of life there.
+    /// When it ran before that.
     #[serde(default)]
-    pub unread: u32,
+    pub ran_before: Option<Timestamp>,
+    /// The newest runs since a person last showed a sign of life there, oldest first; at most [`UNREAD_RUNS_MAX`].
+    #[serde(default)]
+    pub unread: Unread,
+    /// Up to where due times are handled here, while another room of the schedule still waits.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
     /// When it asked whether to go on; `None` once somebody showed up.
     #[serde(default)]
     pub asked_at: Option<Timestamp>,
@@ -31,6 +37,69 @@ pub struct Progress {
     pub skips: u64,
 }
 
+/// The due times of runs that nobody has read yet, oldest first. An earlier version kept only their number, which counts
+/// as none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Stored")]
+pub struct Unread(Vec<Timestamp>);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    Runs(Vec<Timestamp>),
+    Count(serde::de::IgnoredAny),
+}
+
+impl From<Stored> for Unread {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::Runs(runs) => Self(runs),
+            Stored::Count(_) => Self::default(),
+        }
+    }
+}
+
+impl Progress {
+    /// Returns how many runs nobody has read, where a person last showed a sign of life at `seen_at`.
+    fn unread_since(&self, seen_at: Option<Timestamp>) -> Unread {
+        Unread(self.unread.0.iter().copied().filter(|run| seen_at.is_none_or(|seen_at| seen_at <= *run)).collect())
+    }
+
+    /// Returns whether it depends on who has read the room whether the schedule goes on there, when a person last wrote
+    /// at `written_at`.
+    #[must_use]
+    pub fn depends_on_readers(&self, written_at: Option<Timestamp>) -> bool {
+        match self.asked_at {
+            Some(asked_at) => written_at.is_none_or(|written_at| written_at <= asked_at),
+            None => self.unread_since(written_at).0.len() >= UNREAD_RUNS_MAX,
+        }
+    }
+
+    /// Notes that a due time which was accepted did not run after all, and why: it was as if it had never begun.
+    pub fn left(&mut self, due: Timestamp, why: Skip) {
+        self.skip(due, why, 1);
+        self.unread.0.retain(|run| *run != due);
+        if self.ran_at == Some(due) {
+            self.ran_at = self.ran_before.take();
+        } else if self.ran_before == Some(due) {
+            // What was said before that is not known any more; rather too much is new than too little.
+            self.ran_before = None;
+        }
+    }
+
+    fn skip(&mut self, at: Timestamp, why: Skip, count: u32) {
+        self.skipped = self.skipped.filter(|(last, _)| *last > at).or(Some((at, why)));
+        self.skips = self.skips.saturating_add(count.into());
+    }
+
+    fn ran(&mut self, due: Timestamp) {
+        (self.ran_before, self.ran_at, self.asked_at) = (self.ran_at, Some(due), None);
+        self.unread.0.push(due);
+        let surplus = self.unread.0.len().saturating_sub(UNREAD_RUNS_MAX);
+        self.unread.0.drain(..surplus);
+    }
+}
+
 /// How far a schedule has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handled {
@@ -38,6 +107,9 @@ pub struct Handled {
     pub until: Timestamp,
     /// When it is due, as it was said; another text begins anew.
     pub said: String,
+    /// When it is due next, so that a start need not work it out; `None` where that is not known.
+    #[serde(default)]
+    pub next: Option<Timestamp>,
     /// What happened in each room.
     #[serde(default)]
     pub rooms: BTreeMap<OwnedRoomId, Progress>,
@@ -110,13 +182,9 @@ pub enum Verdict {
 /// Decides what becomes of what is owed in a room, and returns what is known of the schedule there afterwards.
 #[must_use]
 pub fn verdict(owing: &Owing, only_if_new_messages: bool, progress: &Progress, around: Around) -> (Verdict, Progress) {
-    let mut after = progress.clone();
-    let mut skip = |at: Timestamp, why, count: u32| {
-        after.skipped = Some((at, why));
-        after.skips = after.skips.saturating_add(count.into());
-    };
+    let mut after = Progress { until: Some(owing.until), ..progress.clone() };
     if let Some(missed) = owing.last_missed {
-        skip(missed, Skip::Missed, owing.missed);
+        after.skip(missed, Skip::Missed, owing.missed);
     }
     let Some(due) = owing.due else {
         let verdict = if owing.missed > 0 { Verdict::Skip(Skip::Missed) } else { Verdict::Nothing };
@@ -124,28 +192,27 @@ pub fn verdict(owing: &Owing, only_if_new_messages: bool, progress: &Progress, a
     };
     let is_after =
         |sign: Option<Timestamp>, what: Option<Timestamp>| sign.is_some_and(|at| what.is_none_or(|what| at > what));
-    let somebody_is_there = is_after(around.seen_at, progress.asked_at.or(progress.ran_at));
-    let (unread, asked_at) = if somebody_is_there { (0, None) } else { (progress.unread, progress.asked_at) };
+    after.unread = progress.unread_since(around.seen_at);
+    after.asked_at = progress.asked_at.filter(|asked_at| !is_after(around.seen_at, Some(*asked_at)));
     let why_not = if !around.is_there {
         Some(Skip::NotThere)
     } else if around.is_muted {
         Some(Skip::Muted)
     } else if only_if_new_messages && !is_after(around.news_at, progress.ran_at) {
         Some(Skip::NothingNew)
-    } else if asked_at.is_some() {
+    } else if after.asked_at.is_some() {
         Some(Skip::NobodyReads)
     } else {
         None
     };
     if let Some(why) = why_not {
-        skip(due, why, 1);
-        (after.unread, after.asked_at) = (unread, asked_at);
+        after.skip(due, why, 1);
         return (Verdict::Skip(why), after);
     }
-    if unread >= UNREAD_RUNS_MAX {
-        (after.unread, after.asked_at) = (unread, Some(due));
+    if after.unread.0.len() >= UNREAD_RUNS_MAX {
+        after.asked_at = Some(due);
         return (Verdict::AskWhether { due }, after);
     }
-    after = Progress { ran_at: Some(due), unread: unread.saturating_add(1), asked_at: None, ..after };
+    after.ran(due);
     (Verdict::Run { due, is_late: owing.is_late }, after)
 }

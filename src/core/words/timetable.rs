@@ -31,7 +31,7 @@ pub fn late(minutes: u64) -> String {
 
 /// Asks whether a schedule that nobody reads should go on.
 #[must_use]
-pub fn still_wanted(name: &str, runs: u32) -> String {
+pub fn still_wanted(name: &str, runs: usize) -> String {
     format!(
         "Nobody has written or read here since my last {runs} runs of **{}**. Shall I go on? Write something here, and I \
          will. Until then I pause it.",
@@ -167,7 +167,7 @@ pub fn schedule_line(of: &Listed<'_>, progress: &Progress, zone: &Zone) -> Strin
 
 fn because(why: Skip) -> &'static str {
     match why {
-        Skip::Missed => "I was away",
+        Skip::Missed => "I was away or too busy",
         Skip::NothingNew => "nobody had written",
         Skip::Muted => "I was muted",
         Skip::NobodyReads => "nobody read it",

@@ -7,7 +7,8 @@ use crate::{
     core::{
         event::{EventKind, RoomEvent},
         time::Timestamp,
-        timetable::{Around, Progress, UNREAD_RUNS_MAX},
+        timetable::{Around, Progress},
+        voice::Voice,
     },
     engine::Engine,
 };
@@ -25,7 +26,7 @@ impl Engine {
             return Ok(Some(Around { is_muted, ..Around::default() }));
         }
         account.sync().await?;
-        if !account.is_in(room) {
+        if !account.is_in(room) || self.voice_in(&account, room).await? != Voice::Heard {
             return Ok(Some(Around { is_muted, ..Around::default() }));
         }
         let events = account.history(room, EVENTS_LOOKED_AT).await?;
@@ -35,9 +36,7 @@ impl Engine {
         let news_at = newest(&|event| !self.namespace.is_ours(&event.sender) && is_said(event));
         let written_at = newest(&|event| self.namespace.is_human(&event.sender));
         // Receipts come in no sync of ours; they are asked for only where they decide something.
-        let since = progress.asked_at.or(progress.ran_at);
-        let decides = progress.unread >= UNREAD_RUNS_MAX && written_at <= since;
-        let read_at = if decides { self.read_at(&job.user, room).await? } else { None };
+        let read_at = if progress.depends_on_readers(written_at) { self.read_at(&job.user, room).await? } else { None };
         Ok(Some(Around { is_there: true, is_muted, news_at, seen_at: written_at.max(read_at) }))
     }
 

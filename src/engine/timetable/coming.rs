@@ -1,17 +1,19 @@
-//! A due time: looked at in each of its rooms, handed in as an errand, and only then noted as handled.
+//! A due time: looked at in each of its rooms, handed in as an errand, and only then noted as handled. A room that
+//! cannot take it yet waits by itself.
 
-use ruma::RoomId;
+use ruma::{RoomId, RoomOrAliasId};
 
 use super::{Id, Tried, jobs::Job};
 use crate::{
     clock,
     core::{
-        errand::{Errand, ErrandId, Origin, OriginKind},
+        errand::{Errand, ErrandId, Left, Origin, OriginKind},
         time::Timestamp,
-        timetable::{Around, Handled, UNREAD_RUNS_MAX, Verdict, owing, verdict},
+        timetable::{Around, Handled, Progress, Skip, UNREAD_RUNS_MAX, Verdict, begins_until, owing, verdict},
         words,
     },
     engine::{EngineError, Shared, errands::Accepted, word, word_transaction},
+    store::StoreError,
 };
 
 /// When a schedule is to be looked at again.
@@ -20,6 +22,8 @@ pub(super) enum Next {
     At(Option<Timestamp>),
     /// Soon: what is due could not be handed in.
     Later,
+    /// Later: a reminder's owner has no chat now in which it could be said.
+    NoChat,
 }
 
 impl super::Engine {
@@ -27,37 +31,98 @@ impl super::Engine {
     pub(super) async fn hand_in(self: &Shared, id: &Id) -> Tried<Next> {
         let Some(job) = self.job(id)? else { return Ok(Next::At(None)) };
         let now = clock::now();
-        let kept = self.tables.timetable.get(&job.key)?;
-        let mut handled = kept.unwrap_or_else(|| Handled { until: now, said: job.reads.clone(), rooms: [].into() });
-        let owing = owing(&job.rule, handled.until, job.grace_ms, now);
-        if owing.due.is_some() || owing.missed > 0 {
+        let until = self.tables.timetable.get(&job.key)?.map_or(now, |kept: Handled| kept.until);
+        let owed = owing(&job.rule, until, job.grace_ms, now);
+        let mut waits = false;
+        if owed.due.is_some() || owed.missed > 0 {
             for name in &job.rooms {
-                let Some(room) = self.named(name).await? else {
-                    tracing::warn!(schedule = job.name, room = %name, "a schedule names a room that is not there");
-                    continue;
-                };
-                let progress = handled.rooms.get(&room).cloned().unwrap_or_default();
-                let around = match owing.due {
-                    Some(_) => self.around(&job, &room, &progress).await?,
-                    None => Some(Around::default()),
-                };
-                // A coworker that is out of order is being mended.
-                let Some(around) = around else { return Ok(Next::Later) };
-                let (verdict, after) = verdict(&owing, job.only_if_new_messages, &progress, around);
-                if !self.carry_out(&job, &room, verdict).await? {
-                    return Ok(Next::Later);
+                match self.hand_in_at(&job, name, until, now).await {
+                    Ok(is_handled) => waits |= !is_handled,
+                    Err(EngineError::Store(error)) => return Err(error.into()),
+                    // One room holds up no other.
+                    Err(error) => {
+                        tracing::warn!(schedule = job.name, room = %name, %error, "a due time cannot be handled yet");
+                        waits = true;
+                    }
                 }
-                handled.rooms.insert(room, after);
             }
         }
-        handled.until = owing.until;
-        self.tables.timetable.put(&job.key, &handled)?;
+        if waits {
+            return Ok(Next::Later);
+        }
+        let next = job.rule.next_after(owed.until);
+        self.note_handled(&job.key, |kept| (kept.until, kept.next) = (owed.until, next))?;
         self.store.flush().await?;
-        let next = job.rule.next_after(handled.until);
         if let (None, Id::Room(room, number)) = (next, id) {
             self.forget_schedules(room, |schedules| schedules.remove(*number).into_iter().collect())?;
         }
         Ok(Next::At(next))
+    }
+
+    /// Hands in what a schedule owes in one of its rooms; returns whether that is on disk, or skipped. What cannot be
+    /// handed in waits no longer than the schedule's grace.
+    async fn hand_in_at(
+        self: &Shared,
+        job: &Job,
+        name: &RoomOrAliasId,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Tried<bool> {
+        let room = match self.named(name).await {
+            Ok(Some(room)) => room,
+            Ok(None) => {
+                tracing::warn!(schedule = job.name, room = %name, "a schedule names a room that is not there");
+                return Ok(true);
+            }
+            Err(error) if owing(&job.rule, until, job.grace_ms, now).due.is_none() => {
+                tracing::warn!(schedule = job.name, room = %name, %error, "a due time is skipped: its room's alias cannot be looked up");
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
+        };
+        let kept = self.tables.timetable.get(&job.key)?;
+        let progress = kept.and_then(|mut kept: Handled| kept.rooms.remove(&room)).unwrap_or_default();
+        // It may have been handled here before, while another room had to wait.
+        let owed = owing(&job.rule, progress.until.map_or(until, |here| here.max(until)), job.grace_ms, now);
+        let around = match owed.due {
+            Some(_) => self.around(job, &room, &progress).await?,
+            None => Some(Around::default()),
+        };
+        // A coworker that is out of order is being mended.
+        let Some(around) = around else { return Ok(false) };
+        let decide = |progress: &Progress| verdict(&owed, job.only_if_new_messages, progress, around);
+        if !self.carry_out(job, &room, decide(&progress).0).await? {
+            return Ok(false);
+        }
+        self.note_handled(&job.key, |kept| {
+            // An earlier due time may have been left meanwhile.
+            let progress = kept.rooms.remove(&room).unwrap_or_default();
+            kept.rooms.insert(room, decide(&progress).1);
+        })?;
+        Ok(true)
+    }
+
+    /// Changes what is known of a schedule, unless it is gone by now.
+    fn note_handled(&self, key: &str, change: impl FnOnce(&mut Handled)) -> Result<(), StoreError> {
+        self.tables.timetable.update(&key.to_owned(), |kept: Option<Handled>| {
+            let mut kept = kept?;
+            change(&mut kept);
+            Some(kept)
+        })?;
+        Ok(())
+    }
+
+    /// Notes that a due time which was accepted does not run after all.
+    pub(in crate::engine) fn note_left(&self, errand: &Errand, why: Left) -> Result<(), StoreError> {
+        let Some(key) = &errand.schedule else { return Ok(()) };
+        let why = match why {
+            Left::Muted => Skip::Muted,
+            Left::TooOld => Skip::Missed,
+            Left::Paused | Left::NotThere => Skip::NotThere,
+        };
+        self.note_handled(key, |kept| {
+            kept.rooms.entry(errand.room.clone()).or_default().left(errand.due_at, why);
+        })
     }
 
     /// Does in one room what was decided; returns whether that is on disk.
@@ -99,6 +164,8 @@ fn errand_of(job: &Job, room: &RoomId, due: Timestamp, is_late: bool) -> Errand 
     Errand {
         headline: words::timetable::due(&job.name, &job.said, job.set_by.as_deref()),
         due_at: due,
+        until: Some(begins_until(due, job.grace_ms)),
+        schedule: Some(job.key.clone()),
         late: is_late,
         mention: job.mention.clone(),
         ..Errand::new(id, &job.user, room, origin, &job.task, clock::now())

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use ruma::{OwnedRoomOrAliasId, OwnedUserId, RoomId};
+use ruma::{OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomId};
 
 use super::Id;
 use crate::{
     config::{Coworker, Schedule},
     core::{
+        id,
         timetable::{RoomSchedule, Rule},
         words,
     },
@@ -18,6 +19,7 @@ use crate::{
 /// Stands between the parts of a key; no id and no name on one line holds it.
 const BETWEEN: char = '\n';
 const OF_FILE: &str = "file";
+const OF_ROOM: &str = "room";
 /// How late a schedule that a member set up may run, in milliseconds: an hour.
 const GRACE_OF_ROOM_MS: u64 = 60 * 60 * 1_000;
 
@@ -68,11 +70,11 @@ impl Engine {
     /// Returns a schedule of a coworker's file.
     pub(super) fn job_of_file(&self, coworker: &Coworker, schedule: &Schedule) -> Job {
         Job {
-            key: [OF_FILE, &coworker.id.0, &schedule.name].join(&BETWEEN.to_string()),
+            key: key_of_file(&coworker.id.0, &schedule.name),
             user: self.coworker_user(coworker),
             name: schedule.name.clone(),
             said: schedule.said.clone(),
-            reads: format!("{} {}", schedule.said, schedule.rule.zone().name().unwrap_or_default()),
+            reads: reads_in_file(schedule),
             rule: schedule.rule.clone(),
             rooms: schedule.rooms.clone(),
             task: schedule.task.clone(),
@@ -104,9 +106,30 @@ pub(super) fn job_of_room(room: &RoomId, schedule: &RoomSchedule) -> Option<Job>
     })
 }
 
+/// Returns the key of a schedule of a coworker's file.
+pub(super) fn key_of_file(coworker: &str, name: &str) -> String {
+    [OF_FILE, coworker, name].join(&BETWEEN.to_string())
+}
+
+/// Returns when a schedule of a file is due, with its zone, as it is written there.
+pub(super) fn reads_in_file(schedule: &Schedule) -> String {
+    format!("{} {}", schedule.said, schedule.rule.zone().name().unwrap_or_default())
+}
+
+/// Returns the room in the key of a schedule that a member set up.
+pub(super) fn room_of_key(key: &str) -> Option<OwnedRoomId> {
+    let (room, _) = key.strip_prefix(OF_ROOM)?.strip_prefix(BETWEEN)?.split_once(BETWEEN)?;
+    id::room(room)
+}
+
+/// Returns a key on one line, without the call that set it up.
+pub(super) fn shown(key: &str) -> String {
+    key.split(BETWEEN).take(3).collect::<Vec<_>>().join(" ")
+}
+
 /// Returns the key of a schedule that a member set up.
 pub(super) fn key_of_room(room: &RoomId, schedule: &RoomSchedule) -> String {
-    ["room", room.as_str(), &schedule.number.to_string(), &schedule.cause].join(&BETWEEN.to_string())
+    [OF_ROOM, room.as_str(), &schedule.number.to_string(), &schedule.cause].join(&BETWEEN.to_string())
 }
 
 /// Returns the coworker's id and the schedule's name in the key of a file's schedule.

@@ -147,10 +147,15 @@ impl Engine {
         if !self.config.assistants.enabled {
             return Ok(());
         }
-        for kept in self.tables.reminders.iter() {
+        for kept in self.tables.reminders.each() {
             let (owner, kept) = kept?;
-            for one in kept.list() {
-                self.timetable.set(&Id::Reminder(owner.clone(), one.number), one.next(now));
+            match kept {
+                Ok(kept) => {
+                    for one in kept.list() {
+                        self.timetable.set(&Id::Reminder(owner.clone(), one.number), one.next(now));
+                    }
+                }
+                Err(error) => self.leave_out_unreadable(&format!("reminders of {owner}"), &error),
             }
         }
         Ok(())
@@ -164,9 +169,19 @@ impl Engine {
         let Ok(owing) = reminder.owing(now) else { return Ok(Next::At(None)) };
         if let Some(due) = owing.due {
             let late = owing.is_late.then_some(due);
-            if !self.say_reminder(owner, reminder, due, late).await? {
-                // The owner may get another chat.
-                return Ok(Next::At(Some(Timestamp::from_ms(now.as_ms().saturating_add(NO_CHAT_MS)))));
+            let said = match self.say_reminder(owner, reminder, due, late).await {
+                Err(error) if !error.is_passing() => {
+                    tracing::warn!(user.id = %owner, %error, "a reminder cannot be said in its owner's chat now");
+                    false
+                }
+                said => said?,
+            };
+            // The owner may get another chat, or join this one.
+            if !said && now.ms_since(due) <= NO_CHAT_MS_MAX {
+                return Ok(Next::NoChat);
+            }
+            if !said {
+                tracing::warn!(user.id = %owner, "a reminder is dropped: for a month its owner had no chat to say it in");
             }
         }
         let mut next = None;
@@ -178,7 +193,7 @@ impl Engine {
         Ok(Next::At(next))
     }
 
-    /// Posts a reminder in its owner's own chat; false where there is none that is private now.
+    /// Posts a reminder in its owner's own chat; false where there is none now that is private and that they have joined.
     async fn say_reminder(
         self: &Shared,
         owner: &OwnedUserId,
@@ -191,6 +206,10 @@ impl Engine {
         let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
         account.sync().await?;
         if self.attend(&account, owner, &room).await? != Privacy::Tight {
+            return Ok(false);
+        }
+        // Whoever is only invited would neither see it nor be notified.
+        if !account.facts(&room).await?.joined.contains(owner) {
             return Ok(false);
         }
         let late = match late {
@@ -215,8 +234,8 @@ enum NotSet {
     Refused(ReminderError),
 }
 
-/// How long a reminder waits whose owner has no private chat now, in milliseconds.
-const NO_CHAT_MS: i64 = 10 * 60 * 1000;
+/// How long a reminder waits for its owner to have a private chat, in milliseconds: 30 days.
+const NO_CHAT_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1000;
 /// The tool's name.
 const TOOL: &str = "reminder_add";
 

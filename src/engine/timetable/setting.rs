@@ -172,14 +172,25 @@ impl Engine {
         self.forget_schedules(room, |schedules| schedules.remove_of(user))
     }
 
-    /// Moves what members set up to the room that replaces theirs (C18).
+    /// Moves what members set up to the room that replaces theirs (C18), with how far it has come. A crash in between
+    /// leaves some in both, and the next call moves the rest.
     pub(in crate::engine) fn carry_schedules(&self, old: &OwnedRoomId, new: &OwnedRoomId) -> Result<(), StoreError> {
         let Some(kept) = self.tables.schedules.get(old)? else { return Ok(()) };
-        if !self.tables.schedules.insert_new(new, &kept)? {
-            return Ok(());
+        let mut there = self.tables.schedules.get(new)?.unwrap_or_default();
+        for (was, is) in there.take_over(&kept) {
+            let Some(mut handled): Option<Handled> = self.tables.timetable.get(&key_of_room(old, &was))? else {
+                continue;
+            };
+            handled.rooms = handled.rooms.remove(old).map(|progress| (new.clone(), progress)).into_iter().collect();
+            self.tables.timetable.put(&key_of_room(new, &is), &handled)?;
         }
+        let there = self.tables.schedules.update(new, |there: Option<RoomSchedules>| {
+            let mut there = there.unwrap_or_default();
+            there.take_over(&kept);
+            Some(there)
+        })?;
         let now = clock::now();
-        for schedule in kept.list() {
+        for schedule in there.unwrap_or_default().list() {
             self.set_due_in(new, schedule, now)?;
         }
         self.forget_schedules(old, |schedules| std::mem::take(schedules).list().to_vec())

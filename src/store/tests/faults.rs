@@ -81,6 +81,8 @@ fn a_damaged_record_is_reported_and_costs_no_other() {
     assert!(matches!(error, StoreError::CorruptRecord { table: "settings", .. }), "{error:?}");
     says_where_and_how(&error, dir.path());
     assert_eq!(settings.get(&"good".to_owned()).expect("readable"), Some(2));
+    let each = settings.each().map(|record| record.map(|(key, value)| (key, value.ok())).expect("its key is readable"));
+    assert_eq!(each.collect::<Vec<_>>(), [("bad".to_owned(), None), ("good".to_owned(), Some(2))]);
 }
 
 #[test]

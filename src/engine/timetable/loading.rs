@@ -1,0 +1,185 @@
+//! What is due next at a start. It is read from the records, where it was noted when the last due time was handled: to
+//! work it out anew for thousands of rules would take seconds.
+//!
+//! An unreadable record leaves out what it is about, and nothing else.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ruma::RoomId;
+
+use super::{
+    Id,
+    jobs::{self, Job, job_of_room, key_of_room},
+};
+use crate::{
+    appservice::health::{Condition, State},
+    clock,
+    core::{
+        time::Timestamp,
+        timetable::{Handled, RoomSchedule, RoomSchedules, next_due},
+    },
+    engine::{Engine, Shared},
+    store::StoreError,
+};
+
+/// Most unreadable records that readiness names.
+const NAMED_MAX: usize = 5;
+
+/// What is known of how far each schedule has come, by its key; `None` where that is unreadable.
+type Known = HashMap<String, Option<Handled>>;
+
+impl Engine {
+    /// Notes for each schedule when it is due next, and returns how many there are. A new one begins now.
+    pub(super) fn load_timetable(&self) -> Result<usize, StoreError> {
+        let now = clock::now();
+        let mut known = self.load_handled()?;
+        for (coworker, of) in self.config.coworkers.iter().enumerate() {
+            for (schedule, one) in of.schedules.iter().enumerate() {
+                let id = Id::File { coworker, schedule };
+                let handled = known.remove(&jobs::key_of_file(&of.id.0, &one.name));
+                let reads = jobs::reads_in_file(one);
+                self.load(&id, handled, &reads, now, || Some(self.job_of_file(of, one)));
+            }
+        }
+        for kept in self.tables.schedules.each() {
+            let (room, schedules) = kept?;
+            match schedules {
+                Ok(schedules) => self.load_room(&room, &schedules, &mut known, now),
+                Err(error) => self.leave_out_unreadable(&format!("schedules of the room {room}"), &error),
+            }
+        }
+        self.load_reminders(now)?;
+        // What is left belongs to no schedule any more.
+        for key in known.into_iter().filter_map(|(key, handled)| handled.map(|_| key)) {
+            if self.is_of_nothing(&key)? {
+                self.tables.timetable.remove(&key)?;
+            }
+        }
+        Ok(self.timetable.lock().len())
+    }
+
+    fn load_handled(&self) -> Result<Known, StoreError> {
+        let mut known = Known::new();
+        for kept in self.tables.timetable.each() {
+            let (key, handled) = kept?;
+            let handled = handled
+                .inspect_err(|error| self.leave_out_unreadable(&format!("a schedule ({})", jobs::shown(&key)), error));
+            known.insert(key, handled.ok());
+        }
+        Ok(known)
+    }
+
+    fn load_room(&self, room: &RoomId, schedules: &RoomSchedules, known: &mut Known, now: Timestamp) {
+        for schedule in schedules.list() {
+            let handled = known.remove(&key_of_room(room, schedule));
+            // Who is left out for a fault of their file comes back with it.
+            if self.coworker(&schedule.user).is_some() {
+                let id = Id::Room(room.to_owned(), schedule.number);
+                self.load(&id, handled, &schedule.said, now, || job_of_room(room, schedule));
+            }
+        }
+    }
+
+    /// Notes when a schedule is due next, by what is known of it.
+    fn load(
+        &self,
+        id: &Id,
+        handled: Option<Option<Handled>>,
+        reads: &str,
+        now: Timestamp,
+        job: impl FnOnce() -> Option<Job>,
+    ) {
+        let due = match handled {
+            // It is left out.
+            Some(None) => return,
+            Some(Some(handled)) if handled.said == reads && handled.until <= now && handled.next.is_some() => {
+                handled.next
+            }
+            handled => match job().map(|job| self.begin(id, handled.flatten(), &job, now)) {
+                None => return,
+                Some(Ok(due)) => due,
+                Some(Err(error)) => return self.leave_out_unreadable(&id.to_string(), &error),
+            },
+        };
+        self.timetable.set(id, due);
+    }
+
+    /// Notes when a schedule that a member set up is due next.
+    pub(super) fn set_due_in(&self, room: &RoomId, schedule: &RoomSchedule, now: Timestamp) -> Result<(), StoreError> {
+        let Some(job) = job_of_room(room, schedule) else { return Ok(()) };
+        let id = Id::Room(room.to_owned(), schedule.number);
+        let handled = self.tables.timetable.get(&job.key)?;
+        let due = self.begin(&id, handled, &job, now)?;
+        self.timetable.set(&id, due);
+        Ok(())
+    }
+
+    /// Works out when a schedule is due next, and notes it. One that is new, or that says another time than before,
+    /// begins now; one of a room that never comes again is forgotten.
+    fn begin(
+        &self,
+        id: &Id,
+        handled: Option<Handled>,
+        job: &Job,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let (until, rooms) = match handled {
+            Some(kept) if kept.said == job.reads => (kept.until, kept.rooms),
+            // What happened in the rooms is true whatever was changed.
+            changed => (now, changed.map_or_else(BTreeMap::new, |kept| kept.rooms)),
+        };
+        let next = next_due(&job.rule, until, now);
+        self.tables.timetable.put(&job.key, &Handled { until, said: job.reads.clone(), next, rooms })?;
+        match (id, next) {
+            (Id::Room(room, number), None) => {
+                self.forget_schedules(room, |schedules| schedules.remove(*number).into_iter().collect())?;
+            }
+            (_, None) => tracing::info!(schedule = job.name, "a schedule has no due time any more"),
+            (_, Some(_)) => {}
+        }
+        Ok(next)
+    }
+
+    /// Works out anew when each schedule is due next, behind the start: a country may have changed its clocks since it
+    /// was noted.
+    pub(super) fn check_timetable(self: &Shared) -> Result<(), StoreError> {
+        let ids = self.timetable.lock().ids();
+        for id in ids {
+            if self.stop.is_cancelled() {
+                break;
+            }
+            let Some(job) = self.job(&id)? else { continue };
+            let Some(handled): Option<Handled> = self.tables.timetable.get(&job.key)? else { continue };
+            let next = next_due(&job.rule, handled.until, clock::now());
+            if next != handled.next {
+                self.timetable.change(&id, handled.next, next);
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves out what an unreadable record is about: the log and readiness name it.
+    pub(super) fn leave_out_unreadable(&self, what: &str, error: &StoreError) {
+        tracing::error!(%error, "{what}: unreadable, and left out");
+        let told = {
+            let mut all = self.timetable.unreadable();
+            all.insert(what.to_owned());
+            let named: Vec<&str> = all.iter().take(NAMED_MAX).map(String::as_str).collect();
+            format!("{} unreadable and left out: {}\n  Mend: see the log", all.len(), named.join("; "))
+        };
+        self.health.set(Condition::Schedules, State::Waiting(told));
+    }
+
+    /// Returns whether what is known of a schedule is of no use any more: no file and no room has it. What belongs to a
+    /// coworker whose file is left out for a fault stays.
+    fn is_of_nothing(&self, key: &str) -> Result<bool, StoreError> {
+        if let Some((coworker, _)) = jobs::parts_of_file_key(key) {
+            return Ok(!self.config.left_out_ids().iter().any(|id| id == coworker));
+        }
+        let Some(room) = jobs::room_of_key(key) else { return Ok(true) };
+        // An unreadable room's stay, for the operator who repairs the store.
+        let Ok(schedules) = self.tables.schedules.get(&room) else { return Ok(false) };
+        let schedules = schedules.unwrap_or_default();
+        Ok(!schedules.list().iter().any(|schedule| key_of_room(&room, schedule) == key))
+    }
+}

@@ -64,3 +64,4 @@ mod troubled;
 mod trust;
 mod upgrades;
 mod wards;
+mod worst_day;

@@ -1,11 +1,8 @@
 //! What one person can put into a room that no program can parse, and a proxy's error pages: each costs only itself.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,7 +15,6 @@ use axum::{
 use matrix_sdk::ruma::api::client::room::create_room::v3::{Request as CreateRoom, RoomPreset};
 use ruma::{OwnedRoomId, RoomId, events::room::member::MembershipState};
 use serde_json::{Value, json};
-use tokio::time::{self, Instant};
 
 use crate::harness::{
     Person, RoomKind, Setup,
@@ -52,7 +48,7 @@ async fn send_raw(person: &Person, room: &RoomId, event_type: &str, content: Val
 }
 
 /// Sends every kind of event that points at another, with an impossible target.
-async fn send_poison(office: &Office, person: &Person, room: &RoomId) -> Result<()> {
+pub(crate) async fn send_poison(office: &Office, person: &Person, room: &RoomId) -> Result<()> {
     let (id, oncall) = (long_id(), office.oncall());
     let text = |relation: Value| {
         json!({
@@ -213,22 +209,6 @@ async fn point_3_a_page_or_a_401_between_us_and_the_homeserver_loses_nothing() -
     Ok(())
 }
 
-/// Poisoned rooms of one member; as many as rooms that are handled at once.
-const POISONED_ROOMS: usize = 64;
-/// Requests whose durations are compared.
-const REQUESTS: usize = 20;
-
-async fn p95(office: &Office, room: &RoomId, what: &str) -> Result<Duration> {
-    let mut times = Vec::new();
-    for number in 0..REQUESTS {
-        let began = Instant::now();
-        office.asked_and_answered(room, &format!("{what} {number}")).await?;
-        times.push(began.elapsed());
-    }
-    times.sort();
-    Ok(times[REQUESTS * 95 / 100 - 1])
-}
-
 /// Makes a room of Alice and Bob with many large state events of one type.
 async fn heavy_room(office: &Office, event_type: &str) -> Result<OwnedRoomId> {
     let state: Vec<_> = (0..HEAVY_EVENTS)
@@ -263,31 +243,5 @@ async fn c4_a_room_that_is_too_large_to_be_read_costs_itself() -> Result<()> {
         office.asked_and_answered(room, "still there?").await?;
     }
     assert_eq!(readiness(&office.workmate).await?.0, 200, "nothing of it remains");
-    Ok(())
-}
-
-/// Prints, without a time limit, how much slower others are answered beside 64 poisoned rooms of one member.
-#[tokio::test]
-#[ignore = "makes 64 rooms; run it by name for its figure"]
-async fn figure_sixty_four_poisoned_rooms_and_the_others() -> Result<()> {
-    let people = [shared().person("alice").await, shared().person("bob").await];
-    // The test asks more than a person may ask in five minutes.
-    let limits = json!({"person_requests_max": 10_000, "room_requests_max": 10_000});
-    let office = Office::open_for(people, |setup| setup.section("limits", limits)).await?;
-    let room = office.room(RoomKind::Plain).await?;
-    let mut poisoned = Vec::new();
-    for _ in 0..POISONED_ROOMS {
-        poisoned.push(office.room(RoomKind::Plain).await?);
-    }
-    time::sleep(Duration::from_secs(5)).await;
-    let before = p95(&office, &room, "before").await?;
-    for room in &poisoned {
-        send_poison(&office, &office.bob, room).await?;
-    }
-    let beside = p95(&office, &room, "beside").await?;
-    eprintln!(
-        "p95 before {before:?}, beside 64 poisoned rooms {beside:?}, ratio {:.2}",
-        beside.as_secs_f64() / before.as_secs_f64()
-    );
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! Puts a proxy before the shared homeserver that sees each call and may answer in its place.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use axum::{
@@ -24,6 +27,21 @@ pub(crate) async fn homeserver_behind(
     instead: impl Fn(&Request) -> Option<Response> + Send + Sync + 'static,
 ) -> Result<Url> {
     between(instead, |_| false).await
+}
+
+/// Returns a URL at which the shared homeserver handles every call, and `note` is told of each call's path and time.
+pub(crate) async fn homeserver_timed(note: impl Fn(&str, Duration) + Send + Sync + 'static) -> Result<Url> {
+    let (http, note) = (reqwest::Client::builder().no_proxy().build()?, Arc::new(note));
+    let answer = move |request: Request| {
+        let (http, note) = (http.clone(), note.clone());
+        async move {
+            let (path, began) = (request.uri().path().to_owned(), Instant::now());
+            let answer = pass_on(&http, request).await;
+            note(&path, began.elapsed());
+            answer.unwrap_or_else(|error| bad_gateway(&error.to_string()))
+        }
+    };
+    serve(Router::new().fallback(answer)).await
 }
 
 /// Returns a URL at which the shared homeserver handles every call, but the replies that `is_lost` selects are lost.
@@ -52,10 +70,7 @@ pub(crate) async fn between(
             }
         }
     };
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
-    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
-    Ok(url)
+    serve(Router::new().fallback(answer)).await
 }
 
 /// Returns the URL of a proxy to the shared homeserver; `more` may replace an answer's body, by path and query.
@@ -77,9 +92,13 @@ pub(crate) async fn homeserver_that_says_more(
             answered.await.unwrap_or_else(|error| bad_gateway(&error.to_string()))
         }
     };
+    serve(Router::new().fallback(answer)).await
+}
+
+async fn serve(router: Router) -> Result<Url> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
-    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(url)
 }
 

@@ -1,0 +1,191 @@
+//! The figure of a member's worst day: how much slower others are answered beside 64 poisoned rooms.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Result;
+use ruma::OwnedRoomId;
+use serde_json::json;
+use tokio::time::{self, Instant};
+
+use crate::{
+    harness::{
+        RoomKind, Setup,
+        between::homeserver_timed,
+        homeserver::shared,
+        office::{Office, echoing},
+    },
+    poison::send_poison,
+};
+
+/// Poisoned rooms of one member; as many as rooms that are handled at once.
+const POISONED_ROOMS: usize = 64;
+/// Requests whose durations are compared.
+const REQUESTS: usize = 20;
+/// How long the processes settle before a stretch is measured.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// Calls of the homeserver by kind: how many, and how long they took together.
+type Calls = BTreeMap<String, (usize, Duration)>;
+
+struct Stage {
+    office: Office,
+    room: OwnedRoomId,
+    calls: Arc<Mutex<Calls>>,
+}
+
+/// What happened while requests were answered.
+struct Stretch {
+    times: Vec<Duration>,
+    calls: Calls,
+    cpu: BTreeMap<String, f64>,
+    took: Duration,
+}
+
+impl Stretch {
+    fn at(&self, hundredth: usize) -> Duration {
+        self.times[(self.times.len() * hundredth / 100).saturating_sub(1)]
+    }
+
+    fn print(&self, what: &str) {
+        eprintln!("{what}: p50 {:?}, p95 {:?}, all in {:?}", self.at(50), self.at(95), self.took);
+        let cpu: Vec<_> = self.cpu.iter().map(|(name, seconds)| format!("{name} {seconds:.2} s")).collect();
+        eprintln!("  processor: {}", cpu.join(", "));
+        let mut calls: Vec<_> = self.calls.iter().collect();
+        calls.sort_by_key(|(_, (_, time))| std::cmp::Reverse(*time));
+        for (kind, (count, time)) in calls.into_iter().take(8) {
+            eprintln!("  {count:5} calls, {:8.3} s: {kind}", time.as_secs_f64());
+        }
+    }
+}
+
+/// Returns a call's kind: its path without ids.
+fn kind(path: &str) -> String {
+    let parts = path.trim_start_matches("/_matrix/client/").split('/').skip(1);
+    let is_id = |part: &&str| part.starts_with(['!', '$', '@']) || part.starts_with("%");
+    parts.filter(|part| !is_id(part)).take(3).collect::<Vec<_>>().join("/")
+}
+
+/// Returns the processor seconds used by the test, and by each of its children.
+fn processor() -> Result<BTreeMap<String, f64>> {
+    let mut used = BTreeMap::new();
+    let me = std::process::id().to_string();
+    for entry in fs::read_dir("/proc")? {
+        let path = entry?.path();
+        let Ok(stat) = fs::read_to_string(path.join("stat")) else { continue };
+        let Some((name, rest)) = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')')) else { continue };
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        let is_me = path.file_name().is_some_and(|name| name == me.as_str());
+        if !is_me && fields.get(1) != Some(&me.as_str()) {
+            continue;
+        }
+        let ticks: f64 = [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<f64>().ok()).sum();
+        *used.entry(if is_me { "this test".to_owned() } else { name.to_owned() }).or_default() += ticks / 100.0;
+    }
+    Ok(used)
+}
+
+impl Stage {
+    async fn open() -> Result<Self> {
+        let calls = Arc::new(Mutex::new(Calls::new()));
+        let noted = calls.clone();
+        let url = homeserver_timed(move |path, time| {
+            let mut calls = noted.lock().unwrap_or_else(PoisonError::into_inner);
+            let (count, all) = calls.entry(kind(path)).or_default();
+            *count += 1;
+            *all += time;
+        })
+        .await?;
+        let claude = echoing().await?;
+        // The test asks more than a person may ask in five minutes.
+        let limits = json!({"person_requests_max": 10_000, "room_requests_max": 10_000});
+        let setup = Setup::new(&shared().take_slot(), &url, &claude.base_url()).section("limits", limits);
+        let workmate = setup.start().await;
+        let [alice, bob] = [shared().person("alice").await, shared().person("bob").await];
+        let office = Office { claude, workmate, alice, bob };
+        let room = office.room(RoomKind::Plain).await?;
+        Ok(Self { office, room, calls })
+    }
+
+    fn take_calls(&self) -> Calls {
+        std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn measure(&self, what: &str) -> Result<Stretch> {
+        self.take_calls();
+        let (cpu, all) = (processor()?, Instant::now());
+        let mut times = Vec::new();
+        for number in 0..REQUESTS {
+            let began = Instant::now();
+            self.office.asked_and_answered(&self.room, &format!("{what} {number}")).await?;
+            times.push(began.elapsed());
+        }
+        times.sort();
+        let mut used = processor()?;
+        for (name, seconds) in &mut used {
+            *seconds -= cpu.get(name).copied().unwrap_or_default();
+        }
+        let stretch = Stretch { times, calls: self.take_calls(), cpu: used, took: all.elapsed() };
+        stretch.print(what);
+        Ok(stretch)
+    }
+
+    async fn poison(&self, rooms: &[OwnedRoomId]) -> Result<()> {
+        let (cpu, began) = (processor()?, Instant::now());
+        self.take_calls();
+        for room in rooms {
+            send_poison(&self.office, &self.office.bob, room).await?;
+        }
+        let used = processor()?.into_iter().map(|(name, used)| {
+            let before = cpu.get(&name).copied().unwrap_or_default();
+            (name, used - before)
+        });
+        let sent = Stretch {
+            times: vec![began.elapsed()],
+            calls: self.take_calls(),
+            cpu: used.collect(),
+            took: began.elapsed(),
+        };
+        sent.print("while the poison is sent");
+        Ok(())
+    }
+
+    /// Makes the rooms of a poisoner.
+    async fn rooms(&self, has_coworker: bool) -> Result<Vec<OwnedRoomId>> {
+        let mut rooms = Vec::new();
+        for _ in 0..POISONED_ROOMS {
+            rooms.push(match has_coworker {
+                true => self.office.room(RoomKind::Plain).await?,
+                false => self.office.room_of_people(RoomKind::Plain).await?,
+            });
+        }
+        Ok(rooms)
+    }
+}
+
+/// Prints, without a time limit, how much slower others are answered beside 64 poisoned rooms of one member; and, as a
+/// control, beside the same rooms and events without a coworker.
+#[tokio::test]
+#[ignore = "makes 128 rooms; run it by name for its figure"]
+async fn figure_sixty_four_poisoned_rooms_and_the_others() -> Result<()> {
+    let stage = Stage::open().await?;
+    let (control, poisoned) = (stage.rooms(false).await?, stage.rooms(true).await?);
+    time::sleep(SETTLE).await;
+    let before = stage.measure("before").await?;
+    stage.poison(&control).await?;
+    let without = stage.measure("beside without a coworker").await?;
+    time::sleep(SETTLE).await;
+    stage.poison(&poisoned).await?;
+    let beside = stage.measure("beside").await?;
+    time::sleep(SETTLE).await;
+    let after = stage.measure("after").await?;
+    for (name, stretch) in [("control", &without), ("beside", &beside), ("after", &after)] {
+        let ratio = |at| stretch.at(at).as_secs_f64() / before.at(at).as_secs_f64();
+        eprintln!("{name}: p50 {:.2} x, p95 {:.2} x", ratio(50), ratio(95));
+    }
+    Ok(())
+}

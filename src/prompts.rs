@@ -72,6 +72,8 @@ pub enum Verdict {
     NotAnObject,
     /// The arguments are ambiguous.
     Unclear,
+    /// The tool has changed since the call was made.
+    Changed,
     /// The turn has too many calls.
     TooManyCalls,
     /// People declined the call.
@@ -92,6 +94,7 @@ pub fn verdict(verdict: Verdict) -> &'static str {
     result_line(match verdict {
         Verdict::NotAnObject => "not_an_object",
         Verdict::Unclear => "unclear",
+        Verdict::Changed => "changed",
         Verdict::TooManyCalls => "too_many_calls",
         Verdict::Declined => "declined",
         Verdict::Expired => "expired",
@@ -189,6 +192,7 @@ mod tests {
         let verdicts = [
             Verdict::NotAnObject,
             Verdict::Unclear,
+            Verdict::Changed,
             Verdict::TooManyCalls,
             Verdict::Declined,
             Verdict::Expired,

@@ -175,7 +175,7 @@ impl Tools {
                 self.http_get.call(http_get::Call { arguments, tool, credential, mask: &self.mask }).await
             }
             Source::Mcp { server, tool: name } => match self.server(server) {
-                Some(server) => server.call(name, arguments).await,
+                Some(server) => server.call(&tool.offer, name, arguments).await,
                 None => gone(tool),
             },
             Source::Process | Source::Room | Source::Chat | Source::Provider => gone(tool),

@@ -345,6 +345,8 @@ pub enum Denied {
     NotAnObject,
     /// Its arguments are ambiguous.
     Unclear,
+    /// The tool is no longer what the model read when it made the call.
+    Changed,
 }
 
 /// Why a granted tool is not offered.
@@ -385,6 +387,7 @@ impl Toolset {
     #[must_use]
     pub fn resolve(grants: &[Grant], offers: &[Offer], pinned: &BTreeMap<ToolName, String>, here: &Here) -> Self {
         let mut toolset = Self::default();
+        let mut fitting = Vec::new();
         for offer in offers {
             let Some(grant) = grants.iter().find(|grant| grant.matches(&offer.name)) else { continue };
             if offer.schema.to_string().len() > SCHEMA_BYTES_MAX {
@@ -396,7 +399,12 @@ impl Toolset {
                 toolset.withheld.insert(offer.name.clone(), Withheld::Elsewhere);
             } else if pin.is_some_and(|pin| *pin != offer.fingerprint()) {
                 toolset.withheld.insert(offer.name.clone(), Withheld::Changed(offer.fingerprint()));
-            } else if toolset.tools.len() < TOOLS_MAX {
+            } else {
+                fitting.push((offer, grant));
+            }
+        }
+        for (number, (offer, grant)) in shared_out(fitting).into_iter().enumerate() {
+            if number < TOOLS_MAX {
                 toolset.tools.insert(offer.name.clone(), tool(offer, grant));
             } else {
                 toolset.withheld.insert(offer.name.clone(), Withheld::TooMany);
@@ -471,6 +479,31 @@ impl Toolset {
             })
             .collect()
     }
+}
+
+/// Orders tools so that the first ones can be kept if there are too many: our own, then those that a grant names, then
+/// one of each server in turn. So a server that offers ever more takes no place from another.
+fn shared_out<'a>(mut fitting: Vec<(&'a Offer, &'a Grant)>) -> Vec<(&'a Offer, &'a Grant)> {
+    if fitting.len() <= TOOLS_MAX {
+        return fitting;
+    }
+    let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
+    let ranks: Vec<_> = fitting
+        .iter()
+        .map(|(offer, grant)| match &offer.source {
+            Source::Mcp { server, .. } if grant.pattern.ends_with('*') => {
+                let turn = taken.entry(server).or_default();
+                *turn += 1;
+                (2, *turn)
+            }
+            Source::Mcp { .. } => (1, 0),
+            Source::Room | Source::Chat | Source::Process | Source::Provider => (0, 0),
+        })
+        .collect();
+    let mut ranks = ranks.into_iter();
+    // Equal ranks keep the config's order of servers.
+    fitting.sort_by_cached_key(|_| ranks.next());
+    fitting
 }
 
 /// Applies a grant to an offer.

@@ -57,7 +57,7 @@ impl From<Denied> for StepOutcome {
     /// Returns the outcome of a call that is denied for this reason.
     fn from(why: Denied) -> Self {
         match why {
-            Denied::NotGranted => Self::Denied,
+            Denied::NotGranted | Denied::Changed => Self::Denied,
             Denied::NotAnObject | Denied::Unclear => Self::Unusable,
         }
     }

@@ -201,7 +201,8 @@ impl Work {
         let turn = &ModelTurn { blocks: ids::made_unique(&turn.blocks, known), stop: turn.stop };
         let said = self.heard(&turn.blocks, &turn.blocks);
         self.steps.extend(said::server_steps(&said, terms.mask));
-        let calls = said::calls(&said, terms.mask);
+        let mut calls = said::calls(&said, terms.mask);
+        calls.iter_mut().for_each(|call| call.bind(terms.tools));
         let end = match turn.stop {
             TurnStop::Refused => Ok((String::new(), Stop::Refused)),
             TurnStop::Cut if calls.is_empty() => Ok((self.answer(&said), Stop::Cut)),

@@ -11,7 +11,7 @@ use crate::{
     core::{
         provider,
         run::Rules,
-        tool::{Grant, Offer, SERVER_SEPARATOR, Source, Tool, ToolName, Toolset},
+        tool::{Grant, Offer, SERVER_SEPARATOR, Source, ToolName, Toolset},
     },
 };
 
@@ -92,16 +92,6 @@ impl Engine {
         let pins = self.pins(&grants, &offers)?;
         let is_changed = |offer: &Offer| pins.get(&offer.name).is_some_and(|pin| *pin != offer.fingerprint());
         Ok(offers.into_iter().filter(is_changed).collect())
-    }
-
-    /// Returns whether a tool is still what the run was given, and what people saw on a card. A server may change it
-    /// meanwhile.
-    pub(super) fn is_as_given(&self, tool: &Tool) -> bool {
-        if !is_pinned(&tool.offer) {
-            return true;
-        }
-        let offered = self.tools.offers().into_iter().find(|offer| offer.name == tool.offer.name);
-        offered.is_none_or(|offer| offer.fingerprint() == tool.offer.fingerprint())
     }
 
     /// Returns the tools that are not a room's own.

@@ -71,6 +71,8 @@ const LIST_AGAIN: Duration = Duration::from_mins(5);
 const CALLS_AT_ONCE_MAX: usize = 8;
 /// How long a call waits for a server that is restarting.
 const UP_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a call waits for the list of tools after the server has said that it changed.
+const LISTED_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a suspect server may take to answer a ping.
 const PING_MAX: Duration = Duration::from_secs(10);
 /// Consecutive unanswered calls after which a server counts as hanging, even if it is busy.
@@ -115,12 +117,33 @@ struct State {
 struct Connection {
     peer: Peer<RoleClient>,
     watch: Watch,
+    /// How many of the server's changes the listing includes.
+    listed: u64,
 }
 
 impl State {
-    /// Returns the peer for calls. A connection that has just closed may still be in the state.
-    fn peer(&self) -> Option<&Peer<RoleClient>> {
-        self.connection.as_ref().filter(|connection| !connection.watch.is_closed()).map(|connection| &connection.peer)
+    /// Returns the connection for calls. One that has just closed may still be in the state.
+    fn open(&self) -> Option<&Connection> {
+        self.connection.as_ref().filter(|connection| !connection.watch.is_closed())
+    }
+
+    /// Returns the connection if its listing includes what another had announced by then.
+    fn open_since(&self, then: &Watch, changes: u64) -> Option<&Connection> {
+        self.open().filter(|connection| !connection.watch.is_same(then) || connection.listed >= changes)
+    }
+
+    /// Returns why a tool is not called on this connection although the model read of it.
+    fn objects_to(&self, offer: &Offer) -> Option<Output> {
+        let name = offer.name.as_str();
+        let here = self.listing.offers.iter().find(|here| here.source == offer.source);
+        match here.map(|here| here.fingerprint() == offer.fingerprint()) {
+            Some(true) => None,
+            Some(false) => Some(Output::error(format!(
+                "{name} has changed since this request began, so it was not used. An admin of the workspace has to \
+                 accept the change first."
+            ))),
+            None => Some(Output::error(format!("{name} is not there any more."))),
+        }
     }
 }
 
@@ -167,7 +190,7 @@ impl Server {
     }
 
     pub(super) fn is_up(&self) -> bool {
-        self.state.borrow().peer().is_some()
+        self.state.borrow().open().is_some()
     }
 
     /// Returns its latest offers, whether it is up or not.
@@ -180,16 +203,14 @@ impl Server {
         self.state.borrow().listing.left_out.clone()
     }
 
-    /// Calls a tool by the server's own name. The caller limits the time; dropping the future cancels the call at the
-    /// server.
-    pub(super) async fn call(&self, tool: &str, arguments: &Map<String, Value>) -> Output {
+    /// Calls a tool by the server's own name, if the connection that makes the call lists it as the model read it. The
+    /// caller limits the time; dropping the future cancels the call at the server.
+    pub(super) async fn call(&self, offer: &Offer, tool: &str, arguments: &Map<String, Value>) -> Output {
         let Ok(_place) = self.places.acquire().await else { return self.is_down() };
-        let mut state = self.state.subscribe();
-        let peer = match timeout(UP_PATIENCE, state.wait_for(|state| state.peer().is_some())).await {
-            Ok(Ok(state)) => state.peer().cloned(),
-            _ => None,
+        let peer = match self.peer_for(offer).await {
+            Ok(peer) => peer,
+            Err(output) => return output,
         };
-        let Some(peer) = peer else { return self.is_down() };
         let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments.clone());
         let answer = peer.call_tool_once(params).await;
         if matches!(answer, Ok(_) | Err(ServiceError::McpError(_) | ServiceError::UnexpectedResponse)) {
@@ -207,6 +228,30 @@ impl Server {
                     "The server {name} went away during the call. Whether it took effect is unknown."
                 ))
             }
+        }
+    }
+
+    /// Returns the peer for a call of a tool, after comparing the tool with the peer's own listing. What the server has
+    /// announced by now is listed first.
+    async fn peer_for(&self, offer: &Offer) -> Result<Peer<RoleClient>, Output> {
+        let mut state = self.state.subscribe();
+        let (watch, changes) = match timeout(UP_PATIENCE, state.wait_for(|state| state.open().is_some())).await {
+            Ok(Ok(state)) => state.open().map(|open| (open.watch.clone(), open.watch.changes())),
+            _ => None,
+        }
+        .ok_or_else(|| self.is_down())?;
+        let is_listed = |state: &State| state.open_since(&watch, changes).is_some();
+        let Ok(Ok(state)) = timeout(LISTED_PATIENCE, state.wait_for(is_listed)).await else {
+            let name = &self.name;
+            return Err(Output::error(format!(
+                "The server {name} has changed its tools and does not list them now, so the call was not made."
+            )));
+        };
+        match (state.objects_to(offer), state.open_since(&watch, changes)) {
+            (Some(objection), _) => Err(objection),
+            (None, Some(connection)) => Ok(connection.peer.clone()),
+            // It closed at this moment.
+            (None, None) => Err(self.is_down()),
         }
     }
 
@@ -306,9 +351,11 @@ impl Server {
     /// Publishes the server's list whenever it changes, until there is trouble.
     async fn follow(&self, peer: &Peer<RoleClient>, watch: &Watch, list_changed: &Notify) -> Trouble {
         loop {
-            let listed_at = Instant::now();
+            let (listed_at, listed) = (Instant::now(), watch.changes());
             match timeout(LIST_MAX, listing::list(peer, &self.name, &self.mask)).await {
-                Ok(Ok(listing)) => self.lists(Connection { peer: peer.clone(), watch: watch.clone() }, listing),
+                Ok(Ok(listing)) => {
+                    self.lists(Connection { peer: peer.clone(), watch: watch.clone(), listed }, listing);
+                }
                 Ok(Err(trouble)) => return trouble,
                 // A single-threaded server may be busy with a call.
                 Err(_) if self.is_up() && self.is_busy() => {}

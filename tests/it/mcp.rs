@@ -348,6 +348,27 @@ async fn c12_a_changed_list_is_followed_and_a_second_tool_of_one_name_is_not_off
 }
 
 #[tokio::test]
+async fn c12_a_tool_is_not_called_on_a_connection_that_lists_it_otherwise() {
+    let bench = Bench::up(vec![program("bad", misbehaving(&["turncoat"]))]).await;
+    let changed = |output: &Output| output.is_error && output.text.contains("has changed since this request began");
+    let say = bench.tool("bad__say", 30_000).await;
+    assert!(!bench.tools.call(&say, &Map::new()).await.is_error);
+
+    // The server announces the change before it has answered; nobody has read its list yet.
+    assert_eq!(bench.call("bad__grow", json!({})).await, Output::ok("grown"));
+    let output = bench.tools.call(&say, &Map::new()).await;
+    assert!(changed(&output), "{output:?}");
+
+    let say = bench.tool("bad__say", 30_000).await;
+    assert!(!bench.tools.call(&say, &Map::new()).await.is_error, "it holds as it is read now");
+    // The server is another one when the call is made.
+    bench.call("bad__die", json!({})).await;
+    let output = bench.tools.call(&say, &Map::new()).await;
+    assert!(changed(&output), "{output:?}");
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn c12_a_list_without_an_end_ends() {
     let bench = Bench::up(vec![program("bad", misbehaving(&["endless-list"]))]).await;
     assert_eq!(bench.names("bad").len(), 64);

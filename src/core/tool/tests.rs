@@ -95,6 +95,40 @@ fn c12_a_pattern_grants_what_begins_so_and_the_first_match_decides() {
 }
 
 #[test]
+fn c12_a_server_with_ever_more_tools_takes_no_place_from_another_nor_from_what_is_granted_by_name() {
+    let many = |server: &str, count: usize| (0..count).map(|n| offer(server, &format!("t{n:03}"))).collect::<Vec<_>>();
+    let own = Offer { source: Source::Process, ..offer("own", "tool") };
+    let grants = [Grant::plain("late__t900"), Grant::plain("*")];
+    // Each row: the tools of three servers in the config's order, and how many of each are kept.
+    let rows = [
+        ([200, 3, 40], [83, 3, 40]),
+        ([200, 200, 200], [42, 42, 42]),
+        ([1, 0, 200], [1, 0, 125]),
+        ([20, 20, 20], [20, 20, 20]),
+    ];
+    for (counts, kept) in rows {
+        let servers = ["flood", "few", "late"];
+        let mut offers: Vec<Offer> =
+            servers.iter().zip(counts).flat_map(|(server, count)| many(server, count)).collect();
+        offers.extend([offer("late", "t900"), own.clone()]);
+        let toolset = Toolset::resolve(&grants, &offers, &BTreeMap::new(), &Here::default());
+        let of = |server: &str| {
+            toolset
+                .iter()
+                .filter(|tool| {
+                    tool.offer.name.as_str().starts_with(&format!("{server}__t0"))
+                        || tool.offer.name.as_str().starts_with(&format!("{server}__t1"))
+                })
+                .count()
+        };
+        assert_eq!(servers.map(of), kept, "{counts:?}");
+        assert!(toolset.permit("own__tool", &json!({})).is_ok() && toolset.permit("late__t900", &json!({})).is_ok());
+        let left_out = toolset.withheld().filter(|(_, why)| **why == Withheld::TooMany).count();
+        assert_eq!(left_out, offers.len().saturating_sub(TOOLS_MAX), "what is left out is named");
+    }
+}
+
+#[test]
 fn c12_a_bound_grant_holds_in_its_rooms_and_nowhere_else() {
     let id = |name: &str| OwnedRoomOrAliasId::try_from(name).expect("a name");
     let rooms = Grant { rooms: vec![id("!ops:hs"), id("#deploys:hs")], ..Grant::plain("fs__write") };

@@ -29,6 +29,9 @@ pub(super) struct Call {
     unclear: bool,
     /// The arguments as people see them.
     shown: String,
+    /// The fingerprint of the server's tool that the model read; a decision about the call holds for no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    meant: Option<String>,
     /// What people decided about it.
     decision: Option<Decision>,
     pub(super) state: State,
@@ -76,7 +79,14 @@ impl Call {
             Arguments::Clear(arguments) => (shown::arguments(&arguments, mask), arguments, false),
             Arguments::Unclear(raw) => (shown::as_written(&raw, mask), Value::Object(Map::new()), true),
         };
-        Self { id, name, arguments, unclear, shown, decision: None, state: State::Waiting }
+        Self { id, name, arguments, unclear, shown, meant: None, decision: None, state: State::Waiting }
+    }
+
+    /// Binds the call to its tool as the model read it. Servers' tools may change by themselves.
+    pub(super) fn bind(&mut self, tools: &Toolset) {
+        let of_server = |tool: &&Tool| matches!(tool.offer.source, Source::Mcp { .. });
+        let tool = tools.permit(&self.name, &self.arguments).map(|(tool, _)| tool).ok().filter(of_server);
+        self.meant = tool.map(|tool| tool.offer.fingerprint());
     }
 
     /// Says whether it may be carried out now, whatever was said before.
@@ -84,6 +94,9 @@ impl Call {
         let tool = match tools.permit(&self.name, &self.arguments) {
             Ok((tool, _)) if tool.offer.source == Source::Provider => return Gate::Denied(Denied::NotGranted),
             Ok(_) if self.unclear => return Gate::Denied(Denied::Unclear),
+            Ok((tool, _)) if self.meant.as_ref().is_some_and(|meant| *meant != tool.offer.fingerprint()) => {
+                return Gate::Denied(Denied::Changed);
+            }
             Ok((tool, _)) => tool,
             Err(denied) => return Gate::Denied(denied),
         };

@@ -48,6 +48,7 @@ pub(super) fn denied(denied: Denied, tools: &Toolset) -> String {
     match denied {
         Denied::NotAnObject => prompts::verdict(Verdict::NotAnObject).to_owned(),
         Denied::Unclear => prompts::verdict(Verdict::Unclear).to_owned(),
+        Denied::Changed => prompts::verdict(Verdict::Changed).to_owned(),
         Denied::NotGranted => {
             let names: Vec<&str> = tools.iter().map(|tool| tool.offer.name.as_str()).collect();
             prompts::not_granted(&names.join(", "))

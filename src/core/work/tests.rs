@@ -248,6 +248,31 @@ fn c12_an_approval_does_not_outlive_the_grant() {
 }
 
 #[test]
+fn c12_a_call_holds_for_its_tool_as_the_model_read_it_also_across_a_restart() {
+    let approved = Decision::Approved { by: user_id!("@alice:hs").to_owned(), at: NOW };
+    for is_decided in [false, true] {
+        let mut bench = Bench::new();
+        bench.take(TurnStop::End, &[call("1", "ask", &json!({})), call("2", "look", &json!({}))]);
+        if is_decided {
+            bench.with(|work, terms| work.decide("1", approved.clone(), terms));
+        }
+        let changed = |name: &str, source: Source| Offer {
+            description: "Does something else.".to_owned(),
+            ..offer(name, Class::Write, ApprovalRule::Asker, false, source)
+        };
+        let server = Source::Mcp { server: "s".to_owned(), tool: "t".to_owned() };
+        let offers = [changed("ask", server), changed("look", Source::Process)];
+        // An admin has accepted the change meanwhile.
+        let grants = ["look", "ask"].map(Grant::plain);
+        bench.tools = Toolset::resolve(&grants, &offers, &BTreeMap::new(), &Here::default());
+        bench.crash();
+        assert_eq!(bench.with(|work, terms| work.start("1", terms, NOW)), None, "decided: {is_decided}");
+        let pending: Vec<_> = bench.work.pending(&bench.terms()).into_iter().map(|pending| pending.call).collect();
+        assert_eq!(pending, ["2"], "our own tools change only with us");
+    }
+}
+
+#[test]
 fn design_3_after_a_crash_only_what_may_be_repeated_is_repeated() {
     let mut bench = Bench::new();
     let calls = [("done", "act"), ("lost", "act"), ("again", "look"), ("new", "act")];

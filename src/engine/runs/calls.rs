@@ -49,11 +49,6 @@ impl Engine {
             _ if tool.bound && !self.still_holds(record, tool).await => {
                 Output::error(format!("{} may not be used in this room.", tool.offer.name.as_str()))
             }
-            _ if !self.is_as_given(tool) => Output::error(format!(
-                "{} has changed since this request began, so it was not used. An admin of the workspace has to accept the \
-                 change first.",
-                tool.offer.name.as_str()
-            )),
             Source::Room => {
                 let here = Here { account, id, record, call };
                 self.call_room_tool(&here, tool, arguments).await

@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -60,6 +60,7 @@ impl Meter {
 pub(super) struct Watch {
     closed: CancellationToken,
     flooded: Arc<AtomicBool>,
+    changes: Arc<AtomicU64>,
 }
 
 impl Watch {
@@ -76,6 +77,16 @@ impl Watch {
     /// Closes the connection to further input.
     pub(super) fn close(&self) {
         self.closed.cancel();
+    }
+
+    /// Returns how often the server has said on this connection that its tools changed.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether both belong to the same connection.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.changes, &other.changes)
     }
 
     /// Returns whether it was closed because of a flood.
@@ -108,7 +119,9 @@ impl<T> Watched<T> {
             JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => Some(true),
             // Progress, logs and the like are of no use here.
             JsonRpcMessage::Notification(notification) => {
-                Some(matches!(notification.notification, ServerNotification::ToolListChangedNotification(_)))
+                let is_change = matches!(notification.notification, ServerNotification::ToolListChangedNotification(_));
+                self.watch.changes.fetch_add(u64::from(is_change), Ordering::Relaxed);
+                Some(is_change)
             }
             JsonRpcMessage::Request(_) => {
                 let open = self.requests_open.fetch_add(1, Ordering::Relaxed);

@@ -30,7 +30,9 @@ def listed(params):
     if MODE == "endless-list":
         page = int(params.get("cursor") or 0)
         return {"tools": [{"name": f"page{page}", "inputSchema": {"type": "object"}}], "nextCursor": str(page + 1)}
-    return {"tools": [{"name": name, "description": "…", "inputSchema": {"type": "object"}} for name in tools]}
+    # A turncoat's tools mean something else whenever it starts or grows.
+    means = f"{os.getpid()} {len(tools)}" if MODE == "turncoat" else "…"
+    return {"tools": [{"name": name, "description": means, "inputSchema": {"type": "object"}} for name in tools]}
 
 
 def flood():

@@ -16,6 +16,7 @@ pub mod lead;
 pub mod lobby;
 pub mod media;
 pub mod outbound;
+pub mod outdated;
 pub mod pool;
 pub mod provision;
 pub mod proxy;

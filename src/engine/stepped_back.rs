@@ -1,15 +1,17 @@
 //! A homeserver that was restored from an earlier copy: it has forgotten rooms, members and events that we know, and no
 //! sync reports that. It is noticed when the homeserver comes back, by the newest events that we know.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet, time::Duration};
 
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 
 use super::{Engine, Shared};
 use crate::core::time::Timestamp;
 
-/// Events that the homeserver is asked for. It has stepped back if it knows none of them.
+/// Rooms whose newest event the homeserver is asked for. It has stepped back if it knows none of them.
 const ASKED_FOR_MAX: usize = 3;
+/// The pause before it is asked again: one that has just come back may not know everything yet.
+const CONFIRM_AFTER: Duration = Duration::from_secs(3);
 
 /// An event that one of our users has seen.
 type Seen = (Timestamp, OwnedRoomId, OwnedEventId, OwnedUserId);
@@ -22,16 +24,15 @@ impl Engine {
         if newest.is_empty() {
             return;
         }
-        for (_, room, event, user) in &newest {
-            let Some(account) = self.pool.kept(user) else { return };
-            match account.is_at_homeserver(room, event).await {
-                Ok(false) => {}
-                Ok(true) => return,
-                Err(error) => {
-                    tracing::debug!(%error, "whether the homeserver has stepped back is not known");
-                    return;
-                }
-            }
+        if !self.are_unknown(&newest).await {
+            return;
+        }
+        tokio::select! {
+            () = self.stop.cancelled() => return,
+            () = tokio::time::sleep(CONFIRM_AFTER) => {}
+        }
+        if !self.are_unknown(&newest).await {
+            return;
         }
         tracing::warn!(
             events = newest.len(),
@@ -39,12 +40,29 @@ impl Engine {
         );
         for account in self.pool.all_kept() {
             if let Err(error) = account.start_over().await {
-                tracing::warn!(user.id = %account.user(), %error, "one of our users cannot sync anew yet");
+                tracing::warn!(user.id = %account.user(), %error, "one of our users cannot sync anew yet; its next sync tries again");
             }
         }
     }
 
-    /// Returns the newest events that our users have seen, in different rooms as far as possible.
+    /// Returns whether the homeserver says of each event that it does not know it.
+    async fn are_unknown(&self, newest: &[Seen]) -> bool {
+        for (_, room, event, user) in newest {
+            let Some(account) = self.pool.kept(user) else { return false };
+            match account.is_at_homeserver(room, event).await {
+                Ok(false) => {}
+                Ok(true) => return false,
+                Err(error) => {
+                    tracing::debug!(%error, "whether the homeserver has stepped back is not known");
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Returns the newest event that our users have seen in each of the rooms where it is newest: a room that is gone
+    /// is one room.
     fn newest_seen(&self) -> Vec<Seen> {
         let mut seen: Vec<Seen> = Vec::new();
         for account in self.pool.all_kept() {
@@ -56,9 +74,40 @@ impl Engine {
                 seen.push((checked.at, room, event, user));
             }
         }
-        seen.sort_by_key(|(at, ..)| Reverse(*at));
-        seen.dedup_by(|a, b| a.2 == b.2);
-        seen.truncate(ASKED_FOR_MAX);
-        seen
+        newest_of_rooms(seen)
+    }
+}
+
+fn newest_of_rooms(mut seen: Vec<Seen>) -> Vec<Seen> {
+    seen.sort_by_key(|(at, ..)| Reverse(*at));
+    let mut rooms = BTreeSet::new();
+    seen.retain(|(_, room, ..)| rooms.len() < ASKED_FOR_MAX && rooms.insert(room.clone()));
+    seen
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::owned_user_id;
+
+    use super::*;
+
+    #[test]
+    fn chaos_6_a_step_back_is_judged_by_one_event_of_each_of_several_rooms() {
+        let seen = |at: i64, room: &str, event: &str| {
+            let room = OwnedRoomId::try_from(format!("!{room}:hs")).expect("a room id");
+            let event = OwnedEventId::try_from(format!("${event}")).expect("an event id");
+            (Timestamp::from_ms(at), room, event, owned_user_id!("@oncall:hs"))
+        };
+        let all = vec![
+            seen(1, "old", "a"),
+            seen(9, "busy", "b"),
+            seen(8, "busy", "c"),
+            seen(9, "busy", "b"),
+            seen(7, "calm", "d"),
+            seen(5, "third", "e"),
+        ];
+        let expected = vec![seen(9, "busy", "b"), seen(7, "calm", "d"), seen(5, "third", "e")];
+        assert_eq!(newest_of_rooms(all), expected);
+        assert_eq!(newest_of_rooms(Vec::new()), Vec::new());
     }
 }

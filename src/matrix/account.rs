@@ -15,7 +15,7 @@ use ruma::{
 };
 use tokio::time::Instant;
 
-use super::{error::MatrixError, outbound, pulse::Pulse, seals::Seals, window::Window};
+use super::{error::MatrixError, outbound, outdated::Outdated, pulse::Pulse, seals::Seals, window::Window};
 use crate::{
     core::{
         event::{Outgoing, Place},
@@ -85,6 +85,7 @@ pub struct Account {
     ahead: ahead::Ahead,
     verifications: verification::Requests,
     seals: Seals,
+    outdated: Outdated,
     no_threads: threads::NoThreads,
 }
 
@@ -129,7 +130,7 @@ impl Account {
         token: Secret,
         dir: PathBuf,
         renewal: Renewal,
-        (pulse, seals): (Pulse, Seals),
+        (pulse, seals, outdated): (Pulse, Seals, Outdated),
     ) -> Arc<Self> {
         let user = client.user_id().expect("a restored session has a user").to_owned();
         let health = health::Health::new(renewal, pulse);
@@ -153,6 +154,7 @@ impl Account {
                 ahead,
                 verifications,
                 seals,
+                outdated,
                 no_threads,
             }
         })

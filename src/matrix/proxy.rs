@@ -40,6 +40,7 @@ use self::{
     doubt::{Payload, Verdict},
 };
 use super::error::NOT_SENT;
+use super::outdated::Outdated;
 use super::pulse::{Ailment, Pulse};
 use super::seals::Seals;
 use crate::{core::reach, secret::Secret};
@@ -117,6 +118,7 @@ struct Inner {
     doubting: Semaphore,
     identities: RwLock<HashMap<String, Identity>>,
     seals: Seals,
+    outdated: Outdated,
     pulse: Pulse,
 }
 
@@ -150,6 +152,7 @@ impl Proxy {
             doubting: Semaphore::new(doubt::AT_ONCE_MAX),
             identities: RwLock::default(),
             seals,
+            outdated: Outdated::default(),
             pulse: Pulse::default(),
         });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -163,6 +166,12 @@ impl Proxy {
     #[must_use]
     pub fn seals(&self) -> &Seals {
         &self.inner.seals
+    }
+
+    /// Returns about whom clients' first syncs have to ask.
+    #[must_use]
+    pub fn outdated(&self) -> &Outdated {
+        &self.inner.outdated
     }
 
     /// Returns the base URL that SDK clients use as the homeserver's.
@@ -280,8 +289,14 @@ async fn exchange(
             tokio::time::sleep(*pause).await;
             continue;
         }
+        let is_first = kind == call::Kind::Sync && call::is_first_sync(query);
+        let outdated = match &identity {
+            Some(Identity::Device(user, _)) if is_first => inner.outdated.of(user),
+            _ => Vec::new(),
+        };
         inner.listen(identity, &answer);
         return match verdict {
+            Verdict::Meant if !outdated.is_empty() => answer::with_outdated(answer, &outdated).await,
             Verdict::Meant => answer,
             Verdict::Doubtful => doubt::passed_on(answer),
             Verdict::TooLarge => doubt::too_large(),

@@ -27,6 +27,10 @@ const SESSIONS_MAX: usize = 1_024;
 /// How long people's devices count as known since the sync that reported them: an answer that took longer to write is
 /// preceded by another sync, because nothing else tells of a new device.
 const DEVICES_KEPT: Duration = Duration::from_secs(10);
+/// How long what is encrypted waits for such a sync.
+const DEVICES_PATIENCE: Duration = Duration::from_secs(5);
+/// The pause after such a sync that failed; meanwhile devices count as known.
+const DEVICES_PAUSE: Duration = Duration::from_secs(30);
 /// The longest session id (spec, "m.megolm.v1.aes-sha2": 43 characters).
 const SESSION_BYTES_MAX: usize = 64;
 
@@ -36,6 +40,8 @@ pub(super) struct Ahead {
     sessions: Mutex<Sessions>,
     /// Before anything is encrypted, a sync that began at this time or later must have ended.
     due: Mutex<Option<Instant>>,
+    /// When a sync for people's devices failed last.
+    failed: Mutex<Option<Instant>>,
 }
 
 /// The ids of Megolm sessions with which this client has decrypted.
@@ -82,6 +88,15 @@ impl Ahead {
     fn due(&self) -> Option<Instant> {
         *self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Returns the sync that people's devices are worth at `now`, if what is `owed` anyway does not include it.
+    fn worth(&self, owed: Option<Instant>, now: Instant) -> Option<Instant> {
+        let failed = *self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.is_some_and(|failed| now.duration_since(failed) < DEVICES_PAUSE) {
+            return None;
+        }
+        now.checked_sub(DEVICES_KEPT).filter(|fresh| Some(*fresh) > owed)
+    }
 }
 
 impl Account {
@@ -111,10 +126,12 @@ impl Account {
         let behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner).get(room).copied();
         let owed = self.ahead.due().max(behind);
         // Devices come and go without an event in any room. Where this sync fails, they are as known as they were.
-        if let Some(fresh) = Instant::now().checked_sub(DEVICES_KEPT).filter(|fresh| Some(*fresh) > owed)
-            && Box::pin(self.sync_since(fresh)).await.is_ok()
-        {
-            return Ok(());
+        if let Some(fresh) = self.ahead.worth(owed, Instant::now()) {
+            let synced = tokio::time::timeout(DEVICES_PATIENCE, Box::pin(self.sync_since(fresh))).await;
+            if matches!(synced, Ok(Ok(()))) {
+                return Ok(());
+            }
+            *self.ahead.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
         match owed {
             Some(since) => Box::pin(self.sync_since(since)).await,
@@ -137,6 +154,18 @@ mod tests {
         sessions.add(&"x".repeat(SESSION_BYTES_MAX + 1));
         assert_eq!((sessions.known.len(), sessions.order.len()), (SESSIONS_MAX, SESSIONS_MAX));
         assert!(!sessions.known.contains("session-1") && sessions.known.contains("session-9"));
+    }
+
+    #[tokio::test]
+    async fn after_a_failed_sync_devices_count_as_known_for_a_while() {
+        let (ahead, now) = (Ahead::default(), Instant::now() + Duration::from_mins(5));
+        let fresh = now - DEVICES_KEPT;
+        assert_eq!(ahead.worth(None, now), Some(fresh));
+        assert_eq!(ahead.worth(Some(fresh - Duration::from_secs(1)), now), Some(fresh));
+        assert_eq!(ahead.worth(Some(fresh), now), None, "it is owed anyway");
+        *ahead.failed.lock().expect("no panic") = Some(now);
+        let soon = now + DEVICES_PAUSE - Duration::from_millis(1);
+        assert_eq!((ahead.worth(None, soon), ahead.worth(None, now + DEVICES_PAUSE).is_some()), (None, true));
     }
 
     #[tokio::test]

@@ -7,13 +7,9 @@
 use matrix_sdk::{Room, config::SyncToken, ruma::api::client::membership::joined_rooms, sync::SyncResponse};
 use matrix_sdk_base::RoomInfoNotableUpdateReasons;
 use ruma::{EventId, OwnedRoomId, RoomId};
-use tokio::time::Instant;
 
 use super::Account;
 use crate::{core::event::Membership, matrix::error::MatrixError};
-
-/// Most people whose devices are asked for after a sync anew.
-const PEOPLE_MAX: usize = 500;
 
 impl Account {
     /// Syncs without a token, after a refusal that the proxy repeated (`proxy/doubt.rs`).
@@ -22,6 +18,7 @@ impl Account {
     pub(super) async fn sync_anew(&self) -> Result<SyncResponse, MatrixError> {
         tracing::warn!(user.id = %self.user, "the homeserver refuses to go on from the last sync; it is asked for a first one");
         let known = self.client.joined_rooms();
+        self.note_outdated().await?;
         let mut response = Box::pin(self.sync_whole(&SyncToken::NoToken)).await?;
         for room in response.rooms.joined.values_mut() {
             room.timeline.limited = true;
@@ -30,25 +27,17 @@ impl Account {
         if let Err(error) = self.forget_left_of(known).await {
             tracing::warn!(user.id = %self.user, %error, "rooms that were left meanwhile are not known");
         }
-        self.ask_for_devices().await;
         Ok(response)
     }
 
-    /// Syncs without a token, because the homeserver has lost what came after an earlier one.
+    /// Syncs without a token, because the homeserver has lost what came after an earlier one. If this fails, every later
+    /// sync begins so until one succeeds.
     ///
     /// # Errors
     /// As [`Self::sync_since`].
     pub async fn start_over(&self) -> Result<(), MatrixError> {
-        let mut last = self.last_sync.lock().await;
-        let begun = Instant::now();
-        match Box::pin(self.sync_anew()).await {
-            Ok(response) => self.take_sync(response, begun).await,
-            Err(error) if error.is_too_large() => Box::pin(self.sync_in_parts(begun)).await?,
-            Err(error) => return Err(error),
-        }
-        *last = Some(begun);
-        self.notice_start_over();
-        Ok(())
+        self.owe_start_over();
+        self.sync().await
     }
 
     /// Has the SDK forget the rooms in which the homeserver no longer counts this user.
@@ -81,22 +70,11 @@ impl Account {
         Ok(joined.joined_rooms)
     }
 
-    /// Asks for the devices of all whom we encrypt for, because a first sync names no changes.
-    async fn ask_for_devices(&self) {
-        let encryption = self.client.encryption();
-        let people = match encryption.tracked_users().await {
-            Ok(people) => people,
-            Err(error) => {
-                tracing::warn!(user.id = %self.user, %error, "whose devices changed meanwhile is not known");
-                return;
-            }
-        };
-        for person in people.into_iter().take(PEOPLE_MAX) {
-            if let Err(error) = Box::pin(encryption.request_user_identity(&person)).await {
-                tracing::warn!(user.id = %self.user, %error, "whose devices changed meanwhile is not known");
-                return;
-            }
-        }
+    /// Has the SDK ask for the devices of all whom it knows, because the next sync is a first one, which names no changes.
+    pub(super) async fn note_outdated(&self) -> Result<(), MatrixError> {
+        let people = self.client.encryption().tracked_users().await.map_err(matrix_sdk::Error::from)?;
+        self.outdated.note(&self.user, people.into_iter().collect());
+        Ok(())
     }
 
     /// Has the SDK record that `known` rooms were left that are not among the `joined` ones; no first sync reports that.

@@ -79,17 +79,26 @@ impl Account {
             return Ok(());
         }
         require_room(&self.dir)?;
-        let begun = Instant::now();
-        self.sync_all(begun).await.inspect_err(|error| self.notice_damage(error))?;
+        let (begun, owes_start_over) = (Instant::now(), self.owes_start_over());
+        self.sync_all(begun, owes_start_over).await.inspect_err(|error| self.notice_damage(error))?;
+        self.outdated.told(&self.user);
+        if owes_start_over {
+            self.notice_start_over();
+        }
         self.notice_synced();
         *last = Some(begun);
         Ok(())
     }
 
-    /// Syncs all rooms: at once if possible, otherwise in parts; anew if the homeserver does not go on from the last sync.
-    async fn sync_all(&self, begun: Instant) -> Result<(), MatrixError> {
+    /// Syncs all rooms: at once if possible, otherwise in parts; anew if that is owed, or the homeserver does not go on from
+    /// the last sync.
+    async fn sync_all(&self, begun: Instant, owes_start_over: bool) -> Result<(), MatrixError> {
         if !self.is_in_parts() {
-            let mut synced = self.sync_whole(&SyncToken::ReusePrevious).await;
+            let mut synced = if owes_start_over {
+                Box::pin(self.sync_anew()).await
+            } else {
+                self.sync_whole(&SyncToken::ReusePrevious).await
+            };
             if synced.as_ref().is_err_and(MatrixError::is_odd_refusal) {
                 self.notice_refused_sync();
                 synced = Box::pin(self.sync_anew()).await;

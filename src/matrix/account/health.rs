@@ -29,13 +29,15 @@ pub(super) struct Health {
     given_up: AtomicBool,
     /// Whether the homeserver refused to go on from the last sync, and none succeeded since.
     sync_refused: AtomicBool,
+    /// Whether the next sync has to be a first one, because the homeserver has lost what came after an earlier one.
+    owes_start_over: AtomicBool,
     pulse: Pulse,
 }
 
 impl Health {
     pub(super) fn new(renewal: Renewal, pulse: Pulse) -> Self {
-        let (told, given_up, sync_refused) = Default::default();
-        Self { renewal, told, given_up, sync_refused, pulse }
+        let (told, given_up, sync_refused, owes_start_over) = Default::default();
+        Self { renewal, told, given_up, sync_refused, owes_start_over, pulse }
     }
 }
 
@@ -82,8 +84,20 @@ impl Account {
         }
     }
 
+    /// Has every sync begin anew until one succeeds.
+    pub(super) fn owe_start_over(&self) {
+        self.health.owes_start_over.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the next sync has to begin anew.
+    #[must_use]
+    pub fn owes_start_over(&self) -> bool {
+        self.health.owes_start_over.load(Ordering::Relaxed)
+    }
+
     /// Reports that this user synced anew.
     pub(super) fn notice_start_over(&self) {
+        self.health.owes_start_over.store(false, Ordering::Relaxed);
         self.health.sync_refused.store(false, Ordering::Relaxed);
         self.health.pulse.ails(self.user.clone(), Ailment::SyncedAgain);
     }

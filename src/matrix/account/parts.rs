@@ -43,6 +43,7 @@ impl Account {
         let note = self.note_of_parts();
         fs::write(&note, []).map_err(|cause| MatrixError::File { path: note.display().to_string(), cause })?;
         let known = self.client.joined_rooms();
+        self.note_outdated().await?;
         let rooms = self.joined_told().await?;
         tracing::warn!(user.id = %self.user, rooms = rooms.len(), "a sync is too large to be read at once; it is read in parts");
         self.forget_left(known, &rooms).await;

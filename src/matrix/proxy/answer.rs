@@ -12,6 +12,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use ruma::OwnedUserId;
 use serde_json::{Value, json};
 use tokio::{sync::Semaphore, time::Instant};
 
@@ -240,6 +241,22 @@ async fn relay_whole(answer: reqwest::Response, kind: Kind, part: Option<usize>,
         Some(None) => return Remark::Page(status.as_u16()).answer(""),
     };
     respond_whole(status, headers, body)
+}
+
+/// Adds people to the changed devices that a sync's answer names.
+pub(super) async fn with_outdated(answer: Response, people: &[OwnedUserId]) -> Response {
+    let (parts, body) = answer.into_parts();
+    if !parts.status.is_success() {
+        return Response::from_parts(parts, body);
+    }
+    // It was read whole before, within its bounds.
+    let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
+        return Remark::Away.answer("the answer broke off");
+    };
+    match repair::with_changed_devices(&body, people) {
+        Some(told) => respond_whole(parts.status, parts.headers, told.into()),
+        None => Remark::Page(parts.status.as_u16()).answer(""),
+    }
 }
 
 fn respond_whole(status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Response {

@@ -118,6 +118,12 @@ pub(super) fn part(query: &str) -> Option<usize> {
     since.strip_prefix(PART)?.parse().ok()
 }
 
+/// Returns whether a sync is a first one, or the first part of one.
+pub(super) fn is_first_sync(query: &str) -> bool {
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    part(query).map_or_else(|| !pairs.any(|(name, _)| name == "since"), |number| number == 0)
+}
+
 /// Returns a part's token as the homeserver knows it.
 pub(in crate::matrix) fn token_of_part(marked: &str) -> &str {
     marked.split_once(PART_MARK).map_or(marked, |(token, _)| token)
@@ -170,6 +176,18 @@ pub(super) fn is_repeated(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_first_sync_has_no_token_or_is_the_first_part() {
+        for (query, expected) in [
+            ("timeout=0", true),
+            ("since=s1_2&timeout=0", false),
+            ("since=workmate-part-0", true),
+            ("since=workmate-part-3", false),
+        ] {
+            assert_eq!(is_first_sync(query), expected, "{query}");
+        }
+    }
 
     #[test]
     fn a_path_is_told_apart_by_its_place_and_not_by_what_somebody_called_an_id() {

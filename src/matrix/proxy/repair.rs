@@ -151,6 +151,17 @@ pub(super) fn as_part(body: &[u8], number: usize) -> Option<Vec<u8>> {
     serde_json::to_vec(&fields).ok()
 }
 
+/// Returns a sync's answer with `people` among those whose devices changed; `None` if it is not a sync's answer.
+pub(super) fn with_changed_devices(body: &[u8], people: &[OwnedUserId]) -> Option<Vec<u8>> {
+    let mut fields: Fields = serde_json::from_slice(body).ok()?;
+    let mut lists = fields.raw("device_lists").and_then(Fields::of).unwrap_or_default();
+    let mut changed: Vec<OwnedUserId> = lists.get("changed").unwrap_or_default();
+    changed.extend(people.iter().cloned());
+    lists.put("changed", &changed);
+    fields.put("device_lists", &lists);
+    serde_json::to_vec(&fields).ok()
+}
+
 /// Returns whether an answer lacks what every genuine one of its kind has. A load balancer that answers `{}` to
 /// everything, or the same JSON to whatever is sent, neither stored nor knows anything.
 fn lacks(kind: Kind, body: &[u8]) -> bool {

@@ -42,6 +42,9 @@ const REFUSALS_MAX: usize = SEND_PAUSES.len();
 /// A coworker in a room.
 type Desk = (OwnedRoomId, OwnedUserId);
 
+/// After so many tries the log says that an errand waits.
+const WORTH_A_LINE: usize = 4;
+
 /// The errands that wait to begin. Those of one coworker in one room begin in order.
 #[derive(Default)]
 pub(super) struct Errands {
@@ -426,7 +429,12 @@ async fn begin_all(engine: Shared, desk: Desk) {
         };
         match why {
             Some(why) if refusals <= REFUSALS_MAX => {
-                tracing::debug!(room.id = %desk.0, errand.id = id.as_str(), tries, error = why, "an errand waits");
+                if tries == WORTH_A_LINE {
+                    tracing::warn!(
+                        room.id = %desk.0, user.id = %desk.1, errand.id = id.as_str(), error = why,
+                        "an errand waits; is its coworker in the room, and may it speak there?"
+                    );
+                }
                 tokio::select! {
                     () = engine.stop.cancelled() => return,
                     () = tokio::time::sleep(send_pause(tries)) => tries += 1,

@@ -1,3 +1,4 @@
+mod errands;
 mod facts;
 mod files;
 mod hostile;

@@ -6,6 +6,10 @@
 //! when all three are free. Places in the whole go round the rooms, so that a busy room delays another by at most one
 //! of its requests.
 //!
+//! What people asked goes before what nobody asked for (C20 to C22): errands take only what is left, and at most half of
+//! the places in the whole and in a room, so that no burst of them is noticed in a conversation. An errand that a
+//! person's request waits for in its lane counts as that person's.
+//!
 //! A run that waits for nothing but people is parked ([`Schedule::park`], C12). It keeps its lane, so that its thread
 //! stays in order, but gives up its place in the room and in the whole until it goes on ([`Schedule::unpark`]).
 
@@ -27,6 +31,15 @@ pub struct Lane {
     pub user: OwnedUserId,
 }
 
+/// Who wants a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wanted {
+    /// A person asked for it, or waits for it.
+    ByPerson,
+    /// Nobody: it carries out an errand.
+    ByNobody,
+}
+
 /// How many runs go and wait at once; each at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScheduleLimits {
@@ -34,8 +47,22 @@ pub struct ScheduleLimits {
     pub runs_max: usize,
     /// Runs going in one room.
     pub room_runs_max: usize,
-    /// Runs waiting in one room; as many more may be parked.
+    /// Runs waiting in one room that people asked for; as many more may be errands, and as many parked.
     pub waiting_runs_max: usize,
+}
+
+impl ScheduleLimits {
+    /// Returns how many errands' runs may go in all rooms: half of all, at least one.
+    #[must_use]
+    pub fn errand_runs_max(&self) -> usize {
+        (self.runs_max / 2).max(1)
+    }
+
+    /// Returns how many errands' runs may go in one room: half of the room's, at least one.
+    #[must_use]
+    pub fn room_errand_runs_max(&self) -> usize {
+        (self.room_runs_max / 2).max(1)
+    }
 }
 
 /// A run's claim to a turn; never reused.
@@ -54,22 +81,30 @@ pub struct Schedule {
     /// Rooms with waiting or returning runs, each once; the room whose last turn is longest ago comes first.
     turns: VecDeque<OwnedRoomId>,
     /// The tickets that go, with their rooms, in the order in which they began.
-    going: VecDeque<(Ticket, OwnedRoomId)>,
+    going: VecDeque<(Ticket, OwnedRoomId, Wanted)>,
     /// Tickets that go but were not returned by [`Schedule::take_granted`] yet.
     granted: Vec<Ticket>,
     last: u64,
 }
 
+/// What a ticket claims.
+#[derive(Clone, Debug)]
+struct Claim {
+    ticket: Ticket,
+    lane: Lane,
+    wanted: Wanted,
+}
+
 /// The tickets of one room.
 #[derive(Clone, Debug, Default)]
 struct Line {
-    going: Vec<(Ticket, Lane)>,
+    going: Vec<Claim>,
     /// Parked tickets: they hold only their lanes.
-    parked: Vec<(Ticket, Lane)>,
+    parked: Vec<Claim>,
     /// Tickets that were parked and wait to go on, in the order of [`Schedule::unpark`].
-    returning: VecDeque<(Ticket, Lane)>,
+    returning: VecDeque<Claim>,
     /// Tickets that have not gone yet, in the order of requests.
-    waiting: VecDeque<(Ticket, Lane)>,
+    waiting: VecDeque<Claim>,
 }
 
 impl Schedule {
@@ -94,38 +129,38 @@ impl Schedule {
     /// Takes a ticket for a new run.
     ///
     /// # Errors
-    /// [`Full`] if the run would have to wait and too many wait in its room; the request is then declined.
-    pub fn request(&mut self, lane: Lane) -> Result<Ticket, Full> {
-        let waiting = self.lines.get(&lane.room).map_or(0, |line| line.waiting.len());
-        if waiting >= self.limits.waiting_runs_max && !self.is_free(&lane) {
+    /// [`Full`] if the run would have to wait and too many of its kind wait in its room; the request is then declined.
+    pub fn request(&mut self, lane: Lane, wanted: Wanted) -> Result<Ticket, Full> {
+        let waiting = self.lines.get(&lane.room).map_or(0, |line| line.waiting_for(wanted));
+        if waiting >= self.limits.waiting_runs_max && !self.is_free(&lane, wanted) {
             return Err(Full);
         }
-        Ok(self.resume(lane))
+        Ok(self.resume(lane, wanted))
     }
 
     /// Takes a ticket for a run that an earlier process accepted; it is never declined.
-    pub fn resume(&mut self, lane: Lane) -> Ticket {
+    pub fn resume(&mut self, lane: Lane, wanted: Wanted) -> Ticket {
         self.last += 1;
         let ticket = Ticket(self.last);
         let line = self.lines.entry(lane.room.clone()).or_default();
         if !line.has_waiting() {
             self.turns.push_back(lane.room.clone());
         }
-        line.waiting.push_back((ticket, lane));
+        line.waiting.push_back(Claim { ticket, lane, wanted });
         self.settle();
         ticket
     }
 
     /// Takes back the ticket of a run that has ended or no longer waits. Unknown tickets are ignored.
     pub fn release(&mut self, ticket: Ticket) {
-        self.going.retain(|(going, _)| *going != ticket);
+        self.going.retain(|(going, ..)| *going != ticket);
         let held = self.lines.iter().find(|(_, line)| line.holds(ticket)).map(|(room, _)| room.clone());
         let Some(room) = held else { return };
         let line = self.lines.entry(room.clone()).or_default();
-        line.going.retain(|(kept, _)| *kept != ticket);
-        line.parked.retain(|(kept, _)| *kept != ticket);
-        line.returning.retain(|(kept, _)| *kept != ticket);
-        line.waiting.retain(|(kept, _)| *kept != ticket);
+        line.going.retain(|kept| kept.ticket != ticket);
+        line.parked.retain(|kept| kept.ticket != ticket);
+        line.returning.retain(|kept| kept.ticket != ticket);
+        line.waiting.retain(|kept| kept.ticket != ticket);
         if !line.has_waiting() {
             self.turns.retain(|waiting| *waiting != room);
         }
@@ -139,12 +174,12 @@ impl Schedule {
     /// Parks a ticket that goes; returns whether its places were freed. They are not if too many runs of its room are
     /// parked already: the ticket then keeps them. A ticket that does not go is ignored.
     pub fn park(&mut self, ticket: Ticket) -> bool {
-        let Some(at) = self.going.iter().position(|(going, _)| *going == ticket) else { return false };
+        let Some(at) = self.going.iter().position(|(going, ..)| *going == ticket) else { return false };
         let Some(line) = self.lines.get_mut(&self.going[at].1) else { return false };
         if line.parked.len() + line.returning.len() >= self.limits.waiting_runs_max {
             return false;
         }
-        let Some(of_line) = line.going.iter().position(|(going, _)| *going == ticket) else { return false };
+        let Some(of_line) = line.going.iter().position(|going| going.ticket == ticket) else { return false };
         line.parked.push(line.going.remove(of_line));
         self.going.remove(at);
         self.settle();
@@ -154,7 +189,7 @@ impl Schedule {
     /// Puts a parked ticket back in line, before all tickets of its room that have not gone yet. A ticket that is not
     /// parked is ignored.
     pub fn unpark(&mut self, ticket: Ticket) {
-        let parked = |line: &Line| line.parked.iter().position(|(parked, _)| *parked == ticket);
+        let parked = |line: &Line| line.parked.iter().position(|parked| parked.ticket == ticket);
         let found = self.lines.iter_mut().find_map(|(room, line)| Some((room.clone(), parked(line)?, line)));
         let Some((room, at, line)) = found else { return };
         if !line.has_waiting() {
@@ -167,7 +202,7 @@ impl Schedule {
     /// Returns whether a ticket goes.
     #[must_use]
     pub fn goes(&self, ticket: Ticket) -> bool {
-        self.going.iter().any(|(going, _)| *going == ticket)
+        self.going.iter().any(|(going, ..)| *going == ticket)
     }
 
     /// Returns the tickets granted since the last call, in the order of their turns.
@@ -186,7 +221,7 @@ impl Schedule {
     /// While its thread is busy, only those waiting in that thread count. Otherwise it waits for a place in its room,
     /// or in the whole if that is full. The count then assumes that going runs end in the order in which they began,
     /// then the parked ones, and that nobody gives up. A later request may still overtake it, from a room whose turn
-    /// comes earlier.
+    /// comes earlier. That of an errand is a guess: whatever people ask meanwhile goes first.
     #[must_use]
     pub fn ahead(&self, ticket: Ticket) -> usize {
         let Some((room, line)) = self.lines.iter().find(|(_, line)| line.waits(ticket)) else { return 0 };
@@ -195,10 +230,10 @@ impl Schedule {
         }
         let mut rest = self.clone();
         rest.granted.clear();
-        if self.going.len() < self.limits.runs_max {
+        if self.has_place_for(line.rank_of(ticket)) {
             rest.lines.retain(|kept, _| kept == room);
             rest.turns.retain(|kept| kept == room);
-            rest.going.retain(|(_, kept)| kept == room);
+            rest.going.retain(|(_, kept, _)| kept == room);
         }
         let mut ahead = 0;
         while let Some(next) = rest.next_to_end() {
@@ -214,46 +249,54 @@ impl Schedule {
     }
 
     fn next_to_end(&self) -> Option<Ticket> {
-        let parked = || self.lines.values().flat_map(|line| &line.parked).map(|(ticket, _)| *ticket).min();
-        self.going.front().map(|(ticket, _)| *ticket).or_else(parked)
+        let parked = || self.lines.values().flat_map(|line| &line.parked).map(|parked| parked.ticket).min();
+        self.going.front().map(|(ticket, ..)| *ticket).or_else(parked)
     }
 
     /// Returns whether a run in this lane would go at once. No ticket that could go is waiting, so it would take
     /// nobody's turn.
-    fn is_free(&self, lane: &Lane) -> bool {
-        let has_place = self.going.len() < self.limits.runs_max;
-        has_place
+    fn is_free(&self, lane: &Lane, wanted: Wanted) -> bool {
+        self.has_place_for(wanted)
             && self.lines.get(&lane.room).is_none_or(|line| {
-                line.going.len() < self.limits.room_runs_max
+                line.has_place_for(wanted, &self.limits)
                     && !line.is_taken(lane)
-                    && !line.waiting.iter().any(|(_, before)| before == lane)
+                    && !line.waiting.iter().any(|before| before.lane == *lane)
             })
+    }
+
+    /// Returns whether the whole has a place.
+    fn has_place_for(&self, wanted: Wanted) -> bool {
+        let errands = || self.going.iter().filter(|(.., wanted)| *wanted == Wanted::ByNobody).count();
+        self.going.len() < self.limits.runs_max
+            && (wanted == Wanted::ByPerson || errands() < self.limits.errand_runs_max())
     }
 
     /// Grants turns until no further ticket can go.
     fn settle(&mut self) {
-        while self.going.len() < self.limits.runs_max {
-            let Some(ticket) = self.grant() else { return };
+        while let Some(ticket) = self.grant(Wanted::ByPerson).or_else(|| self.grant(Wanted::ByNobody)) {
             self.granted.push(ticket);
         }
     }
 
-    /// Grants one turn: of the rooms in which a ticket can go, to the one whose turn it is.
-    fn grant(&mut self) -> Option<Ticket> {
-        let most = self.limits.room_runs_max;
-        let ready = |room| self.lines.get(room).and_then(|line| line.ready(most));
+    /// Grants one turn: of the rooms in which a ticket of this rank can go, to the one whose turn it is.
+    fn grant(&mut self, rank: Wanted) -> Option<Ticket> {
+        if !self.has_place_for(rank) {
+            return None;
+        }
+        let ready = |room| self.lines.get(room).and_then(|line| line.ready(rank, &self.limits));
         let (turn, at) = self.turns.iter().enumerate().find_map(|(turn, room)| Some((turn, ready(room)?)))?;
         let room = self.turns.remove(turn)?;
         let line = self.lines.get_mut(&room)?;
-        let (ticket, lane) = match at {
-            Ready::Returning => line.returning.pop_front()?,
+        let claim = match at {
+            Ready::Returning(at) => line.returning.remove(at)?,
             Ready::Waiting(at) => line.waiting.remove(at)?,
         };
-        line.going.push((ticket, lane));
+        let (ticket, wanted) = (claim.ticket, claim.wanted);
+        line.going.push(claim);
         if line.has_waiting() {
             self.turns.push_back(room.clone());
         }
-        self.going.push_back((ticket, room));
+        self.going.push_back((ticket, room, wanted));
         Some(ticket)
     }
 }
@@ -261,23 +304,27 @@ impl Schedule {
 /// Which ticket of a room goes next.
 #[derive(Clone, Copy, Debug)]
 enum Ready {
-    /// The first returning one.
-    Returning,
+    /// The returning one at this index.
+    Returning(usize),
     /// The waiting one at this index.
     Waiting(usize),
 }
 
 impl Line {
     fn waits(&self, ticket: Ticket) -> bool {
-        self.returning.iter().chain(&self.waiting).any(|(waiting, _)| *waiting == ticket)
+        self.returning.iter().chain(&self.waiting).any(|waiting| waiting.ticket == ticket)
     }
 
     fn holds(&self, ticket: Ticket) -> bool {
-        self.waits(ticket) || self.going.iter().chain(&self.parked).any(|(held, _)| *held == ticket)
+        self.waits(ticket) || self.going.iter().chain(&self.parked).any(|held| held.ticket == ticket)
     }
 
     fn has_waiting(&self) -> bool {
         !self.returning.is_empty() || !self.waiting.is_empty()
+    }
+
+    fn waiting_for(&self, wanted: Wanted) -> usize {
+        self.waiting.iter().filter(|waiting| waiting.wanted == wanted).count()
     }
 
     fn is_empty(&self) -> bool {
@@ -286,24 +333,46 @@ impl Line {
 
     /// Returns how many wait before it in its lane; `None` if its lane is free for it.
     fn before_in_lane(&self, ticket: Ticket) -> Option<usize> {
-        let at = self.waiting.iter().position(|(waiting, _)| *waiting == ticket)?;
-        let lane = &self.waiting[at].1;
-        let before = self.waiting.iter().take(at).filter(|(_, other)| other == lane).count();
+        let at = self.waiting.iter().position(|waiting| waiting.ticket == ticket)?;
+        let lane = &self.waiting[at].lane;
+        let before = self.waiting.iter().take(at).filter(|other| other.lane == *lane).count();
         (before > 0 || self.is_taken(lane)).then_some(before)
     }
 
     fn is_taken(&self, lane: &Lane) -> bool {
-        self.going.iter().chain(&self.parked).chain(&self.returning).any(|(_, taken)| taken == lane)
+        self.going.iter().chain(&self.parked).chain(&self.returning).any(|taken| taken.lane == *lane)
     }
 
-    /// Returns which ticket goes next if the room has a place: a returning one, else the first whose lane is free.
-    fn ready(&self, room_runs_max: usize) -> Option<Ready> {
-        if self.going.len() >= room_runs_max {
+    /// Returns whether the room has a place.
+    fn has_place_for(&self, wanted: Wanted, limits: &ScheduleLimits) -> bool {
+        let errands = || self.going.iter().filter(|going| going.wanted == Wanted::ByNobody).count();
+        self.going.len() < limits.room_runs_max
+            && (wanted == Wanted::ByPerson || errands() < limits.room_errand_runs_max())
+    }
+
+    /// Returns with whose rank a claim waits: an errand's is a person's if a person's request waits behind it.
+    fn rank(&self, claim: &Claim) -> Wanted {
+        let presses = |other: &Claim| other.wanted == Wanted::ByPerson && other.lane == claim.lane;
+        if claim.wanted == Wanted::ByPerson || self.waiting.iter().any(presses) {
+            Wanted::ByPerson
+        } else {
+            Wanted::ByNobody
+        }
+    }
+
+    fn rank_of(&self, ticket: Ticket) -> Wanted {
+        let claim = self.returning.iter().chain(&self.waiting).find(|claim| claim.ticket == ticket);
+        claim.map_or(Wanted::ByNobody, |claim| self.rank(claim))
+    }
+
+    /// Returns which ticket of a rank goes next if the room has a place: a returning one, else the first whose lane is
+    /// free.
+    fn ready(&self, rank: Wanted, limits: &ScheduleLimits) -> Option<Ready> {
+        if !self.has_place_for(rank, limits) {
             return None;
         }
-        if !self.returning.is_empty() {
-            return Some(Ready::Returning);
-        }
-        self.waiting.iter().position(|(_, lane)| !self.is_taken(lane)).map(Ready::Waiting)
+        let returning = self.returning.iter().position(|claim| self.rank(claim) == rank).map(Ready::Returning);
+        let is_next = |claim: &Claim| self.rank(claim) == rank && !self.is_taken(&claim.lane);
+        returning.or_else(|| self.waiting.iter().position(is_next).map(Ready::Waiting))
     }
 }

@@ -37,7 +37,7 @@ impl Engine {
         if self.tables.runs.get(&key)?.is_some() {
             return Ok(Started::Known);
         }
-        let Ok(place) = self.lanes.place(record.lane()) else { return Ok(Started::TooManyWait) };
+        let Ok(place) = self.lanes.place(record.lane(), record.wanted()) else { return Ok(Started::TooManyWait) };
         if !self.tables.runs.insert_new(&key, &record)? {
             return Ok(Started::Known);
         }
@@ -60,7 +60,7 @@ impl Engine {
 
     /// Goes on with a run that an earlier process accepted, whatever the limits.
     pub(super) fn take_up_run(self: &Shared, record: RunRecord) {
-        let place = self.lanes.place_again(record.lane());
+        let place = self.lanes.place_again(record.lane(), record.wanted());
         self.spawn_run(record, place, None);
     }
 

@@ -11,6 +11,7 @@ use std::{
 };
 
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
+use tokio::sync::Semaphore;
 
 use super::{
     Engine, EngineError, Shared,
@@ -42,15 +43,24 @@ const REFUSALS_MAX: usize = SEND_PAUSES.len();
 /// A coworker in a room.
 type Desk = (OwnedRoomId, OwnedUserId);
 
+/// Errands that are announced at once, in all rooms: a burst of them shall not fill the homeserver's line before what
+/// people wait for.
+const ANNOUNCED_AT_ONCE_MAX: usize = 4;
 /// After so many tries the log says that an errand waits.
 const WORTH_A_LINE: usize = 4;
 
 /// The errands that wait to begin. Those of one coworker in one room begin in order.
-#[derive(Default)]
 pub(super) struct Errands {
     lines: Mutex<HashMap<Desk, VecDeque<ErrandId>>>,
     /// Held while one is accepted, so that the same cause is counted once.
     accepting: Mutex<()>,
+    announcing: Semaphore,
+}
+
+impl Default for Errands {
+    fn default() -> Self {
+        Self { lines: Mutex::default(), accepting: Mutex::default(), announcing: Semaphore::new(ANNOUNCED_AT_ONCE_MAX) }
+    }
 }
 
 impl Errands {
@@ -272,7 +282,9 @@ impl Engine {
             None => Place::Timeline,
         };
         let txn = word_transaction("errand", errand.id.as_str(), account.user());
+        let turn = self.errands.announcing.acquire().await;
         let notice = account.send(&room, &errand.notice(place), txn).await?;
+        drop(turn);
         errand.thread = root;
         errand.request = Some(notice.clone());
         self.keep_errand(&errand)?;

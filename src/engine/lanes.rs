@@ -8,7 +8,7 @@ use std::{
 use futures_util::{FutureExt as _, future};
 use tokio::sync::oneshot;
 
-use crate::core::schedule::{Full, Lane, Schedule, ScheduleLimits, Ticket};
+use crate::core::schedule::{Full, Lane, Schedule, ScheduleLimits, Ticket, Wanted};
 
 /// The queue for all runs; cheap to clone.
 #[derive(Clone)]
@@ -33,13 +33,13 @@ impl Lanes {
     }
 
     /// Takes a place for a new run; fails if too many are waiting in its room.
-    pub(super) fn place(&self, lane: Lane) -> Result<Place, Full> {
-        self.hold(|schedule| schedule.request(lane))
+    pub(super) fn place(&self, lane: Lane, wanted: Wanted) -> Result<Place, Full> {
+        self.hold(|schedule| schedule.request(lane, wanted))
     }
 
     /// Takes a place for a run that was accepted before, whatever the limits.
-    pub(super) fn place_again(&self, lane: Lane) -> Place {
-        let held = self.hold::<std::convert::Infallible>(|schedule| Ok(schedule.resume(lane)));
+    pub(super) fn place_again(&self, lane: Lane, wanted: Wanted) -> Place {
+        let held = self.hold::<std::convert::Infallible>(|schedule| Ok(schedule.resume(lane, wanted)));
         match held {
             Ok(place) => place,
         }
@@ -146,7 +146,7 @@ mod tests {
     fn c11_a_place_waits_for_its_turn_and_gives_it_on_when_dropped() {
         let lanes = lanes();
         let [first, second, other] = [event_id!("$1"), event_id!("$1"), event_id!("$2")]
-            .map(|thread| lanes.place(lane(thread)).expect("few wait"));
+            .map(|thread| lanes.place(lane(thread), Wanted::ByPerson).expect("few wait"));
         assert_eq!([&first, &second, &other].map(has_turn), [true, false, true]);
         drop(other);
         assert!(!has_turn(&second), "the thread is still taken");
@@ -157,8 +157,8 @@ mod tests {
     #[test]
     fn c12_a_parked_place_lets_others_go_keeps_its_thread_and_comes_back() {
         let lanes = Lanes::new(ScheduleLimits { runs_max: 1, room_runs_max: 1, waiting_runs_max: 2 });
-        let [first, behind, other] =
-            [event_id!("$1"), event_id!("$1"), event_id!("$2")].map(|thread| lanes.place_again(lane(thread)));
+        let [first, behind, other] = [event_id!("$1"), event_id!("$1"), event_id!("$2")]
+            .map(|thread| lanes.place_again(lane(thread), Wanted::ByPerson));
         assert_eq!([&first, &behind, &other].map(has_turn), [true, false, false]);
         first.park();
         assert_eq!([&behind, &other].map(has_turn), [false, true], "its thread waits, another goes");
@@ -177,12 +177,12 @@ mod tests {
     #[test]
     fn c11_a_place_that_is_given_up_while_waiting_holds_up_nobody() {
         let lanes = lanes();
-        let first = lanes.place(lane(event_id!("$1"))).expect("nobody waits");
-        let given_up = lanes.place(lane(event_id!("$1"))).expect("nobody waits");
-        let last = lanes.place(lane(event_id!("$1"))).expect("one waits");
+        let first = lanes.place(lane(event_id!("$1")), Wanted::ByPerson).expect("nobody waits");
+        let given_up = lanes.place(lane(event_id!("$1")), Wanted::ByPerson).expect("nobody waits");
+        let last = lanes.place(lane(event_id!("$1")), Wanted::ByPerson).expect("one waits");
         assert_eq!((given_up.ahead(), last.ahead()), (0, 1));
-        assert!(lanes.place(lane(event_id!("$1"))).is_err(), "two wait");
-        let resumed = lanes.place_again(lane(event_id!("$1")));
+        assert!(lanes.place(lane(event_id!("$1")), Wanted::ByPerson).is_err(), "two wait");
+        let resumed = lanes.place_again(lane(event_id!("$1")), Wanted::ByPerson);
         drop(given_up);
         assert_eq!((last.ahead(), resumed.ahead()), (0, 1));
         drop(first);

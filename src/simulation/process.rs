@@ -177,9 +177,9 @@ impl World {
         let (Some(request), now) = (at, self.now()) else { return };
         let Some(process) = &mut self.process else { return };
         let ticket = if again {
-            process.schedule.resume(kept.record.lane())
+            process.schedule.resume(kept.record.lane(), kept.record.wanted())
         } else {
-            let Ok(ticket) = process.schedule.request(kept.record.lane()) else {
+            let Ok(ticket) = process.schedule.request(kept.record.lane(), kept.record.wanted()) else {
                 self.write_down(id.as_str(), || "declined: too many wait".to_owned());
                 return self.disk.write(Write::Declined(kept.record.request.clone()));
             };

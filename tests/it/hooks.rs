@@ -10,7 +10,7 @@ use sha2::Sha256;
 use workmate::{
     cli::demo::homeserver::free_port,
     core::hex::hex,
-    standin::{Matcher, RecordedRequest, StandIn, Turn},
+    standin::{Gate, Matcher, RecordedRequest, StandIn, Turn},
 };
 
 use crate::harness::{
@@ -183,11 +183,13 @@ fn answer_by_reports(claude: &StandIn) {
 }
 
 fn errands(claude: &StandIn, title: &str) -> Vec<RecordedRequest> {
-    let is_about = |request: &RecordedRequest| {
-        let text = request.last_user_text();
-        text.contains("\"errand\"") && text.lines().last().is_some_and(|last| last.contains(title))
-    };
-    claude.requests().into_iter().filter(is_about).collect()
+    claude.requests().into_iter().filter(|request| is_about(request, title)).collect()
+}
+
+/// Returns whether a request is an errand's about a title.
+fn is_about(request: &RecordedRequest, title: &str) -> bool {
+    let text = request.last_user_text();
+    text.contains("\"errand\"") && text.lines().last().is_some_and(|last| last.contains(title))
 }
 
 /// What a webhook may be sent, and what comes of it.
@@ -247,14 +249,45 @@ async fn c21_a_proven_delivery_is_announced_and_answered_once_and_nothing_else_i
         text.contains("who broke it?") || one.body["messages"].to_string().contains("who broke it?")
     }));
 
+    people_are_answered_beside_a_burst(&desk).await?;
+
     desk.settled().await?;
     desk.assert_once(&desk.plain, "fifty");
     assert_eq!(errands(&desk.office.claude, "fifty").len(), 1);
     assert!(desk.notices(&desk.plain, "green").is_empty() && errands(&desk.office.claude, "green").is_empty());
     let index = desk.office.workmate.stop_and_read_run_index().await?;
     let unasked = index.iter().filter(|run| run["origin"]["kind"] == "hook").count();
-    assert_eq!(unasked, 4, "{index:?}");
+    assert_eq!(unasked, 4 + BURST.len(), "{index:?}");
     assert!(!desk.office.workmate.logs().contains("DiskFull"), "a report is in the log");
+    Ok(())
+}
+
+/// Reports of one burst: as many as a room has places.
+const BURST: [&str; 4] = ["burst-1", "burst-2", "burst-3", "burst-4"];
+
+/// A burst of reports whose answers take long leaves places for people, and each report is answered in the end.
+async fn people_are_answered_beside_a_burst(desk: &Desk) -> Result<()> {
+    let mut gates = Vec::new();
+    for title in BURST {
+        let (turn, gate) = Turn::text(format!("Digest of {title}")).hold_headers();
+        desk.office.claude.on(Matcher::when("an errand", move |request| is_about(request, title)), turn);
+        gates.push(gate);
+    }
+    for title in BURST {
+        assert_eq!(desk.github(&run(title)).await?.0, 202);
+    }
+    for gate in &gates[..2] {
+        gate.reached().await;
+    }
+    for number in 0..3 {
+        desk.office.asked_and_answered(&desk.plain, &format!("beside the burst, {number}?")).await?;
+    }
+    assert_eq!(BURST.iter().map(|title| desk.answers(&desk.plain, title)).sum::<usize>(), 0);
+    gates.iter().for_each(Gate::release);
+    for title in BURST {
+        desk.answered(&desk.plain, title).await?;
+        desk.assert_once(&desk.plain, title);
+    }
     Ok(())
 }
 
@@ -300,14 +333,7 @@ async fn c21_c22_killed_between_any_two_steps_each_errand_is_carried_out_once() 
     let mut gates = Vec::new();
     for title in ["written", "WrittenDisk"] {
         let (turn, gate) = Turn::text("half an answer, and another half").gate_after(1);
-        let about = move |request: &RecordedRequest| {
-            request
-                .last_user_text()
-                .lines()
-                .last()
-                .is_some_and(|last| last.contains("\"errand\"") && last.contains(title))
-        };
-        desk.office.claude.on(Matcher::when("an errand", about), turn);
+        desk.office.claude.on(Matcher::when("an errand", move |request| is_about(request, title)), turn);
         gates.push(gate);
     }
     desk.github(&run("written")).await?;

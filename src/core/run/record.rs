@@ -11,7 +11,7 @@ use crate::core::{
     event::Place,
     hex::hex,
     origin::Charge,
-    schedule::Lane,
+    schedule::{Lane, Wanted},
     sealed::Carriage,
     time::Timestamp,
     tool::{ApprovalRule, MODERATOR_LEVEL, Pending},
@@ -251,6 +251,12 @@ impl RunRecord {
             thread: self.place.thread_root().map(ToOwned::to_owned),
             user: self.user.clone(),
         }
+    }
+
+    /// Returns who wants it, as its turn depends on that (C11).
+    #[must_use]
+    pub fn wanted(&self) -> Wanted {
+        if self.is_unasked() { Wanted::ByNobody } else { Wanted::ByPerson }
     }
 
     /// Returns the run's id.

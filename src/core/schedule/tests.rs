@@ -16,7 +16,11 @@ fn lane(room: usize, thread: usize) -> Lane {
 }
 
 fn ask(schedule: &mut Schedule, room: usize, thread: usize) -> Ticket {
-    schedule.request(lane(room, thread)).expect("few wait")
+    schedule.request(lane(room, thread), Wanted::ByPerson).expect("few wait")
+}
+
+fn errand(schedule: &mut Schedule, room: usize, thread: usize) -> Ticket {
+    schedule.request(lane(room, thread), Wanted::ByNobody).expect("few wait")
 }
 
 #[test]
@@ -58,11 +62,11 @@ fn c11_beyond_the_room_s_limit_a_run_is_declined_and_one_that_need_not_wait_is_n
     for _ in 0..5 {
         ask(&mut schedule, 1, 1);
     }
-    assert_eq!(schedule.request(lane(1, 1)), Err(Full), "four wait");
-    assert!(schedule.request(lane(2, 1)).is_ok(), "another room has a line of its own");
-    let free = schedule.request(lane(1, 2)).expect("its thread and the room are free");
+    assert_eq!(schedule.request(lane(1, 1), Wanted::ByPerson), Err(Full), "four wait");
+    assert!(schedule.request(lane(2, 1), Wanted::ByPerson).is_ok(), "another room has a line of its own");
+    let free = schedule.request(lane(1, 2), Wanted::ByPerson).expect("its thread and the room are free");
     assert!(schedule.take_granted().contains(&free));
-    let resumed = schedule.resume(lane(1, 1));
+    let resumed = schedule.resume(lane(1, 1), Wanted::ByPerson);
     assert_eq!(schedule.ahead(resumed), 4, "what was accepted before is never declined");
 }
 
@@ -165,11 +169,102 @@ fn c12_a_parked_run_that_ends_leaves_nothing_behind() {
     assert!(schedule.lines.is_empty() && schedule.turns.is_empty() && schedule.going.is_empty(), "{schedule:?}");
 }
 
+#[test]
+fn c21_a_burst_of_errands_in_many_rooms_leaves_half_of_all_places_and_of_each_room_s() {
+    let limits = ScheduleLimits { runs_max: 32, room_runs_max: 4, waiting_runs_max: 16 };
+    let mut schedule = Schedule::new(limits);
+    let burst: Vec<Ticket> = (0..8)
+        .flat_map(|room| (0..8).map(move |thread| (room, thread)))
+        .map(|(r, t)| errand(&mut schedule, r, t))
+        .collect();
+    let mut went = schedule.take_granted();
+    assert_eq!((went.len(), schedule.counts()), (16, (16, 48)));
+    // Two people in each of these rooms, and in eight quiet ones, go at once.
+    let asked: Vec<Ticket> =
+        (0..8).flat_map(|room| [(room, 100), (room, 101)]).map(|(r, t)| ask(&mut schedule, r, t)).collect();
+    assert_eq!(schedule.take_granted(), asked);
+    let quiet = ask(&mut schedule, 9, 0);
+    assert_eq!((schedule.take_granted(), schedule.ahead(quiet)), (vec![], 0), "all places are taken");
+    // The next free place is a person's, whoever leaves it; then an errand takes what an errand left.
+    schedule.release(went[0]);
+    assert_eq!(schedule.take_granted(), [quiet]);
+    schedule.release(went[1]);
+    let next = schedule.take_granted();
+    assert!(matches!(next[..], [one] if burst.contains(&one)), "{next:?}");
+    // Without people errands are carried out all the same, in time.
+    asked.into_iter().chain([quiet]).for_each(|ticket| schedule.release(ticket));
+    went.extend(next);
+    for at in 2.. {
+        went.extend(schedule.take_granted());
+        assert!(schedule.counts().0 <= 16);
+        let Some(ticket) = went.get(at) else { break };
+        schedule.release(*ticket);
+    }
+    assert_eq!(went.into_iter().collect::<BTreeSet<_>>(), burst.into_iter().collect(), "each went");
+}
+
+#[test]
+fn c21_people_go_before_errands_of_their_room_and_their_line_is_their_own() {
+    let mut schedule = Schedule::new(ScheduleLimits { runs_max: 9, room_runs_max: 2, waiting_runs_max: 2 });
+    let [first, second] = [1, 2].map(|thread| errand(&mut schedule, 1, thread));
+    assert_eq!(schedule.take_granted(), [first], "half of the room's places");
+    errand(&mut schedule, 1, 3);
+    assert_eq!(schedule.request(lane(1, 4), Wanted::ByNobody), Err(Full), "two errands wait");
+    let people = [11, 12, 13].map(|thread| ask(&mut schedule, 1, thread));
+    assert_eq!(schedule.take_granted(), people[..1], "a person has the other place, and two wait");
+    assert_eq!(schedule.request(lane(1, 14), Wanted::ByPerson), Err(Full));
+    assert_eq!(people.map(|ticket| schedule.ahead(ticket)), [0, 0, 1]);
+    schedule.release(first);
+    assert_eq!(schedule.take_granted(), people[1..2], "before errands that came first");
+    schedule.release(people[0]);
+    schedule.release(people[1]);
+    assert_eq!(schedule.take_granted(), [people[2], second]);
+}
+
+#[test]
+fn c21_an_errand_that_a_person_waits_for_is_as_urgent_as_that_person() {
+    let limits = ScheduleLimits { runs_max: 4, room_runs_max: 2, waiting_runs_max: 9 };
+    let mut schedule = Schedule::new(limits);
+    let [busy, report, other] = [1, 2, 3].map(|thread| errand(&mut schedule, 1, thread));
+    assert_eq!(schedule.take_granted(), [busy]);
+    // In the thread of the second report a person asks on: it goes first, beyond the share, and then the person.
+    let question = ask(&mut schedule, 1, 2);
+    assert_eq!(schedule.take_granted(), [report]);
+    assert_eq!(schedule.ahead(question), 0);
+    schedule.release(report);
+    assert_eq!(schedule.take_granted(), [question]);
+    schedule.release(question);
+    schedule.release(busy);
+    assert_eq!(schedule.take_granted(), [other]);
+
+    // One that was parked, and comes back.
+    assert!(schedule.park(other));
+    let [third, fourth] = [4, 5].map(|thread| errand(&mut schedule, 1, thread));
+    schedule.unpark(other);
+    assert_eq!((schedule.take_granted(), schedule.goes(other)), (vec![third], false), "the errands' place is taken");
+    ask(&mut schedule, 1, 3);
+    assert_eq!(schedule.take_granted(), [other]);
+    schedule.release(third);
+    assert!(!schedule.goes(fourth), "the errands' place is taken again");
+}
+
+#[test]
+fn c21_where_there_is_one_place_an_errand_gets_it_when_no_person_wants_it() {
+    let mut schedule = Schedule::new(ScheduleLimits { runs_max: 1, room_runs_max: 1, waiting_runs_max: 1 });
+    let [going, waits] = [1, 2].map(|thread| errand(&mut schedule, 1, thread));
+    let person = ask(&mut schedule, 1, 3);
+    schedule.release(going);
+    assert_eq!(schedule.take_granted(), [person]);
+    schedule.release(person);
+    assert_eq!(schedule.take_granted(), [waits]);
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Ask {
         room: usize,
         thread: usize,
+        wanted: Wanted,
     },
     /// Release the ticket at this index among those held.
     Release(usize),
@@ -181,11 +276,15 @@ enum Step {
 
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (0..4_usize, 0..3_usize).prop_map(|(room, thread)| Step::Ask { room, thread }),
+        4 => (0..4_usize, 0..3_usize, any_wanted()).prop_map(|(room, thread, wanted)| Step::Ask { room, thread, wanted }),
         2 => (0..64_usize).prop_map(Step::Release),
         2 => (0..64_usize).prop_map(Step::Park),
         2 => (0..64_usize).prop_map(Step::Unpark),
     ]
+}
+
+fn any_wanted() -> impl Strategy<Value = Wanted> {
+    prop_oneof![Just(Wanted::ByPerson), Just(Wanted::ByNobody)]
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,99 +296,129 @@ enum Is {
     Returning(usize),
 }
 
+/// A ticket that is held, with what it was taken for.
+#[derive(Clone, Debug)]
+struct Held {
+    ticket: Ticket,
+    lane: Lane,
+    wanted: Wanted,
+    is: Is,
+}
+
 /// Observes a schedule from outside.
 #[derive(Default)]
 struct Watch {
     /// The held tickets, in the order of requests.
-    held: Vec<(Ticket, Lane, Is)>,
-    /// For each room that could go: the rooms that went since.
-    passed_over: BTreeMap<OwnedRoomId, BTreeSet<OwnedRoomId>>,
+    held: Vec<Held>,
+    /// For each room and rank that could go: the rooms that went since with that rank.
+    passed_over: BTreeMap<(OwnedRoomId, Wanted), BTreeSet<OwnedRoomId>>,
     steps: usize,
 }
 
 impl Watch {
-    fn going(&self) -> impl Iterator<Item = &Lane> {
-        self.held.iter().filter(|(_, _, is)| *is == Is::Going).map(|(_, lane, _)| lane)
+    fn going(&self) -> impl Iterator<Item = &Held> {
+        self.held.iter().filter(|held| held.is == Is::Going)
+    }
+
+    fn rank(&self, of: &Held) -> Wanted {
+        let asks = |other: &Held| other.wanted == Wanted::ByPerson && other.lane == of.lane && other.is == Is::Waiting;
+        if self.held.iter().any(asks) { Wanted::ByPerson } else { of.wanted }
     }
 
     /// Returns the tickets that wait for the same thing before this one: its thread, its room, or the whole.
-    fn counted_before(&self, of: Option<&(Ticket, Lane, Is)>, runs_max: usize) -> BTreeSet<Ticket> {
-        let Some((ticket, lane, _)) = of else { return BTreeSet::new() };
-        let others = || self.held.iter().filter(|(held, ..)| held != ticket);
+    fn counted_before(&self, of: Option<&Held>, runs_max: usize) -> BTreeSet<Ticket> {
+        let Some(of) = of else { return BTreeSet::new() };
+        let others = || self.held.iter().filter(|held| held.ticket != of.ticket);
         let all_taken = self.going().count() >= runs_max;
-        let thread_taken = others().any(|(_, other, _)| other == lane);
-        let counts = |(_, other, is): &&(Ticket, Lane, Is)| match () {
-            () if thread_taken => other == lane && *is == Is::Waiting,
-            () => *is != Is::Going && *is != Is::Parked && (all_taken || other.room == lane.room),
+        let is_before = |other: &Held| other.is != Is::Waiting || other.ticket < of.ticket;
+        let thread_taken = others().any(|other| other.lane == of.lane && is_before(other));
+        let counts = |other: &&Held| match () {
+            () if thread_taken => other.lane == of.lane && other.is == Is::Waiting,
+            () => other.is != Is::Going && other.is != Is::Parked && (all_taken || other.lane.room == of.lane.room),
         };
-        others().filter(counts).map(|(held, ..)| *held).collect()
+        others().filter(counts).map(|held| held.ticket).collect()
     }
 
     fn set(&mut self, ticket: Ticket, is: Is) {
-        let (_, _, kept) = self.held.iter_mut().find(|(held, ..)| *held == ticket).expect("a held ticket");
-        *kept = is;
+        self.held.iter_mut().find(|held| held.ticket == ticket).expect("a held ticket").is = is;
     }
 
-    /// Returns whether the ticket at this index could go now, judged by its lane and room.
+    /// Returns whether the ticket at this index could go now, judged by its lane, its room and its kind's share.
     fn could_go(&self, at: usize, limits: &ScheduleLimits) -> bool {
-        let (_, lane, is) = &self.held[at];
-        let room_has_place = self.going().filter(|going| going.room == lane.room).count() < limits.room_runs_max;
+        let held = &self.held[at];
+        let in_room = || self.going().filter(|going| going.lane.room == held.lane.room);
+        let errands = |going: &&Held| going.wanted == Wanted::ByNobody;
+        let in_share = self.rank(held) == Wanted::ByPerson
+            || in_room().filter(errands).count() < limits.room_errand_runs_max()
+                && self.going().filter(errands).count() < limits.errand_runs_max();
         let is_first_of_lane = || {
-            let takes_lane = |is: &Is| *is != Is::Waiting;
-            !self.held[..at].iter().any(|(_, before, _)| before == lane)
-                && !self.held.iter().any(|(_, other, is)| takes_lane(is) && other == lane)
+            !self.held[..at].iter().any(|before| before.lane == held.lane)
+                && !self.held.iter().any(|other| other.is != Is::Waiting && other.lane == held.lane)
         };
-        room_has_place
-            && match is {
+        in_share
+            && in_room().count() < limits.room_runs_max
+            && match held.is {
                 Is::Waiting => is_first_of_lane(),
                 Is::Returning(_) => true,
                 Is::Going | Is::Parked => false,
             }
     }
 
-    /// Returns which ticket of a room must go first: the returning ones in their order, then by request.
+    /// Returns which ticket of a room must go first: what people wait for, of that the returning ones in their order,
+    /// then by request.
     fn first_of(&self, room: &OwnedRoomId, limits: &ScheduleLimits) -> Option<usize> {
-        let able = (0..self.held.len()).filter(|at| self.held[*at].1.room == *room && self.could_go(*at, limits));
-        able.min_by_key(|at| match self.held[*at].2 {
-            Is::Returning(since) => (false, since),
-            _ => (true, *at),
+        let able = (0..self.held.len()).filter(|at| self.held[*at].lane.room == *room && self.could_go(*at, limits));
+        able.min_by_key(|at| {
+            let rank = self.rank(&self.held[*at]);
+            match self.held[*at].is {
+                Is::Returning(since) => (rank, false, since),
+                _ => (rank, true, *at),
+            }
         })
     }
 
-    fn rooms_that_could_go(&self, limits: &ScheduleLimits) -> BTreeSet<OwnedRoomId> {
-        let able = (0..self.held.len()).filter(|at| self.could_go(*at, limits));
-        able.map(|at| self.held[at].1.room.clone()).collect()
+    fn that_could_go(&self, limits: &ScheduleLimits) -> BTreeSet<(OwnedRoomId, Wanted)> {
+        let able = (0..self.held.len()).filter(|at| self.could_go(*at, limits)).map(|at| &self.held[at]);
+        able.map(|held| (held.lane.room.clone(), self.rank(held))).collect()
     }
 
     fn let_go(&mut self, ticket: Ticket, limits: &ScheduleLimits) -> Result<(), TestCaseError> {
-        let at = self.held.iter().position(|(held, ..)| *held == ticket);
+        let at = self.held.iter().position(|held| held.ticket == ticket);
         let at = at.ok_or_else(|| TestCaseError::fail("a ticket went that nobody holds"))?;
         prop_assert!(self.could_go(at, limits), "out of order, or beyond a limit");
-        let room = self.held[at].1.room.clone();
-        prop_assert_eq!(self.first_of(&room, limits), Some(at), "in a room, first come, first served");
-        let able = self.rooms_that_could_go(limits);
-        self.passed_over.retain(|waiting, _| able.contains(waiting) && *waiting != room);
-        for waiting in able.into_iter().filter(|waiting| *waiting != room) {
+        let (room, rank) = (self.held[at].lane.room.clone(), self.rank(&self.held[at]));
+        prop_assert_eq!(
+            self.first_of(&room, limits),
+            Some(at),
+            "in a room, people first, then first come, first served"
+        );
+        let able = self.that_could_go(limits);
+        let people_wait = able.iter().any(|(_, rank)| *rank == Wanted::ByPerson);
+        prop_assert!(rank == Wanted::ByPerson || !people_wait, "an errand went before a person");
+        self.passed_over.retain(|waiting, _| able.contains(waiting) && waiting.0 != room);
+        for waiting in able.into_iter().filter(|waiting| waiting.0 != room && waiting.1 == rank) {
             let passed = self.passed_over.entry(waiting).or_default();
             prop_assert!(passed.insert(room.clone()), "a room went twice while another waited for its turn");
         }
-        self.held[at].2 = Is::Going;
+        self.held[at].is = Is::Going;
         Ok(())
     }
 
     fn check(&mut self, limits: &ScheduleLimits) -> Result<(), TestCaseError> {
-        let able = self.rooms_that_could_go(limits);
+        let able = self.that_could_go(limits);
         // A room that gave up and comes again starts a new wait.
         self.passed_over.retain(|waiting, _| able.contains(waiting));
         let going = self.going().count();
         prop_assert!(going <= limits.runs_max);
-        let rooms: BTreeSet<_> = self.held.iter().map(|(_, lane, _)| &lane.room).collect();
+        let rooms: BTreeSet<_> = self.held.iter().map(|held| &held.lane.room).collect();
         for room in rooms {
-            let count = |counts: fn(&Is) -> bool| {
-                self.held.iter().filter(|(_, lane, is)| lane.room == *room && counts(is)).count()
+            let count = |counts: fn(&Held) -> bool| {
+                self.held.iter().filter(|held| held.lane.room == *room && counts(held)).count()
             };
-            prop_assert!(count(|is| *is == Is::Waiting) <= limits.waiting_runs_max);
-            prop_assert!(count(|is| matches!(is, Is::Parked | Is::Returning(_))) <= limits.waiting_runs_max);
+            let people = |held: &Held| held.is == Is::Waiting && held.wanted == Wanted::ByPerson;
+            let errands = |held: &Held| held.is == Is::Waiting && held.wanted == Wanted::ByNobody;
+            prop_assert!(count(people) <= limits.waiting_runs_max && count(errands) <= limits.waiting_runs_max);
+            prop_assert!(count(|held| matches!(held.is, Is::Parked | Is::Returning(_))) <= limits.waiting_runs_max);
         }
         let idle = going < limits.runs_max && !able.is_empty();
         prop_assert!(!idle, "a run waits for nothing");
@@ -300,25 +429,24 @@ impl Watch {
         self.steps += 1;
         let held = self.held.len().max(1);
         match step {
-            Step::Ask { room, thread } => {
+            Step::Ask { room, thread, wanted } => {
                 let lane = lane(room, thread);
-                if let Ok(ticket) = schedule.request(lane.clone()) {
-                    self.held.push((ticket, lane, Is::Waiting));
+                if let Ok(ticket) = schedule.request(lane.clone(), wanted) {
+                    self.held.push(Held { ticket, lane, wanted, is: Is::Waiting });
                 }
             }
             Step::Release(at) if !self.held.is_empty() => {
-                let (ticket, ..) = self.held.remove(at % held);
-                schedule.release(ticket);
+                schedule.release(self.held.remove(at % held).ticket);
             }
             Step::Park(at) if !self.held.is_empty() => {
-                let (ticket, _, is) = self.held[at % held].clone();
+                let Held { ticket, is, .. } = self.held[at % held].clone();
                 if schedule.park(ticket) {
                     prop_assert_eq!(is, Is::Going);
                     self.set(ticket, Is::Parked);
                 }
             }
             Step::Unpark(at) if !self.held.is_empty() => {
-                let (ticket, _, is) = self.held[at % held].clone();
+                let Held { ticket, is, .. } = self.held[at % held].clone();
                 schedule.unpark(ticket);
                 if is == Is::Parked {
                     self.set(ticket, Is::Returning(self.steps));
@@ -346,15 +474,16 @@ proptest! {
             watch.check(&limits)?;
         }
         // Every waiting ticket gets a turn, after as many others as it was told.
-        let last = watch.held.iter().rfind(|(_, _, is)| *is == Is::Waiting).cloned();
-        let ahead = last.as_ref().map(|(last, ..)| schedule.ahead(*last));
+        let asked = |held: &&Held| held.is == Is::Waiting && held.wanted == Wanted::ByPerson;
+        let last = watch.held.iter().rfind(asked).cloned();
+        let ahead = last.as_ref().map(|last| schedule.ahead(last.ticket));
         let counts = watch.counted_before(last.as_ref(), runs_max);
-        let last = last.map(|(last, ..)| last);
-        let mut order: VecDeque<Ticket> = schedule.going.iter().map(|(ticket, _)| *ticket).collect();
+        let last = last.map(|last| last.ticket);
+        let mut order: VecDeque<Ticket> = schedule.going.iter().map(|(ticket, ..)| *ticket).collect();
         let mut went = Vec::new();
-        let parked = |watch: &Watch| watch.held.iter().find(|(_, _, is)| *is == Is::Parked).map(|(ticket, ..)| *ticket);
+        let parked = |watch: &Watch| watch.held.iter().find(|held| held.is == Is::Parked).map(|held| held.ticket);
         while let Some(ticket) = order.pop_front().or_else(|| parked(&watch)) {
-            watch.held.retain(|(held, ..)| *held != ticket);
+            watch.held.retain(|held| held.ticket != ticket);
             schedule.release(ticket);
             for granted in schedule.take_granted() {
                 watch.let_go(granted, &limits)?;

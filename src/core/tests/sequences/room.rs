@@ -339,7 +339,7 @@ impl Room {
                     asked_at: event.sent_at,
                     ..RunRecord::new(&asked.user, &event.room, request, &event.sender, place, now)
                 };
-                match self.schedule.request(lane(&record)) {
+                match self.schedule.request(lane(&record), record.wanted()) {
                     Ok(ticket) => {
                         let is_first = self.begun.insert((request.to_owned(), asked.user.clone()));
                         // A run that survives a crash was flushed together with the completion of every earlier event.

@@ -133,7 +133,7 @@ impl Room {
             run.record.resume();
             (run.machine, run.told_waiting) = (None, 0);
             run.text.clear();
-            run.ticket = self.schedule.resume(lane(&run.record));
+            run.ticket = self.schedule.resume(lane(&run.record), run.record.wanted());
         }
         self.let_go()?;
         let again: Vec<_> = self.not_durable.iter().map(|at| self.timeline[*at].clone()).collect();

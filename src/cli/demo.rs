@@ -9,22 +9,27 @@ mod state;
 mod story;
 mod workplace;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Result, bail};
+use ruma::RoomId;
 use url::Url;
 
 use self::{
     claude::Claude,
     homeserver::{Homeserver, Options, SERVER_NAME, venv},
     person::{Options as PersonOptions, Person},
-    stage::Stage,
+    stage::{Stage, unasked},
     state::State,
-    workplace::Workmate,
+    workplace::{HOOK_SECRET, Unasked, Workmate},
 };
 use super::say::say;
-use crate::clock;
+use crate::{clock, core::time::Timestamp};
 
+/// How far ahead schedules are due; the next where a start took too long for that.
+const DUE_AHEAD: [Duration; 3] = [Duration::from_secs(12), Duration::from_secs(40), Duration::from_secs(120)];
+/// A schedule is still ahead if it is due in so many milliseconds.
+const DUE_MARGIN_MS: u64 = 2_000;
 const PEOPLE: [&str; 2] = ["alice", "bob"];
 
 /// What `workmate demo` can be told.
@@ -55,7 +60,7 @@ pub async fn run(args: DemoArgs) -> Result<()> {
     };
     say(format!("Ready after {:.1} s. {}", seconds_since(began), company.claude.introduction()));
     let finished = tokio::select! {
-        () = Box::pin(company.stage.perform()) => true,
+        () = Box::pin(company.perform(&state)) => true,
         interrupted = tokio::signal::ctrl_c() => { interrupted?; false }
     };
     if finished {
@@ -83,6 +88,7 @@ struct Company {
     workmate: Workmate,
     claude: Claude,
     homeserver: Homeserver,
+    python: PathBuf,
 }
 
 impl Company {
@@ -95,7 +101,7 @@ impl Company {
         say(format!("   Synapse answers at {}", homeserver.url()));
 
         let claude = Claude::choose().await?;
-        let config = workplace::write_config(state, homeserver.url(), &claude)?;
+        let config = workplace::write_config(state, homeserver.url(), &claude, None)?;
         let python = venv::ensure(&state.venv, &progress).await?;
         let workmate = Workmate::start(&python, &config, state, &progress).await?;
         say("   Workmate is ready: its users have accounts, faces and keys");
@@ -103,7 +109,42 @@ impl Company {
         let [alice, bob] = people(state, &homeserver).await?;
         say("   alice and bob are logged in");
         let quotes_history = claude.quotes_history();
-        Ok(Self { stage: Stage { alice, bob, quotes_history, faults: Vec::new() }, workmate, claude, homeserver })
+        let stage = Stage { alice, bob, quotes_history, faults: Vec::new() };
+        Ok(Self { stage, workmate, claude, homeserver, python })
+    }
+
+    /// Plays the story: what people ask, and then what nobody asks for.
+    async fn perform(&mut self, state: &State) {
+        self.stage.perform().await;
+        if let Err(error) = self.unasked(state).await {
+            self.stage.fault(format!("what nobody asks for: {error:#}"));
+        }
+    }
+
+    async fn unasked(&mut self, state: &State) -> Result<()> {
+        let room = self.stage.room_of_work().await?;
+        self.give_them_work(state, &room).await?;
+        unasked::report_red_run(state.kept.hooks_port, HOOK_SECRET).await?;
+        self.stage.watch_work(&room).await;
+        Ok(())
+    }
+
+    /// Starts Workmate with the examples of coworkers that work by themselves, their schedules due in some seconds.
+    async fn give_them_work(&mut self, state: &State, room: &RoomId) -> Result<()> {
+        let progress = |what: &str| say(format!("   … {what}"));
+        for ahead in DUE_AHEAD {
+            let now = clock::now();
+            let due = Timestamp::from_ms(now.as_ms().saturating_add(i64::try_from(ahead.as_millis())?));
+            let unasked = Unasked { room: room.to_owned(), due };
+            let config = workplace::write_config(state, self.homeserver.url(), &self.claude, Some(&unasked))?;
+            self.workmate.start_again(&self.python, &config, state, &progress).await?;
+            if due.ms_since(clock::now()) >= DUE_MARGIN_MS {
+                let seconds = due.ms_since(clock::now()) / 1000;
+                say(format!("   Workmate runs with config/examples; its two schedules are due in {seconds} s"));
+                return Ok(());
+            }
+        }
+        bail!("Workmate takes too long to start for a schedule that is due soon")
     }
 
     /// Prints how a person can log in with their own client.

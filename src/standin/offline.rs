@@ -7,13 +7,15 @@ mod words;
 
 use serde_json::Value;
 
-use records::{Record, own_name, records};
+use records::{Errand, Record, errand, own_name, records};
 use words::{keywords, shorten};
 
 /// Messages quoted in one answer, at most.
 const QUOTES_MAX: usize = 4;
 /// Characters of one quoted message, at most.
 const QUOTE_CHARS_MAX: usize = 200;
+/// Characters of a quoted report, at most.
+const REPORT_CHARS_MAX: usize = 600;
 /// Messages listed in a summary, at most.
 const SUMMARY_MAX: usize = 6;
 /// Newest messages named when none matches.
@@ -22,23 +24,40 @@ const NEWEST_MAX: usize = 2;
 const BRIEF_CHARS_MAX: usize = 100;
 const HONESTY: &str = "(I am an offline stand-in, not Claude: I only look words up in this conversation.)";
 /// Words that ask for a summary, as [`keywords`] stems them.
-const SUMMARY_WORDS: &[&str] = &["summarise", "summarize", "summary", "recap", "tldr", "zusammenfassung"];
+const SUMMARY_WORDS: &[&str] = &["sum", "summarise", "summarize", "summary", "recap", "tldr", "zusammenfassung"];
 
 /// Returns the answer to the request's last record.
 pub(super) fn answer(body: &Value) -> String {
     let mut all = records(body);
+    if let Some(errand) = errand(body) {
+        return format!("{HONESTY} {}", of_errand(&errand, &all));
+    }
     let Some(request) = all.pop() else {
         return format!("{HONESTY} I found no message to answer.");
     };
     let own_name = keywords(&own_name(body));
     let mut wanted = keywords(&request.text);
     wanted.retain(|word| !own_name.contains(word));
-    let said = if wanted.iter().any(|word| SUMMARY_WORDS.contains(&word.as_str())) {
-        summary(&all)
+    format!("{HONESTY} {}", of_words(&wanted, &all))
+}
+
+/// Quotes what was reported, or what the room says about the task.
+fn of_errand(errand: &Errand, history: &[Record]) -> String {
+    match &errand.reported {
+        // The first line has the parts that matter.
+        Some(reported) => {
+            format!("It was reported: {}", shorten(reported.lines().next().unwrap_or_default(), REPORT_CHARS_MAX))
+        }
+        None => of_words(&keywords(&errand.task), history),
+    }
+}
+
+fn of_words(wanted: &[String], history: &[Record]) -> String {
+    if wanted.iter().any(|word| SUMMARY_WORDS.contains(&word.as_str())) {
+        summary(history)
     } else {
-        relevant(&all, &wanted)
-    };
-    format!("{HONESTY} {said}")
+        relevant(history, wanted)
+    }
 }
 
 fn summary(history: &[Record]) -> String {

@@ -1,10 +1,11 @@
 //! Plays the story with real clients, prints it as it happens, and checks every step.
 
 mod assistant;
+pub(super) mod unasked;
 
 use anyhow::{Context as _, Result, ensure};
 use matrix_sdk::deserialized_responses::ShieldState;
-use ruma::{EventId, OwnedEventId, RoomId, UserId, events::room::member::MembershipState};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId, UserId, events::room::member::MembershipState};
 
 use super::{
     homeserver::SERVER_NAME,
@@ -50,7 +51,8 @@ impl Stage {
         self.bob.stop().await;
     }
 
-    async fn scene(&mut self, scene: &Scene) -> Result<()> {
+    /// Plays a scene in a new room, and returns the room.
+    async fn scene(&mut self, scene: &Scene) -> Result<OwnedRoomId> {
         let how = match scene.kind {
             RoomKind::Encrypted => "🔒 encrypted",
             RoomKind::Plain => "not encrypted",
@@ -73,7 +75,7 @@ impl Stage {
                 }
             }
         }
-        Ok(())
+        Ok(room)
     }
 
     async fn bring_coworkers(&self, room: &RoomId) -> Result<()> {
@@ -150,7 +152,7 @@ impl Stage {
         }
     }
 
-    fn fault(&mut self, fault: String) {
+    pub(super) fn fault(&mut self, fault: String) {
         say(format!("        ✗ {fault}"));
         self.faults.push(fault);
     }

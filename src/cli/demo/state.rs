@@ -31,6 +31,8 @@ pub(super) struct Kept {
     pub(super) homeserver_port: u16,
     pub(super) appservice_port: u16,
     pub(super) health_port: u16,
+    #[serde(default)]
+    pub(super) hooks_port: u16,
     pub(super) as_token: String,
     pub(super) hs_token: String,
     pub(super) passwords: [String; 2],
@@ -107,13 +109,15 @@ impl Kept {
                 .with_context(|| format!("{}: not readable.\n  Mend: start over with --fresh.", path.display()))?,
             Err(_) => Self::new(),
         };
-        // Hold all three at once, so that none is found twice.
-        let listeners = [kept.homeserver_port, kept.appservice_port, kept.health_port].map(kept_or_free);
-        let [homeserver, appservice, health] = listeners;
-        let (homeserver, appservice, health) = (homeserver?, appservice?, health?);
+        // Hold all of them at once, so that none is found twice.
+        let listeners =
+            [kept.homeserver_port, kept.appservice_port, kept.health_port, kept.hooks_port].map(kept_or_free);
+        let [homeserver, appservice, health, hooks] = listeners;
+        let (homeserver, appservice, health, hooks) = (homeserver?, appservice?, health?, hooks?);
         kept.homeserver_port = homeserver.local_addr()?.port();
         kept.appservice_port = appservice.local_addr()?.port();
         kept.health_port = health.local_addr()?.port();
+        kept.hooks_port = hooks.local_addr()?.port();
         private_file::write(path, &serde_json::to_string_pretty(&kept)?)?;
         Ok(kept)
     }
@@ -125,6 +129,7 @@ impl Kept {
             homeserver_port: 0,
             appservice_port: 0,
             health_port: 0,
+            hooks_port: 0,
             as_token: random(),
             hs_token: random(),
             passwords: [password(), password()],

@@ -97,6 +97,42 @@ pub(super) const SCENES: [Scene; 2] = [
     },
 ];
 
+/// The room in which the coworkers work without being asked, and what is said there before.
+pub(super) const UNASKED: Scene = Scene {
+    room: "What nobody asks for",
+    kind: RoomKind::Encrypted,
+    lines: &[
+        Says(Bob, "The orders-db page of last night is mended: the pool has 200 connections now. Dana watches it."),
+        Says(Alice, "The follow-up to Jonas at Acme is due today: the refund fix ships on Friday, no earlier."),
+    ],
+};
+
+/// Who works there without being asked: what the notice says, and words of which the answer quotes at least one.
+pub(super) const JOBS: [Job; 3] = [
+    Job { id: "ci", notice: "nightly refunds", markers: &["refund_is_idempotent", "a3f9c1e"] },
+    Job { id: "oncall", notice: "weekday summary", markers: &["orders-db", "Dana", "Jonas", "Acme"] },
+    Job { id: "sales", notice: "due follow-ups", markers: &["Jonas", "Acme", "Friday"] },
+];
+
+/// Work that comes by itself.
+pub(super) struct Job {
+    pub(super) id: &'static str,
+    pub(super) notice: &'static str,
+    pub(super) markers: &'static [&'static str],
+}
+
+/// What GitHub reports of a red run, as far as it matters; `{id}` is the run's.
+pub(super) const RED_RUN: &str = r#"{
+  "action": "completed",
+  "workflow_run": {
+    "id": {id}, "run_number": 812, "name": "nightly refunds", "head_branch": "main", "head_sha": "a3f9c1e",
+    "status": "completed", "conclusion": "failure", "html_url": "https://github.example/acme/shop/actions/runs/812",
+    "head_commit": { "message": "Retry refunds\n\nFails: refund_is_idempotent" }
+  },
+  "repository": { "id": 7, "full_name": "acme/shop" },
+  "sender": { "login": "priya" }
+}"#;
+
 /// What Alice tells her assistant, with words of which each answer quotes at least one, if any.
 pub(super) const ASSISTANT: [(&str, &[&str]); 2] = [
     (

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use ruma::OwnedRoomId;
 use serde_json::{Value, json};
 use tokio::time;
 use url::Url;
@@ -19,13 +20,29 @@ use super::{
     private_file,
     state::State,
 };
-use crate::secret::MasterSecret;
+use crate::{core::time::Timestamp, secret::MasterSecret};
 
 const COWORKERS: [(&str, &str); 3] = [
     ("ci", include_str!("../../../config/coworkers/ci.yaml")),
     ("oncall", include_str!("../../../config/coworkers/oncall.yaml")),
     ("sales", include_str!("../../../config/coworkers/sales.yaml")),
 ];
+/// The same coworkers as they work without being asked.
+const EXAMPLES: [(&str, &str); 3] = [
+    ("ci", include_str!("../../../config/examples/ci.yaml")),
+    ("oncall", include_str!("../../../config/examples/oncall.yaml")),
+    ("sales", include_str!("../../../config/examples/sales.yaml")),
+];
+/// What the demo's GitHub signs its calls with, and what the others would.
+pub(super) const HOOK_SECRET: &str = "the-demos-own-webhook-secret";
+/// The credentials that the examples name.
+const HOOK_CREDENTIALS: [&str; 4] = ["alertmanager", "github-hook", "gitlab-hook", "forgejo-hook"];
+/// What of the examples the demo replaces by a room of its own, by a moment that comes soon, and by its server's name.
+const EXAMPLE_ROOMS: [&str; 3] = ["#oncall:example.org", "#dev:example.org", "#sales:example.org"];
+const EXAMPLE_TIMES: [&str; 2] = ["when: every weekday at 09:00", "when: every weekday at 08:30"];
+const EXAMPLE_ZONE: &str = "zone: Europe/Berlin";
+const EXAMPLE_SERVER: &str = "example.org";
+
 const SUPERVISED: &str = include_str!("supervised_command.py");
 const READY_SECONDS_MAX: u64 = 90;
 const STOP_MAX: Duration = Duration::from_secs(25);
@@ -56,20 +73,58 @@ pub(super) fn write_registration(state: &State) -> Result<PathBuf> {
 }
 
 /// Writes `workmate.yaml`, the coworkers and the master secret; returns the path of `workmate.yaml`.
-pub(super) fn write_config(state: &State, homeserver: &Url, claude: &Claude) -> Result<PathBuf> {
+/// With `unasked`, the coworkers work by themselves in a room.
+pub(super) fn write_config(
+    state: &State,
+    homeserver: &Url,
+    claude: &Claude,
+    unasked: Option<&Unasked>,
+) -> Result<PathBuf> {
     let dir = state.dir.join("config");
     let coworkers = dir.join("coworkers");
     fs::create_dir_all(&coworkers).with_context(|| format!("{}: cannot be made", coworkers.display()))?;
-    for (id, text) in COWORKERS {
-        private_file::write(&coworkers.join(format!("{id}.yaml")), text)?;
+    let files = match unasked {
+        None => COWORKERS.map(|(id, text)| (id, text.to_owned())),
+        Some(unasked) => EXAMPLES.map(|(id, text)| (id, unasked.example(text))),
+    };
+    for (id, text) in files {
+        private_file::write(&coworkers.join(format!("{id}.yaml")), &text)?;
     }
     let master = dir.join("master.secret");
     if !master.exists() {
         private_file::write(&master, MasterSecret::random().encode().expose())?;
     }
     let path = dir.join("workmate.yaml");
-    private_file::write(&path, &serde_json::to_string_pretty(&settings(state, homeserver, claude))?)?;
+    let mut settings = settings(state, homeserver, claude);
+    if unasked.is_some() {
+        settings["hooks_listen"] = json!(format!("127.0.0.1:{}", state.kept.hooks_port));
+        settings["credentials"] =
+            HOOK_CREDENTIALS.iter().map(|name| ((*name).to_owned(), json!({"value": HOOK_SECRET}))).collect();
+    }
+    private_file::write(&path, &serde_json::to_string_pretty(&settings)?)?;
     Ok(path)
+}
+
+/// Where and when the coworkers work by themselves.
+pub(super) struct Unasked {
+    pub(super) room: OwnedRoomId,
+    pub(super) due: Timestamp,
+}
+
+impl Unasked {
+    /// Returns an example's file for the demo's room: what it does on weekdays is due once, soon.
+    fn example(&self, text: &str) -> String {
+        let due = jiff::Timestamp::from_millisecond(self.due.as_ms()).unwrap_or_default();
+        let due = format!("when: {}", due.strftime("%Y-%m-%d %H:%M:%S"));
+        let mut text = text.replace(EXAMPLE_ZONE, "zone: UTC");
+        for room in EXAMPLE_ROOMS {
+            text = text.replace(room, self.room.as_str());
+        }
+        for when in EXAMPLE_TIMES {
+            text = text.replace(when, &due);
+        }
+        text.replace(EXAMPLE_SERVER, SERVER_NAME)
+    }
 }
 
 fn settings(state: &State, homeserver: &Url, claude: &Claude) -> Value {
@@ -128,8 +183,25 @@ impl Workmate {
         Ok(workmate)
     }
 
+    /// Stops it, and starts it with the configuration as it is now.
+    pub(super) async fn start_again(
+        &mut self,
+        python: &Path,
+        config: &Path,
+        state: &State,
+        progress: Progress<'_>,
+    ) -> Result<()> {
+        self.end().await?;
+        *self = Self::start(python, config, state, progress).await?;
+        Ok(())
+    }
+
     /// Asks it to stop and waits until it has.
     pub(super) async fn stop(mut self) -> Result<()> {
+        self.end().await
+    }
+
+    async fn end(&mut self) -> Result<()> {
         drop(self.child.stdin.take());
         let deadline = time::Instant::now() + STOP_MAX;
         while time::Instant::now() < deadline {
@@ -190,7 +262,7 @@ mod tests {
         let homeserver = Url::parse("http://127.0.0.1:8008").expect("a URL");
         write_registration(&state).expect("the registration can be written");
 
-        let path = write_config(&state, &homeserver, &Claude::Real).expect("the configuration can be written");
+        let path = write_config(&state, &homeserver, &Claude::Real, None).expect("the configuration can be written");
         let key = |name: &str| (name == "ANTHROPIC_API_KEY").then(|| "sk-ant-of-the-environment".to_owned());
         let (config, warnings) = Config::load_with(&path, &key).expect("it has no fault");
 
@@ -200,5 +272,36 @@ mod tests {
             ["ci", "oncall", "sales"]
         );
         assert!(config.appservice.as_token.matches(&state.kept.as_token));
+    }
+
+    #[test]
+    fn the_examples_are_accepted_with_the_demos_room_and_a_due_time_of_its_own() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let args = DemoArgs { once: true, fresh: false, dir: Some(dir.path().to_owned()) };
+        let state = State::open(&args).expect("an empty directory is taken");
+        let homeserver = Url::parse("http://127.0.0.1:8008").expect("a URL");
+        write_registration(&state).expect("the registration can be written");
+        let room = OwnedRoomId::try_from("!unasked:localhost").expect("a room id");
+        let unasked = Unasked { room: room.clone(), due: Timestamp::from_ms(1_800_000_000_000) };
+
+        let path = write_config(&state, &homeserver, &Claude::Real, Some(&unasked)).expect("it can be written");
+        let key = |name: &str| (name == "ANTHROPIC_API_KEY").then(|| "sk-ant-of-the-environment".to_owned());
+        let (config, warnings) = Config::load_with(&path, &key).expect("it has no fault");
+
+        assert_eq!(warnings, []);
+        let hooks: Vec<_> = config.coworkers.iter().flat_map(|one| &one.hooks).map(|hook| &hook.hook).collect();
+        let names: Vec<_> = hooks.iter().map(|hook| hook.name.as_str()).collect();
+        assert_eq!(names, ["github", "gitlab", "forgejo", "alertmanager"]);
+        assert!(hooks.iter().all(|hook| hook.room.as_str() == room.as_str()));
+        let schedules: Vec<_> = config.coworkers.iter().flat_map(|one| &one.schedules).collect();
+        assert_eq!(schedules.len(), 2);
+        for schedule in schedules {
+            assert_eq!(schedule.rooms.iter().map(|room| room.as_str()).collect::<Vec<_>>(), [room.as_str()]);
+        }
+        let left = ["example.org", "when: every weekday", "Europe"];
+        for (id, _) in EXAMPLES {
+            let text = fs::read_to_string(path.with_file_name("coworkers").join(format!("{id}.yaml"))).expect("a file");
+            assert!(!left.iter().any(|left| text.contains(left)), "{text}");
+        }
     }
 }

@@ -18,6 +18,23 @@ pub(super) struct Record {
     pub(super) text: String,
 }
 
+/// Work that nobody asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Errand {
+    pub(super) task: String,
+    /// What another system reported, if that caused it.
+    pub(super) reported: Option<String>,
+}
+
+/// Returns the errand that the request is about, if it is one: the last line of the last user turn.
+pub(super) fn errand(body: &Value) -> Option<Errand> {
+    let last = array(&body["messages"]).iter().rfind(|message| message["role"] == "user")?;
+    let text = blocks_of(&last["content"]).iter().filter_map(text).next_back()?;
+    let record: Value = serde_json::from_str(text.lines().next_back()?).ok()?;
+    let task = record["errand"]["task"].as_str()?.to_owned();
+    Some(Errand { task, reported: record["reported"].as_str().map(str::to_owned) })
+}
+
 /// Returns the name that the system prompt gives the answerer ("You are NAME, …"); empty if it gives none.
 ///
 /// Requests repeat the name ("oncall: why …"), where it says nothing about the question.

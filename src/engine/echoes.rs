@@ -3,25 +3,26 @@
 
 use std::sync::Arc;
 
-use ruma::EventId;
+use ruma::{EventId, OwnedUserId, UserId};
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, Shared};
+use super::{Engine, EngineError, Shared, events::mentions, word, word_transaction};
 use crate::{
     clock,
     core::{
-        event::{EventKind, MessageKind},
-        sealed::heard::{Ciphertext, Heard},
+        event::{EventKind, MessageKind, Outgoing, Place, RoomEvent},
+        sealed::heard::{Ciphertext, Heard, Hearing},
         time::Timestamp,
+        words,
     },
-    matrix::{Account, inbound::Read},
-    store::InboxEntry,
+    matrix::{Account, MatrixError, inbound::Read},
+    store::{InboxEntry, StoreError, Table},
 };
 
 /// Most of our users in a room that look for a message's place in its session.
 const READERS_MAX: usize = 3;
 /// Sessions whose messages are remembered; beyond this, those that were heard longest ago are forgotten.
-const SESSIONS_MAX: usize = 100_000;
+const SESSIONS_MAX: usize = 50_000;
 /// Sessions forgotten together, so that this is seldom done.
 const SESSIONS_FORGOTTEN: usize = SESSIONS_MAX / 10;
 
@@ -40,8 +41,11 @@ impl Engine {
         Box::pin(self.take_read(&read.event, read.carriage(), entry, accepted)).await
     }
 
-    /// Returns whether what was read in an entry is no echo, and notes it. A message whose ciphertext cannot be told is
-    /// taken for one.
+    /// Returns whether what was read in an entry is no echo, and notes it. Where that cannot be told, it does not count,
+    /// and who asked with it is told so.
+    ///
+    /// # Errors
+    /// When looking fails for now; the entry is tried again.
     pub(super) async fn is_no_echo(
         &self,
         readers: &[Arc<Account>],
@@ -52,29 +56,84 @@ impl Engine {
         if !read.was_encrypted || !says_something(&event.kind) {
             return Ok(true);
         }
-        let mut ciphertext = read.ciphertext.clone();
-        for reader in readers.iter().take(READERS_MAX) {
-            if ciphertext.is_none() {
-                ciphertext = reader.ciphertext_read(event, &entry.event.json).await;
+        let hearing = match self.ciphertext_of(readers, read, entry).await {
+            Ok(Some(ciphertext)) => {
+                let owner = self.tables.assistant_rooms.get(&event.room)?;
+                self.change_heard(&ciphertext, owner, |heard| heard.hear(ciphertext.index, &event.id, clock::now()))?
             }
-        }
-        if let (None, Some(reader)) = (&ciphertext, readers.first()) {
-            // The transaction had no ciphertext, or another one.
-            ciphertext = Box::pin(reader.ciphertext_fetched(event)).await?;
-        }
-        let is_first = match &ciphertext {
-            Some(ciphertext) => {
-                self.change_heard(ciphertext, |heard| heard.hear(ciphertext.index, &event.id, clock::now()))?
+            Ok(None) => Hearing::Unknown,
+            Err(error) if error.is_passing() => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(room.id = %event.room, event.id = %event.id, %error, "a ciphertext cannot be read again");
+                Hearing::Unknown
             }
-            None => false,
         };
-        if !is_first {
-            tracing::warn!(
-                room.id = %event.room, event.id = %event.id, user.id = %event.sender,
+        let (room, id, sender) = (&event.room, &event.id, &event.sender);
+        match hearing {
+            Hearing::First => return Ok(true),
+            Hearing::Echo => tracing::warn!(
+                room.id = %room, event.id = %id, user.id = %sender,
                 "an encrypted message came before as another event; it counts for nothing"
-            );
+            ),
+            Hearing::Unknown => {
+                tracing::warn!(
+                    room.id = %room, event.id = %id, user.id = %sender,
+                    "whether an encrypted message is new cannot be told; it counts for nothing, and its sender is told"
+                );
+                self.tell_doubt(readers, event).await?;
+            }
         }
-        Ok(is_first)
+        Ok(false)
+    }
+
+    /// Returns the ciphertext of what was read; `None` if neither the transaction nor the homeserver has it.
+    async fn ciphertext_of(
+        &self,
+        readers: &[Arc<Account>],
+        read: &Read,
+        entry: &InboxEntry,
+    ) -> Result<Option<Ciphertext>, MatrixError> {
+        if read.ciphertext.is_some() {
+            return Ok(read.ciphertext.clone());
+        }
+        let mut failed = None;
+        for reader in readers.iter().take(READERS_MAX) {
+            match reader.ciphertext_read(&read.event, &entry.event.json).await {
+                Ok(Some(ciphertext)) => return Ok(Some(ciphertext)),
+                Ok(None) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        // The transaction had no ciphertext, or another one.
+        for reader in readers.iter().take(READERS_MAX) {
+            match Box::pin(reader.ciphertext_fetched(&read.event)).await {
+                Ok(Some(ciphertext)) => return Ok(Some(ciphertext)),
+                Ok(None) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(None), Err)
+    }
+
+    /// Tells who asked one of ours with a message that it does not count.
+    async fn tell_doubt(&self, readers: &[Arc<Account>], event: &RoomEvent) -> Result<(), EngineError> {
+        let is_chat = self.tables.assistant_rooms.get(&event.room)?.is_some_and(|owner| owner == event.sender);
+        let asked = readers.iter().find(|reader| is_chat || mentions(event, reader.user()));
+        let Some(account) = asked else { return Ok(()) };
+        if !self.is_told_now(&event.room, &event.sender, |record| &mut record.undecryptable)? {
+            return Ok(());
+        }
+        let txn = word_transaction("in-doubt", event.id.as_str(), account.user());
+        let place = Place::Reply { to: event.id.clone() };
+        let said = Outgoing { place, ..word(&words::given_up(), Some(&event.sender)) };
+        match account.send(&event.room, &said, txn).await {
+            Err(error) if error.is_passing() => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(room.id = %event.room, %error, "who wrote what does not count cannot be told");
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+        }
     }
 
     /// Notes that a message decides about a card; returns whether it may.
@@ -82,39 +141,42 @@ impl Engine {
         &self,
         ciphertext: &Ciphertext,
         event: &EventId,
-        card: &EventId,
+        (card, owner): (&EventId, Option<&UserId>),
         now: Timestamp,
     ) -> Result<bool, EngineError> {
-        self.change_heard(ciphertext, |heard| heard.decide(ciphertext.index, event, card, now))
+        let owner = owner.map(ToOwned::to_owned);
+        self.change_heard(ciphertext, owner, |heard| heard.decide(ciphertext.index, event, card, now))
     }
 
-    fn change_heard(
+    fn change_heard<T>(
         &self,
         ciphertext: &Ciphertext,
-        change: impl FnOnce(&mut Heard) -> bool,
-    ) -> Result<bool, EngineError> {
-        let mut counts = false;
+        owner: Option<OwnedUserId>,
+        change: impl FnOnce(&mut Heard) -> T,
+    ) -> Result<T, EngineError> {
+        let mut changed = None;
         self.tables.heard.update(&ciphertext.session, |heard: Option<Heard>| {
             let mut heard = heard.unwrap_or_default();
-            counts = change(&mut heard);
+            heard.owner = owner;
+            changed = Some(change(&mut heard));
             Some(heard)
         })?;
-        Ok(counts)
+        Ok(changed.expect("the table calls it once"))
     }
+}
 
-    /// Forgets the sessions that were heard longest ago, if there are too many.
-    pub(super) fn forget_heard(&self) -> Result<(), EngineError> {
-        if self.tables.heard.len() <= SESSIONS_MAX {
-            return Ok(());
-        }
-        let mut sessions: Vec<(Timestamp, String)> =
-            self.tables.heard.iter().filter_map(Result::ok).map(|(session, heard)| (heard.at, session)).collect();
-        sessions.sort_unstable();
-        for (_, session) in sessions.iter().take(SESSIONS_FORGOTTEN) {
-            self.tables.heard.remove(session)?;
-        }
-        Ok(())
+/// Forgets the sessions that were heard longest ago, if there are too many. Walks over all of them.
+pub(super) fn forget_oldest(table: &Table<String, Heard>) -> Result<(), StoreError> {
+    if table.len() <= SESSIONS_MAX {
+        return Ok(());
     }
+    let mut sessions: Vec<(Timestamp, String)> =
+        table.iter().filter_map(Result::ok).map(|(session, heard)| (heard.at, session)).collect();
+    sessions.sort_unstable();
+    for (_, session) in sessions.iter().take(SESSIONS_FORGOTTEN) {
+        table.remove(session)?;
+    }
+    Ok(())
 }
 
 /// Returns whether an event can ask or decide anything.

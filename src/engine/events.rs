@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use ruma::{EventId, OwnedUserId, RoomId};
 use tokio::time::Instant;
 
-use self::around::mentions;
+pub(super) use self::around::mentions;
 use super::{
     Engine, EngineError, Shared,
     control::{Order, Which},

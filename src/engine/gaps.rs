@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{
     Engine, EngineError, SAFETY_SYNC, Shared,
     caught::caught,
+    echoes::forget_oldest,
     records::{Checked, Cursor},
 };
 use crate::{
@@ -354,12 +355,16 @@ impl Engine {
     fn tidy(&self) {
         self.pool.close_idle(Instant::now());
         let month_ago = Timestamp::from_ms(clock::now().as_ms() - 30 * 24 * 3_600_000);
-        if let Err(error) = self.inbox.forget_before(month_ago) {
-            tracing::warn!(%error, "old event ids cannot be forgotten");
-        }
-        if let Err(error) = self.forget_heard() {
-            tracing::warn!(%error, "old sessions cannot be forgotten");
-        }
+        let (inbox, heard) = (self.inbox.clone(), self.tables.heard.clone());
+        // These walk over whole tables.
+        self.tasks.spawn_blocking(move || {
+            if let Err(error) = inbox.forget_before(month_ago) {
+                tracing::warn!(%error, "old event ids cannot be forgotten");
+            }
+            if let Err(error) = forget_oldest(&heard) {
+                tracing::warn!(%error, "old sessions cannot be forgotten");
+            }
+        });
     }
 }
 

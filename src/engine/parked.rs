@@ -1,13 +1,14 @@
 //! Events whose key has not come (C8): parked and retried until the deadline, after which the sender is told.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{Engine, EngineError, Shared, caught::caught};
 use crate::{
@@ -39,46 +40,88 @@ const PARKED_ROOM_MAX: usize = 128;
 /// Most parked events in all rooms.
 const PARKED_ALL_MAX: usize = 2_048;
 
-/// The number of parked events of each sender in each room.
+/// The parked events, by the order in which they came.
 #[derive(Debug, Default)]
-pub(super) struct Parked(Mutex<HashMap<(OwnedRoomId, OwnedUserId), usize>>);
+pub(super) struct Parked(Mutex<Places>);
+
+#[derive(Debug, Default)]
+struct Places {
+    next: u64,
+    taken: BTreeMap<u64, Taken>,
+}
+
+#[derive(Debug)]
+struct Taken {
+    room: OwnedRoomId,
+    sender: OwnedUserId,
+    replaced: CancellationToken,
+}
 
 /// A place among the parked events; dropping it frees the place.
-struct Parking<'a>(&'a Parked, (OwnedRoomId, OwnedUserId));
+struct Parking<'a> {
+    parked: &'a Parked,
+    number: u64,
+    /// Cancelled when another event takes the place.
+    replaced: CancellationToken,
+}
+
+impl Places {
+    /// Frees the oldest place that fits, whose event waits no longer.
+    fn replace(&mut self, fits: impl Fn(&Taken) -> bool) {
+        if let Some(number) = self.taken.iter().find(|(_, taken)| fits(taken)).map(|(number, _)| *number)
+            && let Some(taken) = self.taken.remove(&number)
+        {
+            taken.replaced.cancel();
+        }
+    }
+
+    /// Returns who has most of the places that fit, if that is more than `sender` has.
+    fn greediest(&self, sender: &UserId, fits: impl Fn(&Taken) -> bool) -> Option<OwnedUserId> {
+        let mut counts: HashMap<&UserId, usize> = HashMap::new();
+        for taken in self.taken.values().filter(|taken| fits(taken)) {
+            *counts.entry(&taken.sender).or_default() += 1;
+        }
+        let own = counts.get(sender).copied().unwrap_or_default();
+        let (most, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        (count > own + 1).then(|| most.to_owned())
+    }
+}
 
 impl Parked {
     /// Returns the number of parked events.
     pub(super) fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).taken.len()
     }
 
-    /// Takes a place; `None` if the sender has enough of them, or the room or the whole is full.
+    /// Takes a place. A sender who has enough of them gives up their own oldest; in a full room, or if there are too
+    /// many in all, whoever has most gives one up to who has less. `None` if nobody has more.
     fn place(&self, room: &RoomId, sender: &UserId) -> Option<Parking<'_>> {
-        let mut parked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut of_sender, mut here, mut all) = (0, 0, 0);
-        for ((at, by), count) in parked.iter() {
-            of_sender += if by == sender { *count } else { 0 };
-            here += if at == room { *count } else { 0 };
-            all += count;
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count =
+            |places: &Places, fits: &dyn Fn(&Taken) -> bool| places.taken.values().filter(|one| fits(one)).count();
+        if count(&places, &|one| one.sender == sender) >= PARKED_SENDER_MAX {
+            places.replace(|one| one.sender == sender);
         }
-        if of_sender >= PARKED_SENDER_MAX || here >= PARKED_ROOM_MAX || all >= PARKED_ALL_MAX {
-            return None;
+        if count(&places, &|one| one.room == room) >= PARKED_ROOM_MAX {
+            let most = places.greediest(sender, |one| one.room == room)?;
+            places.replace(|one| one.room == room && one.sender == most);
         }
-        let key = (room.to_owned(), sender.to_owned());
-        *parked.entry(key.clone()).or_default() += 1;
-        Some(Parking(self, key))
+        if places.taken.len() >= PARKED_ALL_MAX {
+            let most = places.greediest(sender, |_| true)?;
+            places.replace(|one| one.sender == most);
+        }
+        let number = places.next;
+        places.next += 1;
+        let replaced = CancellationToken::new();
+        let taken = Taken { room: room.to_owned(), sender: sender.to_owned(), replaced: replaced.clone() };
+        places.taken.insert(number, taken);
+        Some(Parking { parked: self, number, replaced })
     }
 }
 
 impl Drop for Parking<'_> {
     fn drop(&mut self) {
-        let mut parked = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(here) = parked.get_mut(&self.1) {
-            *here -= 1;
-            if *here == 0 {
-                parked.remove(&self.1);
-            }
-        }
+        self.parked.0.lock().unwrap_or_else(PoisonError::into_inner).taken.remove(&self.number);
     }
 }
 
@@ -118,6 +161,7 @@ impl Engine {
         let place = self.parked.place(room, &entry.event.sender);
         // Without a place the event gets one try and no wait.
         let mut deadline_ms = place.as_ref().map_or(0, |_| self.config.limits.deadline_ms());
+        let replaced = place.as_ref().map(|place| place.replaced.clone()).unwrap_or_default();
         let mut waits = 0;
         let mut cause = KeyMissing::NotSent;
         let mut failures = Failures::default();
@@ -164,7 +208,7 @@ impl Engine {
                 }
             }
             let waited_ms = clock::now().ms_since(entry.accepted_at);
-            if waited_ms >= deadline_ms {
+            if waited_ms >= deadline_ms || replaced.is_cancelled() {
                 tracing::warn!(room.id = %room, event.id = %id, "an event stayed undecryptable; nobody sent its key");
                 self.say_undecryptable(&readers, &entry, cause).await;
                 return self.done(&entry);
@@ -176,6 +220,8 @@ impl Engine {
             let pause = left.map_or(pause, |left| pause.min(left));
             tokio::select! {
                 () = self.stop.cancelled() => return,
+                // One more try, and then its word.
+                () = replaced.cancelled() => {}
                 () = tokio::time::sleep(pause) => {}
             }
             waits += 1;
@@ -288,22 +334,44 @@ mod tests {
         }
     }
 
-    #[test]
-    fn c8_ones_parked_events_leave_places_for_others_one_rooms_for_other_rooms_and_all_are_limited() {
-        let (parked, flooded, quiet) = (Parked::default(), room_id!("!flooded:hs"), room_id!("!quiet:hs"));
-        let person = |number: usize| OwnedUserId::try_from(format!("@{number}:hs")).expect("a user id");
-        let mut places: Vec<_> = std::iter::from_fn(|| parked.place(flooded, &person(0))).collect();
-        assert_eq!(places.len(), PARKED_SENDER_MAX);
-        assert!(parked.place(quiet, &person(0)).is_none(), "in no room");
-        drop(parked.place(flooded, &person(1)).expect("another person has places"));
-        places.extend((1..).map_while(|number| parked.place(flooded, &person(number))));
-        assert_eq!(places.len(), PARKED_ROOM_MAX);
-        drop(parked.place(quiet, &person(9_999)).expect("another room has places"));
+    fn person(number: usize) -> OwnedUserId {
+        OwnedUserId::try_from(format!("@{number}:hs")).expect("a user id")
+    }
 
-        let rooms = (0..).map(|number| OwnedRoomId::try_from(format!("!{number}:hs")).expect("a room id"));
-        places.extend(rooms.enumerate().map_while(|(number, room)| parked.place(&room, &person(1_000 + number))));
-        assert_eq!((places.len(), parked.place(quiet, &person(9_999)).is_none()), (PARKED_ALL_MAX, true));
-        drop(places);
-        assert!(parked.place(flooded, &person(0)).is_some() && parked.0.lock().expect("no panic").is_empty());
+    #[test]
+    fn c8_ones_parked_events_leave_places_for_others_and_ones_newest_stay() {
+        let (parked, flooded, quiet) = (Parked::default(), room_id!("!flooded:hs"), room_id!("!quiet:hs"));
+        let first: Vec<_> = (0..PARKED_SENDER_MAX).filter_map(|_| parked.place(flooded, &person(0))).collect();
+        let later = parked.place(quiet, &person(0)).expect("the newest stays");
+        let replaced: Vec<bool> = first.iter().map(|place| place.replaced.is_cancelled()).collect();
+        assert_eq!((replaced[0], replaced[1..].contains(&true), later.replaced.is_cancelled()), (true, false, false));
+        assert_eq!(parked.len(), PARKED_SENDER_MAX);
+        drop(parked.place(flooded, &person(1)).expect("another person has places"));
+        drop((first, later));
+        assert_eq!(parked.len(), 0, "who was replaced frees nobody else's place");
+    }
+
+    #[test]
+    fn c8_a_full_room_makes_place_for_who_has_less_there() {
+        let (parked, flooded) = (Parked::default(), room_id!("!flooded:hs"));
+        let crowd: Vec<_> = (0..PARKED_ROOM_MAX).filter_map(|n| parked.place(flooded, &person(n / 16))).collect();
+        let of_new = parked.place(flooded, &person(99)).expect("somebody has more");
+        assert_eq!(crowd.iter().filter(|place| place.replaced.is_cancelled()).count(), 1);
+        assert_eq!((parked.len(), of_new.replaced.is_cancelled()), (PARKED_ROOM_MAX, false));
+        drop((crowd, of_new));
+        let equal: Vec<_> = (0..PARKED_ROOM_MAX).filter_map(|n| parked.place(flooded, &person(n))).collect();
+        assert!(parked.place(flooded, &person(999)).is_none(), "nobody has more");
+        assert_eq!(equal.iter().filter(|place| place.replaced.is_cancelled()).count(), 0);
+    }
+
+    #[test]
+    fn c8_parked_events_are_limited_in_all_and_one_persons_many_rooms_take_no_place_from_others() {
+        let (parked, rooms) =
+            (Parked::default(), |number: usize| OwnedRoomId::try_from(format!("!{number}:hs")).expect("a room id"));
+        let of_crowd = |n: usize| parked.place(&rooms(n / 64), &person(n / PARKED_SENDER_MAX));
+        let crowd: Vec<_> = (0..PARKED_ALL_MAX).filter_map(of_crowd).collect();
+        assert_eq!(crowd.len(), PARKED_ALL_MAX);
+        assert!(parked.place(&rooms(9_999), &person(9_999)).is_some(), "somebody has more");
+        assert_eq!(crowd.iter().filter(|place| place.replaced.is_cancelled()).count(), 1);
     }
 }

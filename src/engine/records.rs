@@ -374,7 +374,7 @@ impl Tables {
             people: store.people(),
             errands: store.errands(),
             matters: store.matters(),
-            heard: store.heard(),
+            heard: store.heard().owned_by(|_, heard: &Heard| heard.owner.as_deref()),
             timetable: store.timetable(),
             schedules: store.schedules(),
             reminders: store.reminders().owned_by(|owner, _: &Reminders| Some(owner)),

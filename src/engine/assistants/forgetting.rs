@@ -161,11 +161,13 @@ impl Engine {
     /// Removes an owner's records and destroys the key that sealed every copy of them.
     async fn shred(&self, owner: &UserId) -> Result<(), StoreError> {
         let (runs, index, theirs) = (self.tables.runs.clone(), self.tables.run_index.clone(), owner.to_owned());
+        let heard = self.tables.heard.clone();
         self.tables.owed.remove_of(owner)?;
         self.tables.reminders.remove(&owner.to_owned())?;
-        // The index may be long.
+        // The index and the sessions may be many.
         let removing = tokio::task::spawn_blocking(move || {
             runs.remove_of(&theirs)?;
+            heard.remove_of(&theirs)?;
             index.remove_of(&theirs)
         });
         let removed = removing.await.expect("removing records does not panic")?;

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Returns whether a message names a user in its `m.mentions`, so that an answer is all but certain.
-pub(super) fn mentions(event: &RoomEvent, user: &UserId) -> bool {
+pub(in crate::engine) fn mentions(event: &RoomEvent, user: &UserId) -> bool {
     let (EventKind::Message(message) | EventKind::Edit { new: message, .. }) = &event.kind else { return false };
     message.mentions.as_ref().is_some_and(|mentions| mentions.users.contains(user))
 }

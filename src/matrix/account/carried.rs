@@ -33,22 +33,26 @@ pub enum Carried {
 
 impl Account {
     /// Returns the ciphertext of an event that was read, if the `json` of its transaction decrypts to just that.
-    pub async fn ciphertext_read(&self, event: &RoomEvent, json: &str) -> Option<Ciphertext> {
-        let room = self.room(&event.room).ok()?;
-        let ciphertext = ciphertext_of(&event.room, json)?;
-        let sealed: Raw<OriginalSyncRoomEncryptedEvent> = Raw::from_json_string(json.to_owned()).ok()?;
-        let decrypted = room.decrypt_event(&sealed, None).await.ok()?;
-        let read = Box::pin(self.opened(&event.room, &Rules::default(), &decrypted)).await?;
-        (read.event == *event).then_some(ciphertext)
+    ///
+    /// # Errors
+    /// When it cannot be decrypted here, although it was read.
+    pub async fn ciphertext_read(&self, event: &RoomEvent, json: &str) -> Result<Option<Ciphertext>, MatrixError> {
+        let Some(ciphertext) = ciphertext_of(&event.room, json) else { return Ok(None) };
+        let Ok(sealed) = Raw::<OriginalSyncRoomEncryptedEvent>::from_json_string(json.to_owned()) else {
+            return Ok(None);
+        };
+        let decrypted = self.room(&event.room)?.decrypt_event(&sealed, None).await?;
+        let read = Box::pin(self.opened(&event.room, &Rules::default(), &decrypted)).await;
+        Ok(read.filter(|read| read.event == *event).map(|_| ciphertext))
     }
 
     /// Like [`Self::ciphertext_read`], with the event as the homeserver has it now.
     ///
     /// # Errors
-    /// When the homeserver does not answer.
+    /// When the homeserver does not answer, and as for [`Self::ciphertext_read`].
     pub async fn ciphertext_fetched(&self, event: &RoomEvent) -> Result<Option<Ciphertext>, MatrixError> {
         let Some(raw) = self.fetched(event).await? else { return Ok(None) };
-        Ok(self.ciphertext_read(event, raw.json().get()).await)
+        self.ciphertext_read(event, raw.json().get()).await
     }
 
     /// Fetches an event as it is; `None` if the homeserver refuses.

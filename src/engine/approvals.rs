@@ -95,7 +95,7 @@ impl Engine {
             tool.name = pending.tool.as_str(),
             "a tool call is declined, because nobody can decide about it"
         );
-        Ok(Decision::Declined { by: account.user().to_owned(), at: clock::now() })
+        Ok(Decision::Declined { by: account.user().to_owned(), at: clock::steady() })
     }
 
     async fn post_card(
@@ -107,7 +107,7 @@ impl Engine {
     ) -> Result<(Card, Standing), EngineError> {
         let room = self.destination(record)?.room();
         let open_ms = i64::from(self.config.limits.approval_minutes) * 60_000;
-        let expires_at = Timestamp::from_ms(clock::now().as_ms().saturating_add(open_ms));
+        let expires_at = Timestamp::from_ms(clock::steady().as_ms().saturating_add(open_ms));
         let standing = Standing::new(id, record, pending, expires_at);
         let level = match pending.rule {
             ApprovalRule::Moderator { .. } => account.level_at(&record.room, &record.request, &record.asker).await?,

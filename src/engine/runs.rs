@@ -25,7 +25,7 @@ use super::{
     progress::Progress, used,
 };
 use crate::{
-    clock,
+    clock::Steady,
     core::{
         run::{Effect, End, Failure, Fault, Input, Nearness, Ready, Run, RunId, RunRecord},
         time::Timestamp,
@@ -53,6 +53,8 @@ struct Driver<'a> {
     engine: &'a Shared,
     id: &'a RunId,
     run: Run,
+    /// The run's own clock: its waits and what it says of them do not depend on how the wall clock is set.
+    clock: Steady,
     place: &'a lanes::Place,
     sender: &'a watch::Sender<Progress>,
     /// What is known of the room has to be newer than this.
@@ -73,11 +75,12 @@ impl Engine {
     #[tracing::instrument(name = "run", skip_all, fields(run.id = id.as_str(), room.id = %record.room, user.id = %record.user))]
     pub(super) async fn run(self: &Shared, id: &RunId, record: RunRecord, place: lanes::Place, accepted: Instant) {
         let mut registered = self.running.register(id, &record);
-        let sender = watch::Sender::new(Progress::default());
+        let (sender, clock) = (watch::Sender::new(Progress::default()), Steady::start());
         let mut driver = Driver {
             engine: self,
             id,
-            run: Run::new(record, self.rules(), clock::now()),
+            run: Run::new(record, self.rules(), clock.now()),
+            clock,
             place: &place,
             sender: &sender,
             accepted,
@@ -138,7 +141,7 @@ impl<'a> Driver<'a> {
                     let so_far = progress.borrow_and_update();
                     Input::Heard { text: so_far.text.clone(), waiting_ms: so_far.waiting_ms }
                 }
-                () = until(self.run.next_at()) => Input::Tick,
+                () = until(self.run.next_at(), self.clock) => Input::Tick,
             };
             self.handle(input);
         }
@@ -146,7 +149,7 @@ impl<'a> Driver<'a> {
 
     /// Hands the run what happened. A panic in it, over a text perhaps, is a failure of this attempt.
     fn handle(&mut self, input: Input) {
-        let (now, run) = (clock::now(), &mut self.run);
+        let (now, run) = (self.clock.now(), &mut self.run);
         if catch_unwind(AssertUnwindSafe(|| run.handle(input, now))).is_err() {
             let failure = self.failed(EngineError::Panicked);
             self.run.handle(Input::Failed(failure), now);
@@ -214,9 +217,9 @@ impl Engine {
 }
 
 /// Waits until a moment; for ever, where there is none.
-async fn until(at: Option<Timestamp>) {
+async fn until(at: Option<Timestamp>, clock: Steady) {
     match at {
-        Some(at) => tokio::time::sleep(Duration::from_millis(at.ms_since(clock::now()))).await,
+        Some(at) => tokio::time::sleep(Duration::from_millis(at.ms_since(clock.now()))).await,
         None => std::future::pending().await,
     }
 }

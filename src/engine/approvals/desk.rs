@@ -119,7 +119,7 @@ impl Desk {
 
     /// Returns whether a card's time is over, decided or not.
     pub(super) fn is_due(&self, card: &Card) -> Result<bool, StoreError> {
-        Ok(self.cards.get(card)?.is_none_or(|standing| clock::now() >= standing.expires_at))
+        Ok(self.cards.get(card)?.is_none_or(|standing| clock::steady() >= standing.expires_at))
     }
 
     /// Waits until a card is decided, is gone, or its time is over; takes no decision.
@@ -129,7 +129,7 @@ impl Desk {
             tokio::pin!(news);
             news.as_mut().enable();
             let Some(standing) = self.cards.get(card)? else { return Ok(()) };
-            let now = clock::now();
+            let now = clock::steady();
             if standing.decision().is_some() || now >= standing.expires_at {
                 return Ok(());
             }
@@ -147,7 +147,7 @@ impl Desk {
             tokio::pin!(news);
             // From here on no change is missed.
             news.as_mut().enable();
-            let now = clock::now();
+            let now = clock::steady();
             let Some(standing) = self.cards.get(card)? else { return Ok(Decision::Expired) };
             if standing.clone().take(now).is_some() {
                 let taken = self.change(card, |standing| standing.take(now))?;
@@ -174,7 +174,7 @@ impl Desk {
             if standing.request == target {
                 self.cards.remove(&card)?;
             } else if card.1 == target {
-                let now = clock::now();
+                let now = clock::steady();
                 self.change(&card, |standing| standing.card_redacted(&event.sender, &event.id, now))?;
             } else if self.change(&card, |standing| standing.withdraw(target))? == Some(true) {
                 tracing::info!(run.id = standing.run.as_str(), "a decision about a tool call was withdrawn");

@@ -57,7 +57,9 @@ impl Engine {
                     Box::pin(self.take_decision(event, card, &standing, choice, (heard, accepted))).await?;
                     Ok(!more)
                 }
-                Said::Unclear if standing.is_open(clock::now()) && standing.may_be_decided_by(&event.sender, &who) => {
+                Said::Unclear
+                    if standing.is_open(clock::steady()) && standing.may_be_decided_by(&event.sender, &who) =>
+                {
                     let card = (event.room.clone(), card.to_owned());
                     self.ask_for_clear_word(event, &card, &standing, heard).await?;
                     Ok(true)
@@ -101,7 +103,7 @@ impl Engine {
         heard: Heard,
     ) -> Result<bool, EngineError> {
         let who = self.namespace.who(&event.sender);
-        for (card, standing) in self.approvals.undecided(&event.room, clock::now())? {
+        for (card, standing) in self.approvals.undecided(&event.room, clock::steady())? {
             if standing.may_be_decided_by(&event.sender, &who) && self.is_of_run(&standing, &card, target)? {
                 self.ask_for_clear_word(event, &card, &standing, heard).await?;
                 return Ok(true);
@@ -171,7 +173,7 @@ impl Engine {
         heard: Heard,
     ) -> Result<Option<NotAllowed>, EngineError> {
         let who = self.namespace.who(&event.sender);
-        let now = approval::made_at(event, &self.namespace.server, clock::now());
+        let now = approval::made_at(event, &self.namespace.server, clock::steady());
         if let Some(standing) = self.approvals.get(&card.0, &card.1)?
             && standing.clone().hear(choice, &event.sender, &who, level, &event.id, now) == Ok(true)
             && !self.is_from_its_sender(event, card, &standing, now).await?
@@ -215,7 +217,7 @@ impl Engine {
         let Some(account) = self.account_of_card(standing).await? else { return Ok(false) };
         match Box::pin(account.carried(event, self.config.workspace.obey_unencrypted)).await? {
             Carried::Plain => Ok(true),
-            Carried::Sealed(ciphertext) => self.decides_once(&ciphertext, &event.id, &card.1, now),
+            Carried::Sealed(ciphertext) => self.decides_once(&ciphertext, &event.id, (&card.1, standing.owner()), now),
             Carried::InDoubt => Ok(false),
         }
     }
@@ -230,7 +232,7 @@ impl Engine {
         accepted: Instant,
     ) -> Result<bool, EngineError> {
         let who = self.namespace.who(&event.sender);
-        let now = approval::made_at(event, &self.namespace.server, clock::now());
+        let now = approval::made_at(event, &self.namespace.server, clock::steady());
         let mut beside: Vec<(Card, Standing, Said)> = Vec::new();
         for (card, standing) in self.approvals.undecided(&event.room, now)? {
             if let Some(said) = self.said_beside(message, &card, &standing)? {
@@ -275,7 +277,7 @@ impl Engine {
         heard: Heard,
     ) -> Result<bool, EngineError> {
         let why = standing.refuses(&event.sender, &who).filter(|why| why.names_others());
-        let Some(why) = why.filter(|_| standing.is_open(clock::now())) else { return Ok(false) };
+        let Some(why) = why.filter(|_| standing.is_open(clock::steady())) else { return Ok(false) };
         if heard != Heard::Late {
             Box::pin(self.tell_not_theirs(standing, &(event.room.clone(), card.to_owned()), event, why)).await?;
         }
@@ -292,7 +294,7 @@ impl Engine {
     ) -> Result<bool, EngineError> {
         let cards: Vec<_> = beside.iter().map(|(_, standing, said)| (standing, *said)).collect();
         let who = self.namespace.who(&event.sender);
-        let refused = approval::refused(&cards, &event.sender, &who, level, clock::now());
+        let refused = approval::refused(&cards, &event.sender, &who, level, clock::steady());
         let Some(Refused { card, why, more }) = refused else { return Ok(false) };
         let (card, standing, _) = &beside[card];
         if heard != Heard::Late {

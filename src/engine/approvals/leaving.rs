@@ -18,7 +18,7 @@ impl Engine {
         person: &UserId,
         accepted: Instant,
     ) -> Result<(), EngineError> {
-        let cards: Vec<(Card, Standing)> = self.approvals.undecided(&event.room, clock::now())?;
+        let cards: Vec<(Card, Standing)> = self.approvals.undecided(&event.room, clock::steady())?;
         let theirs: Vec<Card> =
             cards.into_iter().filter(|(_, standing)| standing.asker == person).map(|(card, _)| card).collect();
         if theirs.is_empty() {
@@ -33,7 +33,7 @@ impl Engine {
             }
         }
         for card in theirs {
-            let decided = self.approvals.change(&card, |standing| standing.asker_left(&event.id, clock::now()))?;
+            let decided = self.approvals.change(&card, |standing| standing.asker_left(&event.id, clock::steady()))?;
             if decided == Some(true) {
                 tracing::info!(room.id = %event.room, "a tool call is declined, because whoever asked for it has left");
             }

@@ -36,7 +36,7 @@ fn begun(call: &str) -> Begun {
 
 fn record() -> RunRecord {
     let (user, asker) = (user_id!("@coworker-ci:hs"), user_id!("@alice:hs"));
-    RunRecord::new(user, &owned_room_id!("!r:hs"), event_id!("$request"), asker, Place::Timeline, clock::now())
+    RunRecord::new(user, &owned_room_id!("!r:hs"), event_id!("$request"), asker, Place::Timeline, clock::steady())
 }
 
 fn pending(call: &str) -> Pending {
@@ -53,7 +53,7 @@ fn pending(call: &str) -> Pending {
 fn posted(desk: &Desk, call: &str, card: &str, open_ms: i64) -> Card {
     let card: Card = (owned_room_id!("!r:hs"), EventId::parse(card).expect("an id"));
     let record = record();
-    let expires_at = Timestamp::from_ms(clock::now().as_ms() + open_ms);
+    let expires_at = Timestamp::from_ms(clock::steady().as_ms() + open_ms);
     let standing = Standing::new(&record.id(), &record, &pending(call), expires_at);
     desk.open(&card, &standing, &begun(call)).expect("stored");
     card
@@ -61,7 +61,7 @@ fn posted(desk: &Desk, call: &str, card: &str, open_ms: i64) -> Card {
 
 fn tap(desk: &Desk, card: &Card, choice: Choice) -> Option<bool> {
     let (alice, event) = (user_id!("@alice:hs"), event_id!("$tap"));
-    let hear = |standing: &mut Standing| standing.hear(choice, alice, &Who::Person, Some(0), event, clock::now());
+    let hear = |standing: &mut Standing| standing.hear(choice, alice, &Who::Person, Some(0), event, clock::steady());
     desk.change(card, hear).expect("stored").map(|heard| heard.expect("alice may decide"))
 }
 
@@ -71,7 +71,7 @@ fn redaction(target: &str) -> (RoomEvent, OwnedEventId) {
         room: owned_room_id!("!r:hs"),
         id: owned_event_id!("$redaction"),
         sender: user_id!("@bob:hs").to_owned(),
-        sent_at: clock::now(),
+        sent_at: clock::steady(),
         kind: EventKind::Redaction { target: target.clone(), authority: crate::core::redaction::Authority::OwnServer },
     };
     (event, target)

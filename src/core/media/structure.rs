@@ -10,12 +10,14 @@ use super::Unread;
 
 /// Most objects in the file itself.
 pub(super) const OBJECTS_MAX: usize = 250_000;
-/// Most nested packings of a stream.
+/// Most nested packings of a stream, whatever it holds: each may unpack to a thousand times as much.
 pub(super) const FILTERS_MAX: usize = 2;
 /// Most bytes that one structural stream unpacks to.
 pub(super) const STREAM_BYTES_MAX: u64 = 32 << 20;
 /// Most bytes that all of them unpack to.
 pub(super) const STREAMS_BYTES_MAX: u64 = 64 << 20;
+/// Filters that unpack to more than they read, with their short names.
+const PACKINGS: [&[u8]; 6] = [b"FlateDecode", b"Fl", b"LZWDecode", b"LZW", b"RunLengthDecode", b"RL"];
 /// How far before a stream its dictionary may begin, in bytes.
 const DICTIONARY_BYTES_MAX: usize = 4096;
 /// Bytes unpacked at a time.
@@ -28,11 +30,13 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Unread> {
     }
     let (mut unpacked, mut packed) = (0, 0);
     for at in memmem::find_iter(bytes, b"stream") {
-        let Some(dictionary) = structural_dictionary(&bytes[..at]) else { continue };
-        if filters(dictionary) > FILTERS_MAX {
+        let Some(dictionary) = dictionary(&bytes[..at]) else { continue };
+        let (filters, packings) = filters(dictionary);
+        let is_structural = is_structural(dictionary);
+        if packings > FILTERS_MAX || is_structural && filters > FILTERS_MAX {
             return Err(Unread::TooLargeUnpacked);
         }
-        if memmem::find(dictionary, b"/Fl").is_none() {
+        if !is_structural || memmem::find(dictionary, b"/Fl").is_none() {
             continue;
         }
         let (took, gave) = measure(data_behind(&bytes[at..]));
@@ -45,23 +49,28 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Unread> {
     Ok(())
 }
 
-/// Returns the dictionary that ends where a stream begins, if the stream is an object table or object stream.
-fn structural_dictionary(before: &[u8]) -> Option<&[u8]> {
+/// Returns the dictionary that ends where a stream begins.
+fn dictionary(before: &[u8]) -> Option<&[u8]> {
     if before.ends_with(b"end") {
         return None;
     }
     let near = &before[before.len().saturating_sub(DICTIONARY_BYTES_MAX)..];
-    let dictionary = &near[memmem::rfind(near, b" obj").unwrap_or(0)..];
-    [&b"/XRef"[..], b"/ObjStm"].iter().any(|kind| memmem::find(dictionary, kind).is_some()).then_some(dictionary)
+    Some(&near[memmem::rfind(near, b" obj").unwrap_or(0)..])
 }
 
-/// Returns the number of filters that a dictionary names.
-fn filters(dictionary: &[u8]) -> usize {
-    let Some(at) = memmem::find(dictionary, b"/Filter") else { return 0 };
+/// Returns whether a stream is an object table or object stream.
+fn is_structural(dictionary: &[u8]) -> bool {
+    [&b"/XRef"[..], b"/ObjStm"].iter().any(|kind| memmem::find(dictionary, kind).is_some())
+}
+
+/// Returns the number of filters that a dictionary names, and of the packings among them.
+fn filters(dictionary: &[u8]) -> (usize, usize) {
+    let Some(at) = memmem::find(dictionary, b"/Filter") else { return (0, 0) };
     let behind = dictionary[at + b"/Filter".len()..].trim_ascii_start();
-    let Some(list) = behind.strip_prefix(b"[") else { return 1 };
+    let Some(list) = behind.strip_prefix(b"[") else { return (1, 1) };
     let end = memchr::memchr(b']', list).unwrap_or(list.len());
-    memchr::memchr_iter(b'/', &list[..end]).count()
+    let names = || list[..end].split(|byte| *byte == b'/').skip(1).map(<[u8]>::trim_ascii);
+    (names().count(), names().filter(|name| PACKINGS.contains(name)).count())
 }
 
 fn data_behind(stream: &[u8]) -> &[u8] {
@@ -121,6 +130,12 @@ mod tests {
                 stream("/Type/ObjStm/Filter [ /FlateDecode /FlateDecode /FlateDecode]", &small),
                 Err(Unread::TooLargeUnpacked),
             ),
+            (
+                "many layers of what is drawn",
+                stream("/Length 9 /Filter[/FlateDecode/Fl /RL ]", &small),
+                Err(Unread::TooLargeUnpacked),
+            ),
+            ("a packed photo in text", stream("/Filter [/ASCII85Decode /FlateDecode /DCTDecode]", &small), Ok(())),
             ("many objects", b"1 0 obj\n".repeat(OBJECTS_MAX + 1), Err(Unread::TooLargeUnpacked)),
         ];
         for (name, bytes, expected) in rows {

@@ -79,9 +79,13 @@ impl Writer {
     /// Writes a formula as its source, which clients that know `data-mx-maths` typeset (spec, "Mathematical messages").
     fn formula(&mut self, source: &str, element: &str) {
         let (tex, _) = kept::formula(source);
-        write!(self.html, r#"<{element} data-mx-maths=""#).expect("writing to a string never fails");
-        escape(tex, &mut self.html);
-        self.html.push_str(r#""><code>"#);
+        write!(self.html, "<{element}").expect("writing to a string never fails");
+        if is_only_maths(tex) {
+            self.html.push_str(r#" data-mx-maths=""#);
+            escape(tex, &mut self.html);
+            self.html.push('"');
+        }
+        self.html.push_str("><code>");
         self.text(source);
         write!(self.html, "</code></{element}>").expect("writing to a string never fails");
     }
@@ -224,4 +228,60 @@ pub(super) fn escape(text: &str, html: &mut String) {
             letter => html.push(letter),
         }
     }
+}
+
+/// Commands of formulas that do more than set maths: they link, load, style, name elements, or make other commands.
+const NOT_MATHS: [&str; 30] = [
+    "href",
+    "url",
+    "includegraphics",
+    "class",
+    "cssId",
+    "style",
+    "data",
+    "require",
+    "unicode",
+    "mmlToken",
+    "bbox",
+    "def",
+    "edef",
+    "gdef",
+    "xdef",
+    "let",
+    "futurelet",
+    "newcommand",
+    "renewcommand",
+    "providecommand",
+    "newenvironment",
+    "renewenvironment",
+    "DeclareMathOperator",
+    "csname",
+    "catcode",
+    "input",
+    "include",
+    "write",
+    "openin",
+    "special",
+];
+
+/// Returns whether a formula only sets maths. What else there is depends on the client that typesets it.
+fn is_only_maths(tex: &str) -> bool {
+    // `^^` and a code stand for another character in TeX.
+    let mut rest = tex;
+    while let Some(at) = rest.find('\\') {
+        rest = &rest[at + 1..];
+        let letters = rest.find(|char: char| !char.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let (name, behind) = rest.split_at(letters);
+        if NOT_MATHS.contains(&name) || name.starts_with("html") {
+            return false;
+        }
+        rest = behind;
+        if name.is_empty() {
+            // A command of one sign, such as a line's end.
+            let mut chars = behind.chars();
+            chars.next();
+            rest = chars.as_str();
+        }
+    }
+    !tex.contains("^^")
 }

@@ -254,6 +254,30 @@ fn h_formulas_keep_every_letter_of_their_source() {
 }
 
 #[test]
+fn h_a_formula_that_does_more_than_set_maths_is_shown_as_its_source() {
+    for tex in [
+        r"\href{javascript:alert(1)}{x}",
+        r"a + \url{https://x.example} + b",
+        r"\includegraphics{https://x.example/a.png}",
+        r"\htmlClass{a}{x} + \htmlStyle{color: red}{x}",
+        r"\htmlData{a=b}{x}",
+        r"\style{position: fixed}{x}",
+        r"\def\f#1{\x{#1}} \f{a}",
+        r"\csname href\endcsname{javascript:a}{x}",
+        r"\^^68ref{javascript:a}{x}",
+        r"x \\\href{a}{b}",
+    ] {
+        let found = render(&format!("\\({tex}\\)"));
+        let html = found.html.expect("a formula");
+        assert!(!html.contains("data-mx-maths") && html.contains("<code>"), "{html}");
+    }
+    for tex in [r"\alpha_{x} \\ \beta", r"a \\href", r"\hrefs", r"\text{see \{href\}}", r"\mathrm{data}"] {
+        let html = render(&format!("\\({tex}\\)")).html.expect("a formula");
+        assert!(html.contains("data-mx-maths"), "{html}");
+    }
+}
+
+#[test]
 fn h_what_nobody_can_see_is_blank() {
     for blank in [
         "",

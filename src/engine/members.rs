@@ -126,21 +126,22 @@ impl Engine {
         if coworkers.is_empty() {
             return Ok(());
         }
-        let company = self.company(&first.facts(room).await?);
+        let (company, now) = (self.company(&first.facts(room).await?), clock::now());
         self.headcounts.note(room, &company);
-        let mut change = CompanyChange::None;
-        self.tables.rooms.update(room, |record: Option<RoomRecord>| {
-            let mut record = record.unwrap_or_default();
-            change = record.liveliness.take(&company, clock::now());
-            Some(record)
-        })?;
-        match change {
+        let mut liveliness = self.tables.rooms.get(room)?.unwrap_or_default().liveliness;
+        // Noted only once it is said: where saying it fails for now, the event comes again, and so does the word.
+        match liveliness.take(&company, now) {
             CompanyChange::Pause { say: true } => {
                 tracing::info!(room.id = %room, "a room shrank to one human; coworkers pause there");
                 let txn = super::word_transaction("lonely", event.id.as_str(), first.user());
                 // A space is a list of rooms, in which nobody talks.
-                if !first.is_space(room) {
-                    first.send(room, &super::word(&words::lonely(), None), txn).await?;
+                if !first.is_space(room)
+                    && let Err(error) = first.send(room, &super::word(&words::lonely(), None), txn).await
+                {
+                    if error.is_passing() {
+                        return Err(error.into());
+                    }
+                    tracing::warn!(room.id = %room, %error, "that a room has one human left cannot be said");
                 }
             }
             CompanyChange::Resume => {
@@ -151,6 +152,11 @@ impl Engine {
             }
             CompanyChange::Pause { say: false } | CompanyChange::None => {}
         }
+        self.tables.rooms.update(room, |record: Option<RoomRecord>| {
+            let mut record = record.unwrap_or_default();
+            let _ = record.liveliness.take(&company, now);
+            Some(record)
+        })?;
         Ok(())
     }
 }

@@ -15,9 +15,10 @@ use axum::{
 use matrix_sdk::ruma::api::client::room::create_room::v3::{Request as CreateRoom, RoomPreset};
 use ruma::{OwnedRoomId, RoomId, events::room::member::MembershipState};
 use serde_json::{Value, json};
+use workmate::core::words;
 
 use crate::harness::{
-    Person, RoomKind, Setup,
+    Person, RoomKind, Setup, Timeline,
     between::homeserver_behind,
     homeserver::shared,
     office::{Office, echoing},
@@ -171,6 +172,9 @@ async fn c4_a_room_that_was_deserted_while_workmate_was_down_is_left_at_the_star
     Ok(())
 }
 
+/// The mode in which only messages do not get through.
+const SENDS: u8 = 6;
+
 /// The response of a proxy in the homeserver's place.
 fn answers(mode: u8) -> Option<Response> {
     let page = |status| (status, Html("<html><body>Please come back later</body></html>")).into_response();
@@ -181,6 +185,7 @@ fn answers(mode: u8) -> Option<Response> {
         3 => Some((StatusCode::UNAUTHORIZED, Json(token)).into_response()),
         4 => Some(page(StatusCode::OK)),
         5 => Some(StatusCode::NOT_FOUND.into_response()),
+        SENDS => Some(page(StatusCode::BAD_GATEWAY)),
         _ => None,
     }
 }
@@ -189,7 +194,12 @@ fn answers(mode: u8) -> Option<Response> {
 async fn point_3_a_page_or_a_401_between_us_and_the_homeserver_loses_nothing() -> Result<()> {
     let mode = Arc::new(AtomicU8::new(0));
     let between = mode.clone();
-    let url = homeserver_behind(move |_: &Request| answers(between.load(Ordering::SeqCst))).await?;
+    let url = homeserver_behind(move |request: &Request| {
+        let mode = between.load(Ordering::SeqCst);
+        let is_met = mode != SENDS || request.uri().path().contains("/send/m.room.message/");
+        is_met.then(|| answers(mode)).flatten()
+    })
+    .await?;
     let claude = echoing().await?;
     let workmate = Setup::new(&shared().take_slot(), &url, &claude.base_url()).start().await;
     let [alice, bob] = [shared().person("alice").await, shared().person("bob").await];
@@ -206,7 +216,16 @@ async fn point_3_a_page_or_a_401_between_us_and_the_homeserver_loses_nothing() -
         office.answer(&office.alice, &sealed, &office.oncall(), &format!("sealed, {name}")).await?;
         until_readiness(&office.workmate, |_, conditions| is_ready(conditions, "homeserver")).await?;
     }
-    Ok(())
+    // C4: the word that a coworker pauses meets the page.
+    let again = "an event could not be handled yet";
+    let tried = office.workmate.logs().matches(again).count();
+    mode.store(SENDS, Ordering::SeqCst);
+    office.bob.room(&plain)?.leave().await?;
+    until_logged(&office.workmate, again, tried + 1).await;
+    mode.store(0, Ordering::SeqCst);
+    let lonely =
+        |seen: &Timeline| seen.messages_of(&office.oncall()).find(|event| event.body() == words::lonely()).map(drop);
+    office.alice.until(&plain, "the word that it pauses", lonely).await
 }
 
 /// Makes a room of Alice and Bob with many large state events of one type.

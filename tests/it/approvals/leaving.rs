@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use serde_json::json;
+use workmate::core::words;
 
 use super::Scene;
 use crate::harness::{Timeline, homeserver::shared};
@@ -25,5 +26,13 @@ async fn c12_a_card_whose_asker_leaves_or_is_removed_says_so_and_its_run_ends() 
     scene.tap(alice, &kept, "✅").await?;
     scene.until_answered(alice, "It was: run.").await?;
     assert_eq!(scene.ran(), ["staging"]);
+
+    // C4: an open card does not keep the room from pausing; what was asked before still counts.
+    let (_, open) = scene.ask(alice, "demo").await?;
+    carol.room(&scene.room)?.leave().await?;
+    let lonely = |seen: &Timeline| seen.messages_of(&coworker).find(|event| event.body() == words::lonely()).map(drop);
+    alice.until(&scene.room, "the word that it pauses", lonely).await?;
+    scene.tap(alice, &open, "✅").await?;
+    scene.until_card_says(&open, "pproved").await?;
     Ok(())
 }

@@ -32,6 +32,23 @@ fn sync_of(room: &str) -> String {
 }
 
 #[test]
+fn c8_a_first_sync_names_those_whose_devices_are_to_be_asked_for() {
+    let people = ["@a:hs", "@b:hs"].map(|user| OwnedUserId::try_from(user).expect("a user id"));
+    for (lists, changed, left) in [
+        ("", "@a:hs @b:hs", 0),
+        (r#""device_lists":{"changed":["@c:hs"],"left":["@d:hs"]},"#, "@c:hs @a:hs @b:hs", 1),
+        (r#""device_lists":5,"#, "@a:hs @b:hs", 0),
+    ] {
+        let body = format!(r#"{{{lists}"next_batch":"s1","rooms":{{}}}}"#);
+        let told = with_changed_devices(body.as_bytes(), &people).expect("a sync");
+        let sync = Sync::try_from_http_response(axum::http::Response::new(told)).expect("a sync");
+        let named: Vec<&str> = sync.device_lists.changed.iter().map(|user| user.as_str()).collect();
+        assert_eq!((named.join(" ").as_str(), sync.device_lists.left.len()), (changed, left), "{lists}");
+    }
+    assert!(with_changed_devices(b"<html>", &people).is_none());
+}
+
+#[test]
 fn a_sound_answer_passes_as_it_came() {
     passes(Kind::Sync, r#"{"next_batch":"s1"}"#);
     passes(

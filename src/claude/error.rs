@@ -370,6 +370,10 @@ impl Error {
             Cause::InvalidRequest { .. }
             | Cause::Unsendable(_)
             | Cause::BrokenStream(StreamError::LineTooLong { .. } | StreamError::MessageTooLong { .. }) => Advice::Fail,
+            // Nothing was said, and the call's own retries are spent.
+            Cause::BrokenStream(StreamError::EndedEarly) if self.phase == Phase::BeforeAnswer => {
+                Advice::RetryLater { after: None }
+            }
             // Nothing acts on a partial answer, so asking again is harmless.
             Cause::BrokenStream(_) => Advice::Regenerate,
             _ if self.phase == Phase::DuringAnswer => Advice::Regenerate,
@@ -430,7 +434,8 @@ mod tests {
             (Cause::RateLimited { retry_after: after, said: said() }, Advice::RetryLater { after }, Advice::Regenerate),
             (Cause::Overloaded, Advice::RetryLater { after: None }, Advice::Regenerate),
             (Cause::Timeout { wait: Wait::Idle, limit }, Advice::RetryLater { after: None }, Advice::Regenerate),
-            (Cause::BrokenStream(StreamError::EndedEarly), Advice::Regenerate, Advice::Regenerate),
+            (Cause::BrokenStream(StreamError::EndedEarly), Advice::RetryLater { after: None }, Advice::Regenerate),
+            (Cause::BrokenStream(StreamError::NotUtf8), Advice::Regenerate, Advice::Regenerate),
         ] {
             let found = [Phase::BeforeAnswer, Phase::DuringAnswer].map(|phase| error(cause.clone(), phase).advice());
             assert_eq!(found, [before, during], "{cause}");

@@ -13,6 +13,12 @@ use crate::core::{reach::clock, retry::doubled, time::Timestamp};
 /// How often an answer that broke off is requested again; its text so far is billed.
 pub const REGENERATIONS_MAX: u32 = 1;
 
+/// How often an answer is requested again whose text a busy provider broke off.
+pub const BUSY_REGENERATIONS_MAX: u32 = 3;
+
+/// The pause before the first of these; it doubles with each, so that what is paid for has a chance.
+const BUSY_PAUSE_FIRST: Duration = Duration::from_secs(10);
+
 /// Most attempts, including the first, while empty answers come.
 pub const EMPTY_ATTEMPTS_MAX: u32 = 3;
 
@@ -33,12 +39,12 @@ pub struct Policy {
 }
 
 impl Default for Policy {
-    /// Eight attempts with half a minute of backoff, during which people can be told (rule C19).
+    /// Ten attempts within about two minutes, more than a limit per minute needs, of which people are told (rule C19).
     fn default() -> Self {
         Self {
-            attempts_max: 8,
+            attempts_max: 10,
             backoff_first: Duration::from_millis(500),
-            backoff_max: Duration::from_secs(8),
+            backoff_max: Duration::from_secs(30),
             wait_max: Duration::from_mins(5),
             elapsed_max: Duration::from_mins(5),
         }
@@ -115,15 +121,17 @@ impl Policy {
     /// Decides about an answer that broke off after it had begun, for the `broken.attempts`th time.
     ///
     /// A busy provider gets the same patience as before an answer, as long as no billed text was lost; `paid` counts
-    /// the answers that had text. Anything else is retried once, immediately.
+    /// the answers that had text, after which fewer requests are made, at longer intervals. Anything else is retried
+    /// once, immediately.
     #[must_use]
     pub fn decide_broken(&self, broken: Made, paid: u32, cause: &Cause, random: f64) -> Decision {
-        if paid > REGENERATIONS_MAX {
-            return Decision::GiveUp;
-        }
         match cause {
             Cause::Overloaded | Cause::RateLimited { .. } | Cause::Server { .. } | Cause::Page { .. } => {
-                self.decide(broken, cause, Hints::default(), random)
+                if paid > BUSY_REGENERATIONS_MAX {
+                    return Decision::GiveUp;
+                }
+                let least = (paid > 0).then(|| doubled(BUSY_PAUSE_FIRST, self.wait_max, paid - 1));
+                self.decide(broken, cause, Hints { retry_after: least, should_retry: None }, random)
             }
             // A refusal stays one, wherever in an answer it came.
             Cause::Billing { .. }
@@ -131,7 +139,7 @@ impl Policy {
             | Cause::ModelNotFound { .. }
             | Cause::TooLarge { .. }
             | Cause::InvalidRequest { .. } => Decision::GiveUp,
-            _ if broken.attempts > REGENERATIONS_MAX => Decision::GiveUp,
+            _ if broken.attempts.max(paid) > REGENERATIONS_MAX => Decision::GiveUp,
             _ => Decision::RetryAfter(Duration::ZERO),
         }
     }
@@ -149,8 +157,8 @@ impl Policy {
         }
         let own = doubled(self.backoff_first, self.backoff_max, made.attempts.saturating_sub(1));
         let own = own.mul_f64(1.0 - 0.25 * random.clamp(0.0, 1.0));
-        // A pause of zero, or a date in the past, would use up all attempts within a second.
-        let wait = hints.retry_after.filter(|asked| !asked.is_zero()).unwrap_or(own);
+        // What the API asks for is the least pause: short ones would use up all attempts within seconds.
+        let wait = hints.retry_after.map_or(own, |asked| asked.max(own));
         if wait > self.wait_max || made.elapsed.saturating_add(wait) > self.elapsed_max {
             return Decision::GiveUp;
         }
@@ -266,9 +274,10 @@ mod tests {
             let made = Made { attempts, ..FIRST };
             Policy::default().decide(made, &Cause::Overloaded, Hints::default(), random)
         };
-        let waits: Vec<_> = (1..=8).map(|attempts| decide(attempts, 0.0)).collect();
+        let waits: Vec<_> = (1..=10).map(|attempts| decide(attempts, 0.0)).collect();
         let ms = |ms| Decision::RetryAfter(Duration::from_millis(ms));
-        assert_eq!(waits, [ms(500), ms(1000), ms(2000), ms(4000), ms(8000), ms(8000), ms(8000), Decision::GiveUp]);
+        assert_eq!(waits[..6], [ms(500), ms(1000), ms(2000), ms(4000), ms(8000), ms(16_000)]);
+        assert_eq!(waits[6..], [ms(30_000), ms(30_000), ms(30_000), Decision::GiveUp]);
         assert_eq!([decide(3, 0.5), decide(3, 1.0), decide(3, f64::INFINITY)], [ms(1750), ms(1500), ms(1500)]);
         let third = Made { attempts: 3, ..FIRST };
         let empty = Policy::default().decide(third, &Cause::nothing(200), Hints::default(), 0.0);
@@ -283,11 +292,12 @@ mod tests {
         let ms = |ms| Decision::RetryAfter(Duration::from_millis(ms));
         let server = Cause::Server { status: 500, said: Quoted::default() };
         for busy in [&Cause::Overloaded, &server] {
-            let waits: Vec<_> = (1..=8).map(|attempts| decide(attempts, 0, busy)).collect();
+            let waits: Vec<_> = (1..=10).map(|attempts| decide(attempts, 0, busy)).collect();
             assert_eq!(waits[..4], [ms(500), ms(1000), ms(2000), ms(4000)]);
-            assert_eq!(waits[6..], [ms(8000), Decision::GiveUp]);
-            assert_eq!([decide(1, 1, busy), decide(5, 1, busy)], [ms(500), ms(8000)]);
-            assert_eq!(decide(2, 2, busy), Decision::GiveUp);
+            assert_eq!(waits[8..], [ms(30_000), Decision::GiveUp]);
+            assert_eq!([decide(1, 1, busy), decide(7, 1, busy)], [ms(10_000), ms(30_000)]);
+            assert_eq!([decide(2, 2, busy), decide(3, 3, busy)], [ms(20_000), ms(40_000)]);
+            assert_eq!(decide(4, 4, busy), Decision::GiveUp);
         }
         let billing = Cause::Billing { said: Quoted::default() };
         assert_eq!(decide(1, 0, &billing), Decision::GiveUp, "money is asked for once");
@@ -305,24 +315,28 @@ mod tests {
         let (ms, secs) = (Duration::from_millis, Duration::from_secs);
         for (attempts, asked, expected) in [
             (1, secs(60), Decision::RetryAfter(secs(60))),
-            (1, secs(61), Decision::RetryAfter(secs(61))),
+            (9, secs(60), Decision::RetryAfter(secs(60))),
+            (1, secs(2), Decision::RetryAfter(secs(2))),
+            (6, secs(2), Decision::RetryAfter(secs(16))),
             (3, secs(300), Decision::RetryAfter(secs(300))),
             (1, secs(301), Decision::GiveUp),
             (1, Duration::MAX, Decision::GiveUp),
             (1, secs(0), Decision::RetryAfter(ms(500))),
             (4, secs(0), Decision::RetryAfter(secs(4))),
-            (1, ms(1), Decision::RetryAfter(ms(1))),
-            (4, ms(1), Decision::RetryAfter(ms(1))),
+            (1, ms(1), Decision::RetryAfter(ms(500))),
+            (4, ms(300), Decision::RetryAfter(secs(4))),
         ] {
             assert_eq!(decide(attempts, asked), expected, "{attempts} {asked:?}");
         }
-        let all: Duration = (1..8)
-            .map(|attempts| match decide(attempts, secs(0)) {
-                Decision::RetryAfter(wait) => wait,
-                Decision::GiveUp => panic!("it may pass"),
-            })
-            .sum();
-        assert!(all > secs(30), "{all:?}");
+        for asked in [ms(0), ms(300), secs(1), secs(2), secs(20)] {
+            let all: Duration = (1..Policy::default().attempts_max)
+                .map(|attempts| match decide(attempts, asked) {
+                    Decision::RetryAfter(wait) => wait,
+                    Decision::GiveUp => panic!("it may pass"),
+                })
+                .sum();
+            assert!(all > secs(120), "a limit per minute has passed: {asked:?} {all:?}");
+        }
     }
 
     #[test]

@@ -417,6 +417,7 @@ fn is_speech(message: &Message) -> bool {
     match message.kind {
         MessageKind::Text | MessageKind::Card | MessageKind::Emote | MessageKind::Unreadable => true,
         MessageKind::Attachment { .. } => !message.kind.is_sticker(),
+        MessageKind::Gallery(_) => true,
         _ => false,
     }
 }

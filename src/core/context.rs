@@ -294,11 +294,12 @@ fn compose_newest(input: &Input<'_>) -> Composed {
         match &item.voice {
             Voice::Own(text) => transcript.push(Role::Assistant, text.clone()),
             Voice::Record(line) => {
-                let noted = given.note(item).and_then(|note| item.noted(note));
+                let notes = given.notes(item);
+                let noted = if notes.is_empty() { None } else { item.noted(&notes) };
                 transcript.push(Role::User, noted.unwrap_or_else(|| line.clone()));
             }
         }
-        transcript.attach(given.file(item));
+        transcript.attach(given.files(item));
     }
 
     let left_out = LeftOut {
@@ -350,10 +351,10 @@ impl Transcript {
         }
     }
 
-    /// Adds a file after the record that names it, which is the last text of a user's turn.
-    fn attach(&mut self, file: Option<File>) {
-        if let (Some(turn), Some(file)) = (self.turns.last_mut(), file) {
-            turn.parts.push(Part::File(file));
+    /// Adds files after the record that names them, which is the last text of a user's turn.
+    fn attach(&mut self, files: Vec<File>) {
+        if let Some(turn) = self.turns.last_mut() {
+            turn.parts.extend(files.into_iter().map(Part::File));
         }
     }
 
@@ -367,14 +368,14 @@ impl Transcript {
         tokens_max: u32,
     ) {
         let Some(item) = files::replied_to(all, request) else { return };
-        let file = given.beside(item);
-        if file.is_none() && chosen.iter().any(|held| held.id == item.id) {
+        let files = given.files_beside(item);
+        if files.is_empty() && chosen.iter().any(|held| held.id == item.id) {
             return;
         }
-        let note = given.note_beside(item);
-        if let Some(line) = item.quote(note, tokens_max) {
+        let notes = given.notes_beside(item);
+        if let Some(line) = item.quote(&notes, tokens_max) {
             self.push(Role::User, line);
-            self.attach(file);
+            self.attach(files);
         }
     }
 

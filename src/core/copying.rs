@@ -124,11 +124,12 @@ fn part(said: &Said<'_>, assistant: &UserId, zone: &Zone) -> String {
         _ => said.message,
     };
     let text = if original.reply_to.is_some() { after_quote(&said.message.body) } else { &said.message.body };
-    let text = match &original.kind {
-        MessageKind::Attachment { name, .. } if name == text => sessions::export_file(name),
-        MessageKind::Attachment { name, .. } => format!("{}\n\n{text}", sessions::export_file(name)),
-        _ => text.to_owned(),
-    };
+    let mut parts: Vec<String> =
+        original.kind.files().iter().filter_map(MessageKind::file_name).map(sessions::export_file).collect();
+    if original.kind.file_name() != Some(text) && !(text.is_empty() && !parts.is_empty()) {
+        parts.push(text.to_owned());
+    }
+    let text = parts.join("\n\n");
     let whose = sessions::export_speaker(said.event.sender == assistant, said.event.sender.as_str());
     format!("{}\n\n{}\n", sessions::export_line(&whose, said.event.sent_at, zone), text.trim_end())
 }

@@ -5,7 +5,7 @@ use ruma::{EventId, UserId};
 
 use super::{
     breaker::{Gate, Whose},
-    event::{EventKind, MessageKind, RoomEvent},
+    event::{EventKind, RoomEvent},
     time::Timestamp,
 };
 
@@ -42,7 +42,7 @@ pub struct Open<'a> {
 #[must_use]
 pub fn joins(event: &RoomEvent, to: &Open<'_>) -> bool {
     let EventKind::Message(message) = &event.kind else { return false };
-    let is_file = matches!(message.kind, MessageKind::Attachment { .. });
+    let is_file = !message.kind.files().is_empty();
     let mentions_nobody = message.mentions.as_ref().is_none_or(|mentions| mentions.users.is_empty() && !mentions.room);
     let replies_to_other = message.reply_to.as_deref().is_some_and(|replied_to| replied_to != to.request);
     let is_here = if let Some(thread) = message.thread_root.as_deref() {
@@ -245,7 +245,7 @@ mod tests {
     fn f_a_file_that_its_asker_sends_behind_a_request_belongs_to_it() {
         use ruma::{event_id, room_id, user_id};
 
-        use crate::core::event::{Mentions, Message};
+        use crate::core::event::{Mentions, Message, MessageKind};
 
         let (alice, bob) = (user_id!("@alice:hs"), user_id!("@bob:hs"));
         let (ask, root, other) = (event_id!("$ask"), event_id!("$root"), event_id!("$other"));

@@ -202,6 +202,9 @@ pub enum MessageKind {
         /// Where its content is; `None` if the event names no usable source.
         media: Option<MediaSource>,
     },
+    /// Several files in one message (MSC4274: `m.gallery`, unstable `dm.filament.gallery`), at most
+    /// [`GALLERY_FILES_MAX`]; each is an [`Self::Attachment`].
+    Gallery(Vec<MessageKind>),
     /// `m.location`, as a message or as a separate event type (MSC3488).
     Location(Location),
     /// A poll (MSC3381), whose body is its question. It is a separate event type, read, edited and quoted like a
@@ -216,7 +219,29 @@ pub enum MessageKind {
 /// The event type of stickers, which are read as attachments with this `msgtype`. A sticker never asks anything.
 pub const STICKER: &str = "m.sticker";
 
+/// Most files of a gallery that are read; an event has no room for many more.
+pub const GALLERY_FILES_MAX: usize = 60;
+
 impl MessageKind {
+    /// Returns the files in it, each an [`Self::Attachment`].
+    #[must_use]
+    pub fn files(&self) -> &[MessageKind] {
+        match self {
+            Self::Attachment { .. } => std::slice::from_ref(self),
+            Self::Gallery(files) => files,
+            _ => &[],
+        }
+    }
+
+    /// Returns the name of the file that it is.
+    #[must_use]
+    pub fn file_name(&self) -> Option<&str> {
+        match self {
+            Self::Attachment { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
     /// Returns whether it is a sticker.
     #[must_use]
     pub fn is_sticker(&self) -> bool {
@@ -287,7 +312,11 @@ impl Message {
     /// Returns whether it is a file without a caption: its body is then the file's name and nobody's words.
     #[must_use]
     pub fn is_uncaptioned(&self) -> bool {
-        matches!(&self.kind, MessageKind::Attachment { name, .. } if *name == self.body)
+        match &self.kind {
+            MessageKind::Attachment { name, .. } => *name == self.body,
+            MessageKind::Gallery(_) => self.body.trim().is_empty(),
+            _ => false,
+        }
     }
 
     /// Returns whether it is a file without words, neither written nor spoken.

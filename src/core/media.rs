@@ -15,6 +15,7 @@ mod choice;
 mod decoded;
 mod decoding;
 mod document;
+mod ends;
 mod picture;
 mod structure;
 mod text;
@@ -30,8 +31,9 @@ use super::{
 
 pub use self::{
     choice::{TOKENS_MAX, Totals, Weight, choose},
-    decoded::{DECODED_BYTES_MAX, Decoded, Extent, Kind, Made},
+    decoded::{Charset, DECODED_BYTES_MAX, Decoded, Extent, Kind, Made},
     decoding::decode,
+    ends::{ENDS_BYTES, joined},
 };
 
 /// Most bytes of all files in a prompt, as sent to the model; in base64 they fit the API's 32 MB.
@@ -54,6 +56,28 @@ pub const PDF_PAGE_TOKENS: u32 = 2_000;
 pub const PICTURE_PARTS_MAX: u32 = 8;
 /// Most tokens of a text file; of a longer one the beginning and end are included.
 pub const TEXT_TOKENS_MAX: u32 = 20_000;
+
+/// Bytes that a long text file is expected to leave for the model.
+const TEXT_BYTES_EXPECTED: u64 = 128 << 10;
+
+/// Returns whether the bytes with which a file begins are a text's.
+#[must_use]
+pub fn is_text(beginning: &[u8]) -> bool {
+    signature(beginning).is_none() && text::is_likely(beginning)
+}
+
+/// Returns a picture's or PDF's kind by its signature.
+fn signature(bytes: &[u8]) -> Option<Kind> {
+    // Other picture formats have short signatures (`BM`, `P1`) that may also begin a text.
+    match bytes {
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Kind::Png),
+        [0xff, 0xd8, 0xff, ..] => Some(Kind::Jpeg),
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Kind::Gif),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Kind::WebP),
+        _ if document::is_pdf(bytes) => Some(Kind::Pdf),
+        _ => None,
+    }
+}
 
 /// The operator's limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +106,8 @@ pub enum Unread {
     Video,
     /// Its kind is not supported.
     Unsupported,
+    /// It is packed (gzip, 7-Zip and others).
+    Packed,
     /// It has too many bytes or pixels.
     TooLarge,
     /// It is small, but too large when unpacked.
@@ -113,6 +139,7 @@ impl Unread {
             Self::Audio => "audio",
             Self::Video => "video",
             Self::Unsupported => "unsupported_kind",
+            Self::Packed => "packed",
             Self::TooLarge => "too_large",
             Self::TooLargeUnpacked => "too_large_unpacked",
             Self::TookTooLong => "took_too_long",
@@ -202,11 +229,11 @@ impl Claims {
         self.msgtype == STICKER
     }
 
-    /// Returns where to fetch the file.
+    /// Returns where to fetch the file. Its size is not looked at: clients get it wrong, and the homeserver knows it.
     ///
     /// # Errors
     /// Why it is not worth a download, if the claims alone show that.
-    pub fn worth_fetching(&self, limits: &Limits) -> Result<&MediaSource, Unread> {
+    pub fn worth_fetching(&self) -> Result<&MediaSource, Unread> {
         if self.voice {
             return Err(Unread::Voice);
         }
@@ -216,19 +243,17 @@ impl Claims {
             _ if self.is_surely_unreadable() => return Err(self.unreadable_kind()),
             _ => {}
         }
-        if self.size.is_some_and(|size| size > limits.file_bytes_max) {
-            return Err(Unread::TooLarge);
-        }
         self.media.as_ref().ok_or(Unread::Unavailable)
     }
 
-    /// Returns the expected bytes for the model by the claims; pictures are scaled down.
+    /// Returns the expected bytes for the model by the claims; pictures are scaled down, and texts are cut.
     #[must_use]
     pub fn claimed_bytes(&self, limits: &Limits) -> u64 {
         if matches!(self.msgtype.as_str(), "m.image" | STICKER) || self.may_be_picture() {
             return 0;
         }
-        self.size.unwrap_or_default().min(limits.file_bytes_max)
+        let most = if self.may_be_pdf() { limits.file_bytes_max } else { TEXT_BYTES_EXPECTED };
+        self.size.unwrap_or_default().min(most)
     }
 
     /// Returns a name fit for a document's title: short, on one line, nothing invisible.
@@ -282,16 +307,7 @@ impl Claims {
     /// # Errors
     /// Why it cannot be read.
     pub fn kind_of(&self, bytes: &[u8]) -> Result<Kind, Unread> {
-        // Other picture formats have short signatures (`BM`, `P1`) that may also begin a text.
-        let kind = match bytes {
-            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Kind::Png),
-            [0xff, 0xd8, 0xff, ..] => Some(Kind::Jpeg),
-            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Kind::Gif),
-            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Kind::WebP),
-            _ if document::is_pdf(bytes) => Some(Kind::Pdf),
-            _ => None,
-        };
-        if let Some(kind) = kind {
+        if let Some(kind) = signature(bytes) {
             return Ok(kind);
         }
         if text::is_likely(bytes) {
@@ -300,8 +316,14 @@ impl Claims {
         if text::is_empty(bytes) {
             return Err(Unread::Empty);
         }
-        let claimed = self.may_be_picture() || self.may_be_pdf() || self.says_text();
-        Err(if claimed { Unread::Broken } else { self.unreadable_kind() })
+        // A picture or PDF that is neither is not what it says. Of anything else, what the bytes say is true.
+        Err(match text::binary(bytes) {
+            _ if self.may_be_picture() || self.may_be_pdf() => Unread::Broken,
+            Some(text::Binary::Packed) => Unread::Packed,
+            Some(text::Binary::Other) => Unread::Unsupported,
+            None if self.says_text() => Unread::Broken,
+            None => self.unreadable_kind(),
+        })
     }
 
     fn says_text(&self) -> bool {

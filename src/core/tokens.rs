@@ -56,9 +56,22 @@ pub fn ends(text: &str, tokens: u32) -> Cow<'_, str> {
     if estimate(text) <= tokens {
         return Cow::Borrowed(text);
     }
-    let Some(room) = tokens.checked_sub(MARK_TOKENS).filter(|room| *room >= MARK_TOKENS) else {
-        return Cow::Borrowed(prefix(text, tokens));
-    };
+    let Some((head, missing, tail)) = parted(text, tokens) else { return Cow::Borrowed(prefix(text, tokens)) };
+    let (letters, lines) = (missing.chars().count(), missing.matches('\n').count());
+    let lines = if lines > 1 { format!(", {lines} lines") } else { String::new() };
+    Cow::Owned(format!("{head}\n[… {letters} characters{lines} left out here …]\n{tail}"))
+}
+
+/// Like [`ends`], for a text of whose middle `absent` bytes were never read.
+pub(super) fn ends_around(text: &str, absent: u64, tokens: u32) -> String {
+    let Some((head, missing, tail)) = parted(text, tokens) else { return prefix(text, tokens).to_owned() };
+    let bytes = absent.saturating_add(missing.len() as u64);
+    format!("{head}\n[… {bytes} bytes left out here …]\n{tail}")
+}
+
+/// Returns what of a text is kept at its beginning, what is left out, and what is kept at its end.
+fn parted(text: &str, tokens: u32) -> Option<(&str, &str, &str)> {
+    let room = tokens.checked_sub(MARK_TOKENS).filter(|room| *room >= MARK_TOKENS)?;
     let paragraph = text.trim_end().rfind("\n\n").map_or(text, |at| &text[at..]);
     let tail = suffix(text, estimate(paragraph).clamp(room / 2, room / 4 * 3));
     // Cut at whole lines if that costs little.
@@ -71,10 +84,7 @@ pub fn ends(text: &str, tokens: u32) -> Cow<'_, str> {
         Some(at) if at >= head.len() / 4 * 3 => &head[..at],
         _ => head,
     };
-    let missing = &text[head.len()..text.len() - tail.len()];
-    let (letters, lines) = (missing.chars().count(), missing.matches('\n').count());
-    let lines = if lines > 1 { format!(", {lines} lines") } else { String::new() };
-    Cow::Owned(format!("{head}\n[… {letters} characters{lines} left out here …]\n{tail}"))
+    Some((head, &text[head.len()..text.len() - tail.len()], tail))
 }
 
 fn units(letter: char) -> u64 {

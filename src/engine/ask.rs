@@ -231,9 +231,10 @@ fn fault(error: &claude::Error) -> Fault {
             Fault::LimitedFor(after.as_secs().div_ceil(60))
         }
         (Cause::Overloaded | Cause::RateLimited { .. }, _) => Fault::Overloaded,
-        (_, Advice::Regenerate) => Fault::BrokenOff,
+        (_, Advice::Regenerate) if error.phase == claude::Phase::DuringAnswer => Fault::BrokenOff,
         (_, Advice::Shorten) => Fault::TooLong,
-        (_, Advice::RetryLater { .. })
+        // What broke off before anything of an answer was none.
+        (_, Advice::RetryLater { .. } | Advice::Regenerate)
         | (Cause::Protocol { .. } | Cause::UnusableBaseUrl | Cause::InvalidRequest { status: 404 | 405, .. }, _) => {
             Fault::Unreachable
         }
@@ -269,6 +270,8 @@ mod tests {
             (Cause::UnusableBaseUrl, BeforeAnswer, Fault::Unreachable),
             (timeout(), DuringAnswer, Fault::BrokenOff),
             (broken(), DuringAnswer, Fault::BrokenOff),
+            (broken(), BeforeAnswer, Fault::Unreachable),
+            (Cause::BrokenStream(StreamError::NotUtf8), BeforeAnswer, Fault::Unreachable),
             (Cause::TooLarge { request_bytes: 1 }, BeforeAnswer, Fault::TooLong),
             (Cause::InvalidRequest { status: 400, code: None, said: said() }, BeforeAnswer, Fault::RequestRefused),
             (Cause::ModelNotFound { model: "x".to_owned(), said: said() }, BeforeAnswer, Fault::ModelMissing),

@@ -18,11 +18,14 @@ use crate::{
     core::{
         context::{Files, Wanted},
         event::MessageKind,
-        media::{Claims, Outcome, Unread},
+        media::{Claims, Kind, Outcome, Unread, joined},
         prompt::FileContent,
         tool::Output,
     },
-    matrix::{Account, media::MediaError},
+    matrix::{
+        Account,
+        media::{Fetched, MediaError, Most},
+    },
     sandbox::{Limits, Owner, Program, Sandbox},
 };
 
@@ -30,6 +33,8 @@ use crate::{
 const FETCHES_AT_ONCE_MAX: usize = 4;
 /// Most bytes fetched for one prompt, as sent; later files are left out.
 const FETCHED_BYTES_MAX: u64 = 128 << 20;
+/// Most bytes fetched of a text file of which the ends are kept.
+const TEXT_BYTES_MAX: u64 = 128 << 20;
 /// Most bytes of prepared files kept in memory.
 const KEPT_BYTES_MAX: u64 = 64 << 20;
 /// Most prepared files kept, including unreadable ones.
@@ -121,7 +126,7 @@ impl Engine {
         // Newest first, so that the request's own file fits if the limit is reached.
         let fetched = wanted.into_iter().rev().map(|file| async move {
             let outcome = self.fetch_file(account, room, &file, left).await;
-            (file.event, outcome)
+            ((file.event, file.at), outcome)
         });
         stream::iter(fetched).buffer_unordered(FETCHES_AT_ONCE_MAX).collect().await
     }
@@ -136,11 +141,19 @@ impl Engine {
         if left.load(Ordering::Relaxed) < bytes_max {
             return Err(Unread::LeftOut);
         }
-        let outcome = match account.media(&file.source, bytes_max).await {
-            Ok(bytes) => {
-                let size = bytes.len() as u64;
+        let most = Most { whole: bytes_max, by_ends: TEXT_BYTES_MAX.min(left.load(Ordering::Relaxed)) };
+        let outcome = match account.media(&file.source, most).await {
+            Ok(fetched) => {
+                let (bytes, absent) = match fetched {
+                    Fetched::Whole(bytes) => (bytes, None),
+                    Fetched::Ends { head, tail, tail_at } => {
+                        let (joined, absent) = joined(head, &tail, tail_at);
+                        (joined, Some(absent))
+                    }
+                };
+                let size = absent.unwrap_or_default().saturating_add(bytes.len() as u64);
                 let _ = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(size)));
-                self.prepare(owner_of(account, room, file), bytes, file.claims.clone()).await
+                self.prepare(owner_of(account, room, file), bytes, absent, file.claims.clone()).await
             }
             Err(MediaError::TooLarge(_)) => Err(Unread::TooLarge),
             Err(error) => {
@@ -157,10 +170,11 @@ impl Engine {
     pub(super) async fn look_into(&self, output: &mut Output, room: &RoomId) -> Vec<FileContent> {
         let mut shown = Vec::new();
         for bytes in std::mem::take(&mut output.pictures) {
-            let prepared = self.prepare(Owner::room(room.as_str()), bytes, of_a_picture()).await.and_then(|file| {
-                let is_picture = matches!(file.content, FileContent::Image { .. } | FileContent::Pictures { .. });
-                is_picture.then_some(file).ok_or(Unread::Unsupported)
-            });
+            let prepared =
+                self.prepare(Owner::room(room.as_str()), bytes, None, of_a_picture()).await.and_then(|file| {
+                    let is_picture = matches!(file.content, FileContent::Image { .. } | FileContent::Pictures { .. });
+                    is_picture.then_some(file).ok_or(Unread::Unsupported)
+                });
             match prepared {
                 Ok(file) => shown.push(file.content.clone()),
                 Err(why) => {
@@ -172,11 +186,17 @@ impl Engine {
         shown
     }
 
-    /// Prepares a file. No library reads it in this process; our own steps run on blocking threads.
-    async fn prepare(&self, owner: Owner, bytes: Vec<u8>, claims: Claims) -> Outcome {
+    /// Prepares a file, or the ends of a text between which so many bytes are `absent`. No library reads it in this
+    /// process; our own steps run on blocking threads.
+    async fn prepare(&self, owner: Owner, bytes: Vec<u8>, absent: Option<u64>, claims: Claims) -> Outcome {
         let sniffed = task::spawn_blocking(move || (claims.kind_of(&bytes), bytes));
         let (kind, bytes) = sniffed.await.map_err(|_| Unread::Broken)?;
-        let decoded = self.prepared.sandbox.decode(owner, kind?, &bytes).await?;
+        let kind = match (kind?, absent) {
+            (Kind::Text, Some(absent)) => Kind::Ends { absent },
+            (_, Some(_)) => return Err(Unread::TooLarge),
+            (kind, None) => kind,
+        };
+        let decoded = self.prepared.sandbox.decode(owner, kind, &bytes).await?;
         task::spawn_blocking(move || decoded.prepared(&bytes)).await.map_err(|_| Unread::Broken)?
     }
 }

@@ -194,7 +194,7 @@ static LIMITS: [Key; 16] = [
         "file_bytes_max",
         K::Number(64 << 10, 20 << 20),
         F::Number(10 << 20),
-        "The largest such file, in bytes; a larger one is only named to the model.",
+        "The largest such file, in bytes; of a larger text the beginning and end are read, any other is only named to the model.",
     ),
     key("runs_max", K::Number(1, 1_024), F::Number(32), "Requests worked on at once, in all rooms; more wait."),
     key("room_runs_max", K::Number(1, 64), F::Number(4), "The same in one room, at most runs_max."),

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::core::{
     address::{CoworkerHere, strip_address},
-    event::{EventKind, MediaSource, Message, MessageKind},
+    event::{EventKind, MediaSource, Message},
     media::{Claims, Outcome, Prepared, Totals, Unread, Weight, choose},
     prompt::{File, Prompt},
 };
@@ -20,14 +20,19 @@ use crate::core::{
 /// Most letters besides the coworker's name in a caption that counts as empty.
 const NEARLY_NOTHING_LETTERS: usize = 2;
 
-/// The fetched files, by their messages.
-pub type Files = BTreeMap<OwnedEventId, Outcome>;
+/// The fetched files, by their messages and places among the message's files.
+pub type Files = BTreeMap<(OwnedEventId, usize), Outcome>;
+
+/// A file: its message, and its place among the message's files.
+type Key<'a> = (&'a EventId, usize);
 
 /// A file for which the prompt has room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// The file's message.
     pub event: OwnedEventId,
+    /// Its place among the message's files.
+    pub at: usize,
     /// Where its content is.
     pub source: MediaSource,
     /// What its sender claims about it.
@@ -50,12 +55,13 @@ pub fn files_wanted(input: &Input<'_>) -> Vec<Wanted> {
     let beside =
         chosen.iter().filter(|item| is_request(item, &newest)).filter_map(|item| replied_to(&timeline.items, item));
     let mut wanted: Vec<Wanted> = Vec::new();
-    let fitting = chosen.iter().copied().filter(|item| item.id.is_some_and(|id| fetchable.contains(id)));
-    for item in fitting.chain(beside) {
-        let (Some(id), Some(claims)) = (item.id, &item.file) else { continue };
-        let Ok(source) = claims.worth_fetching(&newest.file_limits) else { continue };
-        if newest.file_limits.files_max > 0 && !wanted.iter().any(|known| known.event == id) {
-            wanted.push(Wanted { event: id.to_owned(), source: source.clone(), claims: claims.clone() });
+    let fitting = with_files(&chosen).filter(|(key, ..)| fetchable.contains(key));
+    let beside: Vec<&Item<'_>> = beside.collect();
+    for ((id, at), _, claims) in fitting.chain(with_files(&beside).take(newest.file_limits.files_max)) {
+        let Ok(source) = claims.worth_fetching() else { continue };
+        let is_known = wanted.iter().any(|known| known.event == id && known.at == at);
+        if newest.file_limits.files_max > 0 && !is_known {
+            wanted.push(Wanted { event: id.to_owned(), at, source: source.clone(), claims: claims.clone() });
         }
     }
     wanted
@@ -65,7 +71,7 @@ fn is_file(kind: &EventKind) -> bool {
     let (EventKind::Message(Message { kind, .. }) | EventKind::Edit { new: Message { kind, .. }, .. }) = kind else {
         return false;
     };
-    matches!(kind, MessageKind::Attachment { .. })
+    !kind.files().is_empty()
 }
 
 /// Returns the prompt with a record in place of each file, for a provider that refused them.
@@ -81,10 +87,10 @@ pub(super) fn replied_to<'i, 'a>(all: &'i [Item<'a>], request: &Item<'_>) -> Opt
 }
 
 /// Chooses by the claims: what fits if everybody tells the truth.
-fn fetchable<'i>(chosen: &[&'i Item<'_>], input: &Input<'_>, tokens_max: u32) -> BTreeSet<&'i EventId> {
+fn fetchable<'a>(chosen: &[&Item<'a>], input: &Input<'_>, tokens_max: u32) -> BTreeSet<Key<'a>> {
     // Stickers say little and may be many, so they are read only if somebody asks about one.
     let files = with_files(chosen).filter(|(_, item, claims)| {
-        claims.worth_fetching(&input.file_limits).is_ok() && (!claims.is_sticker() || is_request(item, input))
+        claims.worth_fetching().is_ok() && (!claims.is_sticker() || is_request(item, input))
     });
     let files: Vec<_> = files.collect();
     let weights = files.iter().map(|(_, item, claims)| Weight {
@@ -93,11 +99,16 @@ fn fetchable<'i>(chosen: &[&'i Item<'_>], input: &Input<'_>, tokens_max: u32) ->
         around: is_around(item, input),
     });
     let kept = choose(&weights.collect::<Vec<_>>(), &totals(input, tokens_max));
-    files.iter().zip(kept).filter(|(_, kept)| *kept).map(|((id, ..), _)| *id).collect()
+    files.iter().zip(kept).filter(|(_, kept)| *kept).map(|((key, ..), _)| *key).collect()
 }
 
-fn with_files<'i, 'a>(chosen: &[&'i Item<'a>]) -> impl Iterator<Item = (&'a EventId, &'i Item<'a>, &'i Claims)> {
-    chosen.iter().filter_map(|item| Some((item.id?, *item, item.file.as_ref()?)))
+fn with_files<'i, 'a>(chosen: &[&'i Item<'a>]) -> impl Iterator<Item = (Key<'a>, &'i Item<'a>, &'i Claims)> {
+    chosen.iter().flat_map(|item| files_of(item).map(|(key, claims)| (key, *item, claims)))
+}
+
+/// Returns the files of an item, which has none without an id.
+fn files_of<'i, 'a>(item: &'i Item<'a>) -> impl Iterator<Item = (Key<'a>, &'i Claims)> {
+    item.id.into_iter().flat_map(|id| item.files.iter().enumerate().map(move |(at, claims)| ((id, at), claims)))
 }
 
 fn totals(input: &Input<'_>, tokens_max: u32) -> Totals {
@@ -116,85 +127,96 @@ fn is_around(item: &Item<'_>, input: &Input<'_>) -> bool {
     }
 }
 
+type Outcomes<'a> = BTreeMap<Key<'a>, Result<&'a Prepared, Unread>>;
+
 /// The outcome for each file.
 pub(super) struct Given<'a> {
-    by_message: BTreeMap<&'a EventId, Result<&'a Prepared, Unread>>,
+    by_file: Outcomes<'a>,
     /// The files of replied-to messages that are not among the others.
-    beside: BTreeMap<&'a EventId, Result<&'a Prepared, Unread>>,
+    beside: Outcomes<'a>,
 }
 
 impl<'a> Given<'a> {
     pub(super) fn of(all: &[Item<'a>], chosen: &[&Item<'a>], input: &Input<'a>, tokens_max: u32) -> Self {
         let fetchable = fetchable(chosen, input, tokens_max);
-        let mut by_message = BTreeMap::new();
-        let mut ready: Vec<(&EventId, Weight)> = Vec::new();
-        for (id, item, claims) in with_files(chosen) {
-            let outcome = match claims.worth_fetching(&input.file_limits) {
+        let mut by_file = BTreeMap::new();
+        let mut ready: Vec<(Key<'a>, Weight)> = Vec::new();
+        for (key, item, claims) in with_files(chosen) {
+            let outcome = match claims.worth_fetching() {
                 Err(why) => Err(why),
-                Ok(_) if !fetchable.contains(id) => Err(Unread::LeftOut),
-                Ok(_) => fetched(input, id),
+                Ok(_) if !fetchable.contains(&key) => Err(Unread::LeftOut),
+                Ok(_) => fetched(input, key),
             };
             if let Ok(file) = outcome {
                 let weight = Weight { bytes: file.bytes, tokens: file.tokens, around: is_around(item, input) };
-                ready.push((id, weight));
+                ready.push((key, weight));
             }
-            by_message.insert(id, outcome);
+            by_file.insert(key, outcome);
         }
         let weights: Vec<Weight> = ready.iter().map(|(_, weight)| *weight).collect();
         let totals = totals(input, tokens_max);
-        for ((id, weight), kept) in ready.iter().zip(choose(&weights, &totals)) {
+        for ((key, weight), kept) in ready.iter().zip(choose(&weights, &totals)) {
             if !kept {
                 let fits_alone = choose(&[*weight], &totals) == [true];
-                by_message.insert(*id, Err(if fits_alone { Unread::LeftOut } else { Unread::TooLong }));
+                by_file.insert(*key, Err(if fits_alone { Unread::LeftOut } else { Unread::TooLong }));
             }
         }
         let mut beside = BTreeMap::new();
         for target in chosen.iter().filter(|item| is_request(item, input)).filter_map(|item| replied_to(all, item)) {
-            let (Some(id), Some(claims)) = (target.id, &target.file) else { continue };
-            if matches!(by_message.get(id), None | Some(Err(Unread::LeftOut | Unread::TooLong))) {
-                let allowed = if input.file_limits.files_max > 0 { Ok(()) } else { Err(Unread::LeftOut) };
-                let outcome = allowed.and_then(|()| claims.worth_fetching(&input.file_limits));
-                beside.insert(id, outcome.and_then(|_| fetched(input, id)));
+            let is_missing = |key| matches!(by_file.get(&key), None | Some(Err(Unread::LeftOut | Unread::TooLong)));
+            for (key, claims) in files_of(target).filter(|(key, _)| is_missing(*key)).take(input.file_limits.files_max)
+            {
+                let outcome = claims.worth_fetching();
+                beside.insert(key, outcome.and_then(|_| fetched(input, key)));
             }
         }
-        Self { by_message, beside }
+        Self { by_file, beside }
     }
 
-    /// Returns what an item's record says about its file.
-    pub(super) fn note(&self, item: &Item<'_>) -> Option<FileNote> {
-        let outcome = self.by_message.get(item.id?)?;
-        Some(outcome.map_or_else(FileNote::NotGiven, note_of))
+    /// Returns what an item's record says about its files.
+    pub(super) fn notes(&self, item: &Item<'_>) -> Vec<Option<FileNote>> {
+        notes(&self.by_file, item)
     }
 
-    pub(super) fn file(&self, item: &Item<'_>) -> Option<File> {
-        let file = self.by_message.get(item.id?)?.ok()?;
-        Some(file_of(item, file))
+    pub(super) fn files(&self, item: &Item<'_>) -> Vec<File> {
+        files(&self.by_file, item)
     }
 
-    /// Returns the file of a message that is quoted before the request.
-    pub(super) fn beside(&self, item: &Item<'_>) -> Option<File> {
-        Some(file_of(item, self.beside.get(item.id?)?.ok()?))
+    /// Returns the files of a message that is quoted before the request.
+    pub(super) fn files_beside(&self, item: &Item<'_>) -> Vec<File> {
+        files(&self.beside, item)
     }
 
-    pub(super) fn note_beside(&self, item: &Item<'_>) -> Option<FileNote> {
-        let outcome = self.beside.get(item.id?)?;
-        Some(outcome.map_or_else(FileNote::NotGiven, note_of))
+    pub(super) fn notes_beside(&self, item: &Item<'_>) -> Vec<Option<FileNote>> {
+        notes(&self.beside, item)
     }
 
-    /// Returns why the request cannot be read: its own text, or its file if it says nothing else.
+    /// Returns why the request cannot be read: its own text, or its files if it says nothing else.
     pub(super) fn nothing_but_unreadable(&self, chosen: &[&Item<'_>], input: &Input<'_>) -> Option<Unread> {
         let mut requests = chosen.iter().filter(|item| is_request(item, input));
         let (request, None) = (requests.next()?, requests.next()) else { return None };
         if request.unreadable {
             return Some(Unread::NoWords);
         }
-        let why = self.by_message.get(request.id?)?.err()?;
+        let outcomes = files_of(request).filter_map(|(key, _)| self.by_file.get(&key));
+        let faults: Option<Vec<Unread>> = outcomes.map(|outcome| outcome.err()).collect();
+        let why = *faults?.first()?;
         says_nothing(request.said, input).then_some(why)
     }
 }
 
-fn fetched<'a>(input: &Input<'a>, id: &EventId) -> Result<&'a Prepared, Unread> {
-    match input.files.and_then(|files| files.get(id)) {
+fn notes(outcomes: &Outcomes<'_>, item: &Item<'_>) -> Vec<Option<FileNote>> {
+    let note = |outcome: &Result<&Prepared, Unread>| outcome.map_or_else(FileNote::NotGiven, note_of);
+    files_of(item).map(|(key, _)| outcomes.get(&key).map(note)).collect()
+}
+
+fn files(outcomes: &Outcomes<'_>, item: &Item<'_>) -> Vec<File> {
+    let ready = files_of(item).filter_map(|(key, claims)| Some((claims, outcomes.get(&key)?.ok()?)));
+    ready.map(|(claims, file)| File { title: claims.title(), content: file.content.clone() }).collect()
+}
+
+fn fetched<'a>(input: &Input<'a>, (id, at): Key<'_>) -> Result<&'a Prepared, Unread> {
+    match input.files.and_then(|files| files.get(&(id.to_owned(), at))) {
         Some(Ok(file)) => Ok(file),
         Some(Err(why)) => Err(*why),
         None => Err(Unread::Unavailable),
@@ -203,11 +225,6 @@ fn fetched<'a>(input: &Input<'a>, id: &EventId) -> Result<&'a Prepared, Unread> 
 
 fn note_of(file: &Prepared) -> FileNote {
     FileNote::Follows(file.shown)
-}
-
-fn file_of(item: &Item<'_>, file: &Prepared) -> File {
-    let title = item.file.as_ref().map(Claims::title).unwrap_or_default();
-    File { title, content: file.content.clone() }
 }
 
 /// Returns whether a caption contains only the coworker's name and a letter or two.

@@ -47,6 +47,9 @@ pub(super) struct Record<'a> {
     links: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attachment: Option<Attachment<'a>>,
+    /// The files of a gallery.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<Attachment<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     poll: Option<polls::Shape<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,6 +75,20 @@ struct Attachment<'a> {
     file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     not_given: Option<&'a str>,
+}
+
+impl<'a> Attachment<'a> {
+    fn of(kind: &'a MessageKind) -> Option<Self> {
+        let MessageKind::Attachment { msgtype, name, mime, voice, .. } = kind else { return None };
+        let kind = first_chars(msgtype.strip_prefix("m.").unwrap_or(msgtype), TYPE_CHARS_MAX);
+        Some(Self {
+            kind: if *voice { "voice message" } else { kind },
+            name: first_chars(name, FILE_NAME_CHARS_MAX),
+            mime: mime.as_deref().map(|mime| first_chars(mime, TYPE_CHARS_MAX)),
+            file: None,
+            not_given: None,
+        })
+    }
 }
 
 /// What a record says about its file.
@@ -114,21 +131,19 @@ pub(super) struct Origin<'a> {
 impl<'a> Record<'a> {
     /// `message` is the newest content; relations come from the original, as the spec requires (11.5).
     pub(super) fn new(origin: Origin<'a>, original: &'a Message, message: &'a Message) -> Self {
-        let (kind, attachment) = match &message.kind {
-            MessageKind::Text | MessageKind::Card => (None, None),
-            MessageKind::Notice => (Some("notice"), None),
-            MessageKind::Emote => (Some("emote"), None),
-            MessageKind::Poll(_) => (Some("poll"), None),
-            MessageKind::Location(_) => (Some("location"), None),
-            MessageKind::Other(msgtype) => (Some(first_chars(msgtype, TYPE_CHARS_MAX)), None),
-            MessageKind::Unreadable => (Some("unreadable"), None),
-            MessageKind::Attachment { msgtype, name, mime, voice, .. } => {
-                let kind = first_chars(msgtype.strip_prefix("m.").unwrap_or(msgtype), TYPE_CHARS_MAX);
-                let kind = if *voice { "voice message" } else { kind };
-                let name = first_chars(name, FILE_NAME_CHARS_MAX);
-                let mime = mime.as_deref().map(|mime| first_chars(mime, TYPE_CHARS_MAX));
-                (None, Some(Attachment { kind, name, mime, file: None, not_given: None }))
-            }
+        let kind = match &message.kind {
+            MessageKind::Text | MessageKind::Card | MessageKind::Attachment { .. } | MessageKind::Gallery(_) => None,
+            MessageKind::Notice => Some("notice"),
+            MessageKind::Emote => Some("emote"),
+            MessageKind::Poll(_) => Some("poll"),
+            MessageKind::Location(_) => Some("location"),
+            MessageKind::Other(msgtype) => Some(first_chars(msgtype, TYPE_CHARS_MAX)),
+            MessageKind::Unreadable => Some("unreadable"),
+        };
+        let attachment = Attachment::of(&message.kind);
+        let attachments = match &message.kind {
+            MessageKind::Gallery(files) => files.iter().filter_map(Attachment::of).collect(),
+            _ => Vec::new(),
         };
         let (poll, location) = match &message.kind {
             MessageKind::Poll(poll) => (Some(polls::Shape::of(poll)), None),
@@ -144,6 +159,7 @@ impl<'a> Record<'a> {
             text: Cow::Borrowed(spoken(original, message)),
             links: hidden_links(message),
             attachment,
+            attachments,
             poll,
             location,
             reply_to: original.reply_to.as_deref(),
@@ -153,13 +169,14 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Returns the same record with its file's outcome.
-    pub(super) fn noting(&self, note: FileNote) -> Self {
+    /// Returns the same record with its files' outcomes, in their order.
+    pub(super) fn noting(&self, notes: &[Option<FileNote>]) -> Self {
         let mut noted = self.clone();
-        if let Some(attachment) = &mut noted.attachment {
-            (attachment.file, attachment.not_given) = match note {
-                FileNote::Follows(extent) => (Some(follows(extent)), None),
-                FileNote::NotGiven(why) => (None, Some(why.key())),
+        for (attachment, note) in noted.attachment.iter_mut().chain(&mut noted.attachments).zip(notes) {
+            (attachment.file, attachment.not_given) = match *note {
+                Some(FileNote::Follows(extent)) => (Some(follows(extent)), None),
+                Some(FileNote::NotGiven(why)) => (None, Some(why.key())),
+                None => (None, None),
             };
         }
         noted
@@ -180,6 +197,7 @@ impl<'a> Record<'a> {
                 poll.shrink();
             }
             record.links.truncate(record.links.len() / 2);
+            record.attachments.truncate(record.attachments.len().div_ceil(2).max(1));
             shorter
         });
         (shorter, true)
@@ -190,9 +208,15 @@ impl<'a> Record<'a> {
 fn follows(extent: Extent) -> String {
     match extent {
         Extent::Whole => "follows".to_owned(),
-        Extent::Ends => "its beginning and end follow".to_owned(),
-        Extent::WholeWithout { odd } => format!("follows{}", without(odd)),
-        Extent::EndsWithout { odd } => format!("its beginning and end follow{}", without(odd)),
+        Extent::Text { ends, odd, read_as, is_mixed } => {
+            let what = if ends { "its beginning and end follow" } else { "follows" };
+            let read_as = match read_as {
+                Some(charset) if is_mixed => format!(", read as UTF-8 and, where it is none, as {}", charset.name()),
+                Some(charset) => format!(", read as {}", charset.name()),
+                None => String::new(),
+            };
+            format!("{what}{read_as}{}", without(odd))
+        }
         Extent::Smaller { from, to } => {
             format!("follows, shown at {} × {} of its {} × {} pixels", to.0, to.1, from.0, from.1)
         }
@@ -204,6 +228,9 @@ fn follows(extent: Extent) -> String {
 }
 
 fn without(odd: u32) -> String {
+    if odd == 0 {
+        return String::new();
+    }
     let they = if odd == 1 { "1 byte of it is" } else { &*format!("{odd} bytes of it are") };
     format!(" ({they} no text: left out, or shown as \u{fffd})")
 }

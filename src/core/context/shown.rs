@@ -33,13 +33,14 @@ impl Shown<'_> {
 
     /// Returns every text in it that a person would search for: words, a file's name, a poll's answers.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
-        let (name, answers) = match &self.message.kind {
-            MessageKind::Attachment { name, .. } => (Some(name.as_str()), [].as_slice()),
+        let kind = &self.message.kind;
+        let (place, answers) = match kind {
             MessageKind::Location(location) => (location.description.as_deref(), [].as_slice()),
             MessageKind::Poll(poll) => (None, poll.answers.as_slice()),
             _ => (None, [].as_slice()),
         };
-        [self.text].into_iter().chain(name).chain(answers.iter().map(|answer| answer.text.as_str()))
+        let names = kind.files().iter().filter_map(MessageKind::file_name);
+        [self.text].into_iter().chain(place).chain(names).chain(answers.iter().map(|answer| answer.text.as_str()))
     }
 }
 

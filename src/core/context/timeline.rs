@@ -41,8 +41,8 @@ pub(super) struct Item<'a> {
     pub(super) voice: Voice,
     pub(super) tokens: u32,
     pub(super) cut: bool,
-    /// The file in the message, if somebody else sent one.
-    pub(super) file: Option<Claims>,
+    /// The files in the message, if somebody else sent them.
+    pub(super) files: Vec<Claims>,
     /// The sender's words about it; empty if there is only the file.
     pub(super) said: &'a str,
     /// Whether the message's text is unreadable.
@@ -70,7 +70,7 @@ pub(super) enum Voice {
 impl<'a> Item<'a> {
     fn fact(place: Place<'a>, line: String) -> Self {
         let tokens = tokens::estimate(&line).saturating_add(RECORD_TOKENS_EXTRA);
-        let (id, reply_to, file, record) = (None, None, None, None);
+        let (id, reply_to, record) = (None, None, None);
         Self {
             id,
             place,
@@ -78,25 +78,21 @@ impl<'a> Item<'a> {
             voice: Voice::Record(line),
             tokens,
             cut: false,
-            file,
+            files: Vec::new(),
             said: "",
             unreadable: false,
             record,
         }
     }
 
-    /// Returns the message as a separate record with its file's outcome, cut to fit.
-    pub(super) fn quote(&self, note: Option<FileNote>, tokens_max: u32) -> Option<String> {
-        let record = self.record.as_ref()?;
-        Some(match note {
-            Some(note) => record.noting(note).line(tokens_max).0,
-            None => record.line(tokens_max).0,
-        })
+    /// Returns the message as a separate record with its files' outcomes, cut to fit.
+    pub(super) fn quote(&self, notes: &[Option<FileNote>], tokens_max: u32) -> Option<String> {
+        Some(self.record.as_ref()?.noting(notes).line(tokens_max).0)
     }
 
-    /// Returns its line with its file's outcome; it takes no more than was reserved for it.
-    pub(super) fn noted(&self, note: FileNote) -> Option<String> {
-        self.quote(Some(note), self.tokens.saturating_sub(RECORD_TOKENS_EXTRA))
+    /// Returns its line with its files' outcomes; it takes no more than was reserved for it.
+    pub(super) fn noted(&self, notes: &[Option<FileNote>]) -> Option<String> {
+        self.quote(notes, self.tokens.saturating_sub(RECORD_TOKENS_EXTRA))
     }
 }
 
@@ -331,8 +327,10 @@ impl<'a> Reader<'_, 'a> {
             self.polls.start(&event.id, &event.sender, poll);
         }
         let record = Record::new(origin, original, message);
-        let file = if own { None } else { Claims::of(&message.kind) };
-        let note_tokens = if file.is_some() { NOTE_TOKENS } else { 0 };
+        let files = if own { Vec::new() } else { message.kind.files().iter().filter_map(Claims::of).collect() };
+        // All of them together leave at least half of the message's tokens for its words.
+        let notes_tokens = u32::try_from(files.len()).unwrap_or(u32::MAX).saturating_mul(NOTE_TOKENS);
+        let note_tokens = notes_tokens.min(self.message_tokens_max / 2);
         let (voice, tokens, cut) = if let Some(text) = own_text(original, message).filter(|_| own) {
             let kept = tokens::ends(&text, self.message_tokens_max);
             let (tokens, is_cut) = (tokens::estimate(&kept), kept != text);
@@ -354,7 +352,7 @@ impl<'a> Reader<'_, 'a> {
             voice,
             tokens: tokens.saturating_add(RECORD_TOKENS_EXTRA),
             cut,
-            file,
+            files,
             said: record::spoken(original, message),
             unreadable: message.kind == MessageKind::Unreadable,
             record: Some(record),
@@ -413,10 +411,8 @@ impl<'a> Reader<'_, 'a> {
 /// Returns our words for an assistant's turn; `None` if they are blank, which the Messages API refuses.
 fn own_text(original: &Message, message: &Message) -> Option<String> {
     let text = record::spoken(original, message);
-    let text = match &message.kind {
-        MessageKind::Attachment { name, .. } => format!("[sent a file: {name}]\n{text}"),
-        _ => text.to_owned(),
-    };
+    let names = message.kind.files().iter().filter_map(MessageKind::file_name);
+    let text = names.map(|name| format!("[sent a file: {name}]\n")).chain([text.to_owned()]).collect::<String>();
     let text = text.trim_end();
     (!text.trim_start().is_empty()).then(|| text.to_owned())
 }

@@ -21,6 +21,11 @@ pub enum Kind {
     Pdf,
     /// A text in any encoding.
     Text,
+    /// The beginning and end of a very long text.
+    Ends {
+        /// The bytes between them.
+        absent: u64,
+    },
 }
 
 /// A decoder's output.
@@ -41,6 +46,70 @@ pub enum Made {
     AsItCame,
 }
 
+/// The name of a text's encoding, as a place in [`Self::NAMES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Charset(u8);
+
+impl Charset {
+    /// The names of the encodings that are guessed (WHATWG's, and of those that it does not have the usual ones).
+    pub const NAMES: [&str; 42] = [
+        "IBM866",
+        "ISO-8859-2",
+        "ISO-8859-3",
+        "ISO-8859-4",
+        "ISO-8859-5",
+        "ISO-8859-6",
+        "ISO-8859-7",
+        "ISO-8859-8",
+        "ISO-8859-8-I",
+        "ISO-8859-10",
+        "ISO-8859-13",
+        "ISO-8859-14",
+        "ISO-8859-15",
+        "ISO-8859-16",
+        "KOI8-R",
+        "KOI8-U",
+        "macintosh",
+        "windows-874",
+        "windows-1250",
+        "windows-1251",
+        "windows-1252",
+        "windows-1253",
+        "windows-1254",
+        "windows-1255",
+        "windows-1256",
+        "windows-1257",
+        "windows-1258",
+        "x-mac-cyrillic",
+        "GBK",
+        "gb18030",
+        "Big5",
+        "EUC-JP",
+        "ISO-2022-JP",
+        "Shift_JIS",
+        "EUC-KR",
+        "UTF-16BE",
+        "UTF-16LE",
+        "UTF-32BE",
+        "UTF-32LE",
+        "ISO-2022-KR",
+        "ISO-2022-CN",
+        "IBM850",
+    ];
+    /// Returns the encoding of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let at = Self::NAMES.iter().position(|known| *known == name)?;
+        u8::try_from(at).ok().map(Self)
+    }
+
+    /// Returns its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.get(usize::from(self.0)).copied().unwrap_or("an unknown encoding")
+    }
+}
+
 /// How much of a file is included, and in which form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -48,17 +117,16 @@ pub enum Extent {
     /// All of it, unchanged.
     #[default]
     Whole,
-    /// A text's beginning and end.
-    Ends,
-    /// All of a text that has damaged places.
-    WholeWithout {
-        /// Bytes and characters that were dropped or replaced by U+FFFD.
+    /// A text that was cut, is damaged, or whose encoding was guessed.
+    Text {
+        /// Whether only its beginning and end are given.
+        ends: bool,
+        /// Bytes and characters of the whole text that were dropped or replaced by U+FFFD.
         odd: u32,
-    },
-    /// The beginning and end of such a text.
-    EndsWithout {
-        /// The same count, over the whole text.
-        odd: u32,
+        /// The encoding that was guessed.
+        read_as: Option<Charset>,
+        /// Whether only some lines are in that encoding, and the others in UTF-8.
+        is_mixed: bool,
     },
     /// A picture that was scaled down.
     Smaller {

@@ -29,7 +29,8 @@ pub fn decode(kind: Kind, bytes: &[u8]) -> Result<Decoded, Unread> {
         Kind::Gif => picture::decode(bytes, image::ImageFormat::Gif),
         Kind::WebP => picture::decode(bytes, image::ImageFormat::WebP),
         Kind::Pdf => document::decode_pdf(bytes),
-        Kind::Text => document::decode_text(bytes),
+        Kind::Text => document::decode_text(bytes, None),
+        Kind::Ends { absent } => document::decode_text(bytes, Some(absent)),
     }
 }
 

@@ -70,17 +70,18 @@ fn decode_locked_pdf(bytes: &[u8]) -> Result<Decoded, Unread> {
     Ok(Decoded { made: Made::Pdf, tokens, shown: Extent::Whole, bytes: written })
 }
 
-pub(super) fn decode_text(bytes: &[u8]) -> Result<Decoded, Unread> {
-    let text::Read { text, odd } = text::read(bytes).ok_or(Unread::Unsupported)?;
+/// Decodes a text, or the beginning and end of one, between which so many bytes are `absent`.
+pub(super) fn decode_text(bytes: &[u8], absent: Option<u64>) -> Result<Decoded, Unread> {
+    let text::Read { text, odd, read_as, is_mixed } = text::read(bytes).ok_or(Unread::Unsupported)?;
     if text.trim().is_empty() {
         return Err(Unread::Empty);
     }
-    let kept = tokens::ends(&text, TEXT_TOKENS_MAX);
-    let shown = match (kept.len() == text.len(), odd) {
-        (true, 0) => Extent::Whole,
-        (false, 0) => Extent::Ends,
-        (true, odd) => Extent::WholeWithout { odd },
-        (false, odd) => Extent::EndsWithout { odd },
+    let kept = match absent {
+        Some(absent) => tokens::ends_around(&text, absent, TEXT_TOKENS_MAX).into(),
+        None => tokens::ends(&text, TEXT_TOKENS_MAX),
     };
+    let ends = absent.is_some() || kept.len() != text.len();
+    let is_plain = !ends && odd == 0 && read_as.is_none();
+    let shown = if is_plain { Extent::Whole } else { Extent::Text { ends, odd, read_as, is_mixed } };
     Ok(Decoded { made: Made::Text, tokens: tokens::estimate(&kept), shown, bytes: kept.into_owned().into_bytes() })
 }

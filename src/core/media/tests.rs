@@ -76,7 +76,6 @@ fn pdf(pages: u32, encrypted: bool) -> Vec<u8> {
 
 #[test]
 fn c7_claims_alone_save_the_download_of_what_cannot_be_read() {
-    let limits = Limits { files_max: 5, file_bytes_max: 1_000 };
     let voice = MessageKind::Attachment {
         msgtype: "m.audio".to_owned(),
         name: "v.ogg".to_owned(),
@@ -111,10 +110,20 @@ fn c7_claims_alone_save_the_download_of_what_cannot_be_read() {
     ];
     for (kind, expected) in rows {
         let claims = Claims::of(&kind).expect("a file");
-        assert_eq!(claims.worth_fetching(&limits).map(|_| ()), expected, "{kind:?}");
+        assert_eq!(claims.worth_fetching().map(|_| ()), expected, "{kind:?}");
     }
-    let small = Limits { file_bytes_max: 999, ..limits };
-    assert_eq!(any("a.txt").worth_fetching(&small).map(|_| ()), Err(Unread::TooLarge));
+    let lying = MessageKind::Attachment {
+        msgtype: "m.file".to_owned(),
+        name: "a.txt".to_owned(),
+        mime: None,
+        size: Some(u64::MAX),
+        voice: false,
+        media: Some(MediaSource::new("somewhere".to_owned())),
+    };
+    let lying = Claims::of(&lying).expect("a file");
+    assert_eq!(lying.worth_fetching().map(|_| ()), Ok(()), "what is said of its size is nothing to go by");
+    let limits = Limits { files_max: 5, file_bytes_max: 10 << 20 };
+    assert_eq!(lying.claimed_bytes(&limits), TEXT_BYTES_EXPECTED);
     assert_eq!(Claims::of(&MessageKind::Text), None);
 }
 
@@ -181,7 +190,7 @@ fn what_is_too_large_damaged_or_pretends_is_named_and_breaks_nothing() {
         ("a bomb", bomb(60_000, 60_000), any("a.png"), Unread::TooLarge),
         ("a long bomb", bomb(u32::MAX >> 1, 1), any("a.png"), Unread::TooLarge),
         ("half a picture", png[..png.len() / 2].to_vec(), any("a.png"), Unread::Broken),
-        ("a zip as a text", b"PK\x03\x04\0\0".to_vec(), any("a.txt"), Unread::Broken),
+        ("a zip as a text", b"PK\x03\x04\0\0".to_vec(), any("a.txt"), Unread::Unsupported),
         ("a zip without a type", b"PK\x03\x04\0\0".to_vec(), any("archive"), Unread::Unsupported),
         ("nothing", Vec::new(), any("a.txt"), Unread::Empty),
         ("only white space", b" \r\n\n".to_vec(), any("a.txt"), Unread::Empty),
@@ -215,9 +224,9 @@ fn c7_a_text_is_given_without_what_hides_in_it_and_cut_where_it_is_long() {
     assert_eq!(*prepared, Prepared { content, tokens: 2, bytes: 7, shown: Extent::Whole });
 
     let odd = prepare(b"a line\n\0\0\0\x01last\xff of seventy letters or so\n", &any("a.log")).expect("a text");
-    assert_eq!(odd.shown, Extent::WholeWithout { odd: 4 });
+    assert_eq!(odd.shown, Extent::Text { ends: false, odd: 4, read_as: Charset::named("IBM850"), is_mixed: false });
     let long = prepare("word ".repeat(100_000).as_bytes(), &any("a.log")).expect("a text");
-    assert_eq!(long.shown, Extent::Ends);
+    assert_eq!(long.shown, Extent::Text { ends: true, odd: 0, read_as: None, is_mixed: false });
 }
 
 #[test]
@@ -320,5 +329,22 @@ proptest::proptest! {
         for claims in [any("a"), claims("m.image", "a.png", Some("image/png")), any("a.pdf")] {
             let _ = prepare(&bytes, &claims);
         }
+    }
+}
+
+#[test]
+fn e_what_a_file_is_not_is_told_truly_whatever_it_is_called() {
+    let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03";
+    for (bytes, name, mime, expected) in [
+        (&gzip[..], "app.log", Some("text/plain"), Unread::Packed),
+        (gzip, "notes.txt", None, Unread::Packed),
+        (b"7z\xbc\xaf\x27\x1c\0\x04", "data", None, Unread::Packed),
+        (b"SQLite format 3\0\x10\0\x01", "dump.sql", Some("text/x-sql"), Unread::Unsupported),
+        (b"PK\x03\x04\x14\0\0", "table.csv", Some("text/csv"), Unread::Unsupported),
+        (gzip, "photo.png", Some("image/png"), Unread::Broken),
+        (b"PK\x03\x04\x14\0\0", "paper.pdf", None, Unread::Broken),
+        (&[5; 300], "notes.txt", Some("text/plain"), Unread::Broken),
+    ] {
+        assert_eq!(prepare(bytes, &claims("m.file", name, mime)), Err(expected), "{name}");
     }
 }

@@ -8,8 +8,10 @@ use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Encoding, ISO_2022_JP, UTF_16BE, UTF_16LE};
 use memchr::memmem;
 
-use super::is_invisible;
+use super::{decoded::Charset, is_invisible};
 
+mod mixed;
+mod rare;
 mod western;
 
 /// One in this many characters may be odd for a text: terminals, crashed writers and table cells leave some.
@@ -24,21 +26,26 @@ const SAMPLE_BYTES: usize = 64 << 10;
 /// Fewest characters from which UTF-16 can be told in scripts without zero bytes.
 const UNITS_MIN: usize = 8;
 /// Signatures of binary files that contain much text.
-const BINARY_MARKS: [&[u8]; 14] = [
+const BINARY_MARKS: [&[u8]; 8] = [
     b"SQLite format 3\0",
     b"PK\x03\x04",
     b"PK\x05\x06",
     b"\x7fELF",
-    b"\x1f\x8b",
-    b"BZh",
-    b"\xfd7zXZ",
-    b"7z\xbc\xaf",
-    b"\x28\xb5\x2f\xfd",
-    b"Rar!\x1a",
     b"\xca\xfe\xba\xbe",
     b"OggS\0",
     b"bplist0",
     b"ID3\x03",
+];
+/// Signatures of packed files: gzip, compress, bzip2, xz, 7-Zip, Zstandard, LZ4 and RAR.
+const PACKED_MARKS: [&[u8]; 8] = [
+    b"\x1f\x8b",
+    b"\x1f\x9d",
+    b"BZh",
+    b"\xfd7zXZ",
+    b"7z\xbc\xaf",
+    b"\x28\xb5\x2f\xfd",
+    b"\x04\x22\x4d\x18",
+    b"Rar!\x1a",
 ];
 
 /// A decoded text.
@@ -47,6 +54,29 @@ pub(super) struct Read {
     pub(super) text: String,
     /// Zero bytes, control characters and undecodable places, which were dropped or replaced.
     pub(super) odd: u32,
+    /// The encoding, unless it is UTF-8 or named by the text itself.
+    pub(super) read_as: Option<Charset>,
+    /// Whether only some of its lines are in that encoding, and the others in UTF-8.
+    pub(super) is_mixed: bool,
+}
+
+/// What the bytes of a file are that cannot be read as a text, whatever its name says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Binary {
+    /// One packed file, or an archive that only packs.
+    Packed,
+    /// Anything else of which the signature is known.
+    Other,
+}
+
+/// Returns what a file is by its signature, if it is no text.
+pub(super) fn binary(bytes: &[u8]) -> Option<Binary> {
+    let of = |marks: &[&[u8]]| marks.iter().any(|mark| bytes.starts_with(mark));
+    match () {
+        () if of(&PACKED_MARKS) => Some(Binary::Packed),
+        () if of(&BINARY_MARKS) => Some(Binary::Other),
+        () => None,
+    }
 }
 
 /// Returns whether there is nothing to read: no bytes, or only blanks.
@@ -56,10 +86,10 @@ pub(super) fn is_empty(bytes: &[u8]) -> bool {
 
 /// Returns whether the bytes may be a text in some encoding.
 pub(super) fn is_likely(bytes: &[u8]) -> bool {
-    if is_empty(bytes) || BINARY_MARKS.iter().any(|mark| bytes.starts_with(mark)) {
+    if is_empty(bytes) || binary(bytes).is_some() {
         return false;
     }
-    if Encoding::for_bom(bytes).is_some() || wide(bytes).is_some() {
+    if Encoding::for_bom(bytes).is_some() || wide(bytes).is_some() || rare::is_likely(bytes) {
         return true;
     }
     let (mut zeros, mut odd, mut seen) = (0, 0, 0);
@@ -84,7 +114,7 @@ fn is_mostly_text(all: usize, odd: usize) -> bool {
 /// Decodes a text: line ends become `\n`, and terminal controls and invisible characters are removed. `None` if it is
 /// not a text in a known encoding.
 pub(super) fn read(bytes: &[u8]) -> Option<Read> {
-    let decoded = decode(bytes);
+    let (decoded, read_as, is_mixed) = decode(bytes);
     let (mut all, mut zeros, mut odd, mut before) = (0, 0, 0, ' ');
     for letter in decoded.chars() {
         match letter {
@@ -103,32 +133,42 @@ pub(super) fn read(bytes: &[u8]) -> Option<Read> {
     if !is_mostly_text(all, odd) && !is_cut {
         return None;
     }
-    Some(Read { text: plain(&decoded), odd: u32::try_from(odd + zeros).unwrap_or(u32::MAX) })
+    let read_as = read_as.and_then(Charset::named);
+    Some(Read { text: plain(&decoded), odd: u32::try_from(odd + zeros).unwrap_or(u32::MAX), read_as, is_mixed })
 }
 
-fn decode(bytes: &[u8]) -> Cow<'_, str> {
+/// Returns the text, the name of its encoding if it had to be guessed, and whether that holds for some lines only.
+fn decode(bytes: &[u8]) -> (Cow<'_, str>, Option<&'static str>, bool) {
+    if let Some((text, name)) = rare::decode(bytes) {
+        return (Cow::Owned(text), Some(name), false);
+    }
     if let Some((encoding, _)) = Encoding::for_bom(bytes) {
-        return encoding.decode_with_bom_removal(bytes).0;
+        return (encoding.decode_with_bom_removal(bytes).0, None, false);
     }
-    if let Some(encoding) = wide(bytes) {
-        return encoding.decode_without_bom_handling(bytes).0;
-    }
-    if memmem::find(bytes, b"\x1b$B").or(memmem::find(bytes, b"\x1b$@")).is_some() && bytes.is_ascii() {
-        return ISO_2022_JP.decode_without_bom_handling(bytes).0;
+    let iso_2022_jp = || {
+        let is_it = memmem::find(bytes, b"\x1b$B").or(memmem::find(bytes, b"\x1b$@")).is_some() && bytes.is_ascii();
+        is_it.then_some(ISO_2022_JP)
+    };
+    if let Some(encoding) = wide(bytes).or_else(iso_2022_jp) {
+        return (encoding.decode_without_bom_handling(bytes).0, Some(encoding.name()), false);
     }
     if is_nearly_utf8(bytes) {
-        return String::from_utf8_lossy(bytes);
+        return (String::from_utf8_lossy(bytes), None, false);
     }
     if let Some(whole) = with_whole_characters(bytes) {
-        return Cow::Owned(String::from_utf8_lossy(&whole).into_owned());
+        return (Cow::Owned(String::from_utf8_lossy(&whole).into_owned()), None, false);
     }
     // Undecodable bytes on lines of their own would make a detector guess a wrong encoding for the whole.
     if is_ascii_but_for_odd_lines(bytes) {
-        return String::from_utf8_lossy(bytes);
+        return (String::from_utf8_lossy(bytes), None, false);
+    }
+    if let Some((text, name)) = mixed::decode(bytes) {
+        return (Cow::Owned(text), Some(name), true);
     }
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
     detector.feed(bytes, true);
-    western::decode(bytes, detector.guess(None, Utf8Detection::Deny))
+    let (text, name) = western::decode(bytes, detector.guess(None, Utf8Detection::Deny));
+    (text, Some(name), false)
 }
 
 /// Returns the encoding if it is UTF-16 without a byte order mark: much of it has zeros in every other byte, or only

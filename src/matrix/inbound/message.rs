@@ -14,7 +14,7 @@ use super::{CARD_MARK, facts, has_state_key};
 use crate::{
     core::{
         address::OwnWords,
-        event::{EventKind, Location, Mentions, Message, MessageKind, STICKER},
+        event::{EventKind, GALLERY_FILES_MAX, Location, Mentions, Message, MessageKind, STICKER},
         id, json,
     },
     matrix::media,
@@ -94,9 +94,30 @@ pub(super) fn of_unknown_type(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKi
     if facts::related(&content, "m.replace").is_some() || (!names && body.trim().is_empty()) {
         return None;
     }
-    let mut message = Message { kind: MessageKind::Other(event_type), mentions, ..Message::text(body) };
+    let kind = extensible_file(&event_type, &content).unwrap_or(MessageKind::Other(event_type));
+    let mut message = Message { kind, mentions, ..Message::text(body) };
     relate(&content, &mut message);
     Some(EventKind::Message(message))
+}
+
+/// Reads the file of an event whose type says that it is one (MSC3551 and its siblings; MSC1767 in its first form).
+fn extensible_file(event_type: &str, content: &JsonObject) -> Option<MessageKind> {
+    let marks = ["m.file", "org.matrix.msc1767.file", "org.matrix.msc3551.file"];
+    let file = marks.iter().find_map(|mark| content.get(*mark)?.as_object())?;
+    let mut source = JsonObject::new();
+    let place = if file.contains_key("key") { "file" } else { "url" };
+    let value = if place == "file" { Value::Object(file.clone()) } else { file.get("url")?.clone() };
+    source.insert(place.to_owned(), value);
+    let last = event_type.rsplit('.').next().unwrap_or_default();
+    let msgtype = ["image", "audio", "video"].into_iter().find(|known| *known == last).unwrap_or("file");
+    Some(MessageKind::Attachment {
+        msgtype: format!("m.{msgtype}"),
+        name: text(file, "name").filter(|name| !name.trim().is_empty()).unwrap_or(UNNAMED).to_owned(),
+        mime: text(file, "mimetype").map(str::to_owned),
+        size: file.get("size").and_then(number).filter(|size| *size <= SIZE_BYTES_MAX),
+        voice: last == "voice",
+        media: media::source_in(&source),
+    })
 }
 
 /// Returns a placeholder for an undecryptable message, with its relations from the clear text.
@@ -203,15 +224,22 @@ fn said(content: &JsonObject) -> Message {
             None => MessageKind::Other(msgtype.to_owned()),
         },
         "m.notice" => MessageKind::Notice,
+        "m.gallery" | "dm.filament.gallery" if has_items(content) => return gallery(content, body, html),
         _ if body.is_none() => MessageKind::Unreadable,
         "m.emote" => MessageKind::Emote,
         // A message without a readable type is text.
         "m.text" | "" => MessageKind::Text,
+        // Whatever it calls itself, it carries a file.
+        other if media::source_in(content).is_some() => attachment(other, file_name(content), content),
         other => MessageKind::Other(other.to_owned()),
     };
+    message_of(kind, content, body.map(Cow::into_owned).unwrap_or_default(), html)
+}
+
+fn message_of(kind: MessageKind, content: &JsonObject, body: String, html: Option<&str>) -> Message {
     Message {
         kind,
-        body: body.map(Cow::into_owned).unwrap_or_default(),
+        body,
         html: html.map(str::to_owned),
         // A verification request names the person it asks in its own field.
         mentions: mentions(content).or_else(|| verified(content)),
@@ -219,6 +247,32 @@ fn said(content: &JsonObject) -> Message {
         reply_to: None,
         relates: false,
     }
+}
+
+fn items(content: &JsonObject) -> impl Iterator<Item = &JsonObject> {
+    let all = content.get("itemtypes").and_then(Value::as_array).into_iter().flatten();
+    all.filter_map(Value::as_object).take(GALLERY_FILES_MAX)
+}
+
+fn has_items(content: &JsonObject) -> bool {
+    items(content).next().is_some()
+}
+
+/// Reads a gallery (MSC4274). Captions of its files are words like its own.
+fn gallery(content: &JsonObject, body: Option<Cow<'_, str>>, html: Option<&str>) -> Message {
+    let mut files = Vec::new();
+    // Clients that foresee readers without galleries list the files' addresses as its text.
+    let is_list = |line: &str| line.trim().is_empty() || line.contains("mxc://");
+    let mut said: Vec<String> = Vec::new();
+    said.extend(body.map(Cow::into_owned).filter(|body| !body.lines().all(is_list)));
+    for item in items(content) {
+        let itemtype = text(item, "itemtype").unwrap_or("m.file");
+        let name = file_name(item);
+        let caption = text(item, "body").filter(|body| text(item, "filename").is_some() && *body != name);
+        said.extend(caption.filter(|caption| !caption.trim().is_empty()).map(|caption| format!("{name}: {caption}")));
+        files.push(attachment(itemtype, name, item));
+    }
+    message_of(MessageKind::Gallery(files), content, said.join("\n"), html)
 }
 
 /// Returns whether the homeserver counts the event as related to another, by any relation.
@@ -244,9 +298,17 @@ const UNNAMED: &str = "file";
 /// Returns a file's name; if both fields are present, `body` is the caption. With a blank name, words are one too.
 fn file_name(content: &JsonObject) -> &str {
     let name = |field: &str| text(content, field).filter(|name| !name.trim().is_empty());
-    let is_caption = |body: &&str| text(content, "filename").is_some() && body.trim().contains(char::is_whitespace);
+    let is_caption = |body: &&str| text(content, "filename").is_some() && !is_like_a_name(body.trim());
     let body = name("body").map(|body| if is_caption(&body) { UNNAMED } else { body });
     name("filename").or(body).unwrap_or_default()
+}
+
+/// Returns whether a text reads like a file's name: one word with an extension.
+fn is_like_a_name(text: &str) -> bool {
+    let extension = text.rsplit_once('.').map(|(_, extension)| extension).unwrap_or_default();
+    !text.contains(char::is_whitespace)
+        && !extension.is_empty()
+        && extension.chars().all(|letter| letter.is_ascii_alphanumeric())
 }
 
 fn attachment(msgtype: &str, name: &str, content: &JsonObject) -> MessageKind {

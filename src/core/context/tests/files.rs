@@ -17,7 +17,7 @@ impl Story {
     fn sends(self, name: &str, sender: &str, root: Option<&str>, caption: &str, tokens: u32) -> Self {
         let mut story = self.sends_unfetched(name, sender, root, caption, "text/plain");
         let content = FileContent::Text { text: format!("content of {name}").into() };
-        story.files.insert(id(name), Ok(Arc::new(Prepared { content, tokens, bytes: 10, shown: Extent::Whole })));
+        story.files.insert((id(name), 0), Ok(Arc::new(Prepared { content, tokens, bytes: 10, shown: Extent::Whole })));
         story
     }
 
@@ -100,7 +100,7 @@ fn c7_what_is_not_given_is_named_with_its_reason() {
         .sends("ours", ME, None, "", 1)
         .says("ask", ALICE, "what is in them?")
         .asks("ask");
-    story.files.insert(id("bad"), Err(Unread::Broken));
+    story.files.insert((id("bad"), 0), Err(Unread::Broken));
     let composed = story.compose();
     let expected = [("zip", "unsupported_kind"), ("lost", "unavailable"), ("bad", "broken"), ("long", "too_long")];
     for (name, why) in expected {
@@ -248,4 +248,44 @@ fn c7_a_sticker_is_in_the_transcript_and_looked_at_where_somebody_asks_about_it(
         (&record["attachment"]["kind"], &record["attachment"]["name"]),
         (&"sticker".into(), &"party parrot".into())
     );
+}
+
+#[test]
+fn c7_the_files_of_a_gallery_stand_behind_its_one_record_in_their_order() {
+    let part = |name: &str| MessageKind::Attachment {
+        msgtype: "m.file".to_owned(),
+        name: name.to_owned(),
+        mime: None,
+        size: None,
+        voice: false,
+        media: Some(MediaSource::new(name.to_owned())),
+    };
+    let kind = MessageKind::Gallery(vec![part("a.txt"), part("b.bin"), part("c.txt")]);
+    let message = Message { kind, ..Message::text("oncall: compare these") };
+    let mut story = Story::new().event("ask", ALICE, EventKind::Message(message)).asks("ask").in_thread("ask");
+    for (at, text) in [(0, "first"), (2, "third")] {
+        let content = FileContent::Text { text: text.into() };
+        let file = Prepared { content, tokens: 9, bytes: 5, shown: Extent::Whole };
+        story.files.insert((id("ask"), at), Ok(Arc::new(file)));
+    }
+    story.files.insert((id("ask"), 1), Err(Unread::Unsupported));
+    let composed = story.compose();
+
+    let records = records(&composed.prompt);
+    let record = records.iter().rfind(|record| record["event_id"] == "$ask").expect("a record");
+    let told: Vec<_> = record["attachments"].as_array().expect("a list").iter().collect();
+    let of = |at: usize| (told[at]["name"].as_str(), told[at]["file"].as_str(), told[at]["not_given"].as_str());
+    assert_eq!(of(0), (Some("a.txt"), Some("follows"), None));
+    assert_eq!(of(1), (Some("b.bin"), None, Some("unsupported_kind")));
+    assert_eq!(of(2), (Some("c.txt"), Some("follows"), None));
+    assert_eq!(record["text"], "oncall: compare these");
+    let parts = composed.prompt.turns.iter().flat_map(|turn| &turn.parts);
+    let texts: Vec<_> = parts
+        .filter_map(|part| match part {
+            Part::File(File { content: FileContent::Text { text }, .. }) => Some(text.to_string()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(texts, ["first", "third"]);
+    assert_eq!((story.wanted(), composed.unreadable), (vec!["ask".to_owned(); 3], None));
 }

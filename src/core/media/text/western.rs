@@ -19,23 +19,35 @@ const WESTERN: &str = "ÄÖÜäöüßÉÈÊËéèêëÀÂàâÇçÎÏîïÔôÛ�
 const CODE_PAGE_850: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜø£Ø×ƒáíóúñÑªº¿®¬½¼¡«»░▒▓│┤ÁÂÀ©╣║╗╝¢¥┐└┴┬├─┼ãÃ╚╔╩╦╠═╬¤ðÐÊËÈıÍÎÏ┘┌█▄¦Ì▀\
     ÓßÔÒõÕµþÞÚÛÙýÝ¯´\u{ad}±‗¾¶§÷¸°¨·¹³²■\u{a0}";
 
-/// Decodes a text in the detector's `guess`, or in another encoding in which it reads well.
-pub(super) fn decode<'a>(bytes: &'a [u8], guess: &'static Encoding) -> Cow<'a, str> {
-    if let Some(text) = short::decode(bytes, guess) {
-        return text;
+/// The name of code page 850.
+const PAGE_850: &str = "IBM850";
+
+/// Decodes a text in the detector's `guess`, or in another encoding in which it reads well; returns which it was.
+pub(super) fn decode<'a>(bytes: &'a [u8], guess: &'static Encoding) -> (Cow<'a, str>, &'static str) {
+    if let Some(read) = short::decode(bytes, guess) {
+        return read;
     }
     let sample = &bytes[..bytes.len().min(SAMPLE_BYTES)];
     let is_western = std::ptr::eq(guess, WINDOWS_1252);
     let guessed = Reading::of(&guess.decode_without_bom_handling(sample).0, is_western);
     if guessed.is_bad() {
         if Reading::of(&MACINTOSH.decode_without_bom_handling(sample).0, true).is_good() {
-            return MACINTOSH.decode_without_bom_handling(bytes).0;
+            return (MACINTOSH.decode_without_bom_handling(bytes).0, MACINTOSH.name());
         }
         if Reading::of(&code_page_850(sample), true).is_good() {
-            return Cow::Owned(code_page_850(bytes));
+            return (Cow::Owned(code_page_850(bytes)), PAGE_850);
         }
     }
-    guess.decode_without_bom_handling(bytes).0
+    (guess.decode_without_bom_handling(bytes).0, guess.name())
+}
+
+/// Decodes a part of a text that [`decode`] read in the encoding of this name.
+pub(super) fn by_name(bytes: &[u8], name: &str, guess: &'static Encoding) -> String {
+    let encoding = match name {
+        PAGE_850 => return code_page_850(bytes),
+        _ => Encoding::for_label(name.as_bytes()).unwrap_or(guess),
+    };
+    encoding.decode_without_bom_handling(bytes).0.into_owned()
 }
 
 fn code_page_850(bytes: &[u8]) -> String {

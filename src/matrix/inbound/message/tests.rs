@@ -147,6 +147,13 @@ fn c7_of_a_file_what_is_needed_is_read_whatever_else_is_said_of_it() {
     let blank = json!({ "msgtype": "m.file", "body": "what is this?", "filename": "", "url": "mxc://hs/abc" });
     let EventKind::Message(message) = read(&blank) else { panic!("{blank}") };
     assert!(!message.is_uncaptioned() && message.body == "what is this?", "{message:?}");
+    for (body, is_name) in
+        [("explain", false), ("これは？", false), ("hm...", false), ("a.png", true), ("IMG_7.JPG", true)]
+    {
+        let blank = json!({ "msgtype": "m.file", "body": body, "filename": " ", "url": "mxc://hs/abc" });
+        let EventKind::Message(message) = read(&blank) else { panic!("{blank}") };
+        assert_eq!(message.is_uncaptioned(), is_name, "{message:?}");
+    }
     let lost = json!({ "msgtype": "m.image", "body": "a.png" });
     let EventKind::Message(message) = read(&lost) else { panic!("{lost}") };
     assert!(matches!(message.kind, MessageKind::Attachment { media: None, .. }), "{message:?}");
@@ -269,4 +276,73 @@ fn c7_a_sticker_is_a_picture_that_asks_nobody() {
     let read = from_json(room_id!("!r:hs"), &Rules::default(), &json.to_string()).expect("the envelope is whole");
     let EventKind::Message(message) = read.kind else { panic!("{read:?}") };
     assert!(message.kind.is_sticker() && message.body == "thumbs up", "{message:?}");
+}
+
+/// Names, media types and whether there is a source, of each of a message's files.
+fn files(message: &Message) -> Vec<(&str, &str, bool)> {
+    let file = |file: &'_ MessageKind| match file {
+        MessageKind::Attachment { msgtype, name, media, .. } => {
+            (&*msgtype.clone().leak(), &*name.clone().leak(), media.is_some())
+        }
+        other => panic!("{other:?}"),
+    };
+    message.kind.files().iter().map(file).collect()
+}
+
+#[test]
+fn c7_every_file_of_a_gallery_is_there_and_its_captions_are_words() {
+    let picture = json!({ "itemtype": "m.image", "body": "a.png", "url": "mxc://hs/a", "info": { "size": "9" } });
+    let log = json!({ "itemtype": "m.file", "body": "the log of today", "filename": "b.log", "url": "mxc://hs/b" });
+    let (both, lost) = (json!([picture, log]), json!([5, null, "x", { "body": "c.txt", "url": 7 }]));
+    for (msgtype, body, items, words, expected) in [
+        (
+            "m.gallery",
+            json!("what is wrong?"),
+            &both,
+            "what is wrong?\nb.log: the log of today",
+            vec![("m.image", "a.png", true), ("m.file", "b.log", true)],
+        ),
+        ("dm.filament.gallery", json!(""), &json!([picture]), "", vec![("m.image", "a.png", true)]),
+        ("m.gallery", json!(null), &json!([picture]), "", vec![("m.image", "a.png", true)]),
+        ("m.gallery", json!("[a.png: mxc://hs/a]\n"), &json!([picture]), "", vec![("m.image", "a.png", true)]),
+        ("m.gallery", json!("see"), &lost, "see", vec![("m.file", "c.txt", false)]),
+        ("m.gallery", json!("see"), &json!({}), "see", vec![]),
+        ("m.gallery", json!("see"), &json!([]), "see", vec![]),
+        ("m.gallery", json!(7), &json!("x"), "", vec![]),
+    ] {
+        let content = json!({ "msgtype": msgtype, "body": body, "itemtypes": items, "m.mentions": {} });
+        let EventKind::Message(message) = read(&content) else { panic!("{content}") };
+        assert_eq!((message.body.as_str(), files(&message)), (words, expected.clone()), "{content}");
+        assert_eq!(message.is_file_alone(), words.is_empty() && !expected.is_empty(), "{content}");
+    }
+    let many: Vec<Value> = (0..GALLERY_FILES_MAX + 5).map(|_| picture.clone()).collect();
+    let content = json!({ "msgtype": "m.gallery", "body": "all", "itemtypes": many });
+    let EventKind::Message(message) = read(&content) else { panic!("no message") };
+    assert_eq!(message.kind.files().len(), GALLERY_FILES_MAX);
+}
+
+#[test]
+fn c7_a_file_is_there_whatever_the_event_or_message_calls_itself() {
+    let unknown = json!({ "msgtype": "com.example.scan", "body": "scan.pdf", "url": "mxc://hs/a" });
+    let EventKind::Message(message) = read(&unknown) else { panic!("{unknown}") };
+    assert_eq!(files(&message), [("com.example.scan", "scan.pdf", true)]);
+    let sealed = json!({
+        "url": "mxc://hs/b", "name": "b.pdf", "mimetype": "application/pdf", "size": 8, "v": "v2", "iv": "AAAAAAAAAAAAAAAAAAAAAA",
+        "key": { "k": "aWF6-32KGYaC3A_FEUCk1Bt0JA37zP0wrStgmdCaW-0" },
+        "hashes": { "sha256": "fdSLu/YkRx3Wyh3KQabP3rd6+SFiKg5lsJZQHtkSAYA" },
+    });
+    for (event_type, mark, file, expected) in [
+        ("m.image", "m.file", json!({ "url": "mxc://hs/a", "name": "a.png" }), ("m.image", "a.png", true)),
+        ("org.matrix.msc1767.file", "org.matrix.msc1767.file", sealed, ("m.file", "b.pdf", true)),
+        ("m.voice", "m.file", json!({ "url": "mxc://hs/a" }), ("m.file", "file", true)),
+        ("m.file", "m.file", json!({ "url": "gone", "name": "a" }), ("m.file", "a", false)),
+    ] {
+        let content = json!({ "m.text": [{ "body": "oncall: see" }], mark: file });
+        let json = json!({
+            "type": event_type, "event_id": "$e", "sender": "@alice:hs", "origin_server_ts": 5, "content": content,
+        });
+        let read = from_json(room_id!("!r:hs"), &Rules::default(), &json.to_string()).expect("whole");
+        let EventKind::Message(message) = read.kind else { panic!("{json}") };
+        assert_eq!((message.body.as_str(), files(&message)), ("oncall: see", vec![expected]), "{json}");
+    }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use encoding_rs::{Encoding, MACINTOSH, WINDOWS_1252};
 
-use super::code_page_850;
+use super::{PAGE_850, code_page_850};
 
 /// Most letters beyond ASCII; of more the detector can tell the language.
 const FEW_MAX: usize = 6;
@@ -27,7 +27,7 @@ const WRONG: u32 = 50;
 const DOS: u32 = 3;
 
 /// Decodes a short text; `None` if it is none, or of a script of its own.
-pub(super) fn decode<'a>(bytes: &'a [u8], guess: &'static Encoding) -> Option<Cow<'a, str>> {
+pub(super) fn decode<'a>(bytes: &'a [u8], guess: &'static Encoding) -> Option<(Cow<'a, str>, &'static str)> {
     let few = bytes.iter().filter(|byte| !byte.is_ascii()).count();
     if few > FEW_MAX || bytes.len() > BYTES_MAX {
         return None;
@@ -39,26 +39,27 @@ pub(super) fn decode<'a>(bytes: &'a [u8], guess: &'static Encoding) -> Option<Co
     if !is_latin && !is_among_latin(&guessed) {
         return None;
     }
-    let mut best = (Cost::of(&guessed), guessed);
+    let mut best = (Cost::of(&guessed), guessed, guess.name());
     // Another language of Latin letters may be meant, which the detector knows.
     if is_latin && !std::ptr::eq(guess, WINDOWS_1252) && best.0.worst < ODD {
-        return Some(best.1);
+        return Some((best.1, best.2));
     }
     if !std::ptr::eq(guess, WINDOWS_1252) {
         let western = decoded(WINDOWS_1252);
         let cost = Cost::of(&western);
         if cost.all <= best.0.all {
-            best = (cost, western);
+            best = (cost, western, WINDOWS_1252.name());
         }
     }
-    for (text, rarity) in [(decoded(MACINTOSH), 0), (Cow::Owned(code_page_850(bytes)), DOS)] {
+    let others = [(decoded(MACINTOSH), 0, MACINTOSH.name()), (Cow::Owned(code_page_850(bytes)), DOS, PAGE_850)];
+    for (text, rarity, name) in others {
         let cost = Cost::of(&text);
         let cost = Cost { all: cost.all + rarity, ..cost };
         if cost.all < best.0.all {
-            best = (cost, text);
+            best = (cost, text, name);
         }
     }
-    Some(best.1)
+    Some((best.1, best.2))
 }
 
 fn is_latin(letter: char) -> bool {

@@ -19,13 +19,13 @@ pub(crate) use self::transactions::taken_apart;
 use self::{arrivals::Arrivals, health::Health, refusal::Refusal};
 use crate::{secret::Secret, store::Inbox};
 
-pub mod arrivals;
+pub(crate) mod arrivals;
 mod auth;
 mod body;
-pub mod health;
-pub mod hooks;
-pub mod metrics;
-pub mod operators;
+pub(crate) mod health;
+pub(crate) mod hooks;
+pub(crate) mod metrics;
+pub(crate) mod operators;
 mod queries;
 mod refusal;
 #[cfg(test)]

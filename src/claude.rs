@@ -5,11 +5,11 @@
 //! prefill or `thinking` field: current models refuse them, and every model works without. `effort` is sent to models
 //! that accept it ([`Client::facts`]). `docs/claude-api.md` lists what we rely on.
 
-pub mod client;
-pub mod error;
-pub mod prices;
-pub mod request;
-pub mod retry;
+pub(crate) mod client;
+pub(crate) mod error;
+pub(crate) mod prices;
+pub(crate) mod request;
+pub(crate) mod retry;
 pub mod stream;
 pub mod wire;
 

@@ -1,15 +1,15 @@
 //! The command line: parses commands and dispatches them.
 
-pub mod audit;
-pub mod check;
+pub(crate) mod audit;
+pub(crate) mod check;
 #[cfg_attr(not(feature = "doubles"), path = "cli/no_demo.rs")]
 pub mod demo;
-pub mod init;
-pub mod retire;
+pub(crate) mod init;
+pub(crate) mod retire;
 pub mod say;
-pub mod serve;
-pub mod telemetry;
-pub mod wrap;
+pub(crate) mod serve;
+pub(crate) mod telemetry;
+pub(crate) mod wrap;
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -4,26 +4,26 @@
 //! stop at [`inbound`] and [`outbound`]: what leaves this module is `core`'s.
 
 mod about_us;
-pub mod account;
+pub(crate) mod account;
 pub mod api;
-pub mod audit_room;
-pub mod avatar;
-pub mod disk;
-pub mod dm;
-pub mod error;
+pub(crate) mod audit_room;
+pub(crate) mod avatar;
+pub(crate) mod disk;
+pub(crate) mod dm;
+pub(crate) mod error;
 pub mod inbound;
 pub mod lead;
-pub mod lobby;
-pub mod media;
-pub mod outbound;
-pub mod outdated;
-pub mod pool;
+pub(crate) mod lobby;
+pub(crate) mod media;
+pub(crate) mod outbound;
+pub(crate) mod outdated;
+pub(crate) mod pool;
 pub mod provision;
 pub mod proxy;
-pub mod pulse;
-pub mod roster;
+pub(crate) mod pulse;
+pub(crate) mod roster;
 pub mod seals;
-pub mod unseen;
+pub(crate) mod unseen;
 pub mod window;
 
 pub use account::Account;

@@ -29,7 +29,7 @@ use crate::{
     secret::Secret,
 };
 pub use answer::{Answer, Stream};
-pub use look::{LOOK_TIMEOUT, Looked};
+pub use look::Looked;
 use response::{Failure, Sent};
 
 /// The `anthropic-version` that this client speaks.

@@ -38,7 +38,6 @@ pub use self::{
     names::{CoworkerHere, strip_address},
     nods::{Answered, Nod, asked_back, nod},
     others::Member,
-    own_words::{INSPECTED_BYTES_MAX, INSPECTED_LINKS_MAX},
 };
 
 /// Most coworkers remembered as asked in one thread.

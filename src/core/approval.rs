@@ -42,9 +42,11 @@ use super::{
     words::approval as words,
 };
 
+#[cfg(feature = "doubles")]
+pub use self::clear::said_in_reply;
 pub use self::{
-    card::{Card, Setting, WholeCall, asking, closed, decided, mentioned},
-    clear::{Said, leans, said_in_reply, said_of},
+    card::{Setting, WholeCall, asking, closed, decided, mentioned},
+    clear::{Said, leans, said_of},
     plain::{Beside, Plain, Refused, may_be_plain, plain, refused, said_beside},
 };
 pub use super::tool::Pending;

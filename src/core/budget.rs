@@ -10,7 +10,7 @@ mod account;
 mod estimate;
 mod holder;
 mod low;
-pub mod outlay;
+pub(crate) mod outlay;
 mod ratio;
 #[cfg(test)]
 mod tests;
@@ -20,7 +20,7 @@ use ruma::{EventId, OwnedEventId};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    account::{Account, Entry, look, reserve, reserve_again},
+    account::{Account, Entry, reserve, reserve_again},
     estimate::{Estimate, Price, estimate, prompt_tokens},
     holder::{Holder, Terms},
     low::{LOW_PERCENT, Level, Low, Lows},

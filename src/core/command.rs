@@ -12,7 +12,7 @@ use super::{
     people::Who,
 };
 
-pub mod list;
+pub(crate) mod list;
 mod typed;
 
 pub use self::typed::typed;

@@ -25,10 +25,9 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 pub use self::{
-    body::DEPTH_MAX,
     filter::{Condition, is_pointer},
     headers::Headers,
-    proof::{Proof, WINDOW_MS, key_of},
+    proof::{Proof, key_of},
 };
 use super::{
     errand::{Errand, ErrandId, Matter, Origin, OriginKind},

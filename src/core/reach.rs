@@ -3,9 +3,9 @@
 
 use std::error::Error;
 
-pub mod clock;
-pub mod homeserver;
-pub mod registered;
+pub(crate) mod clock;
+pub(crate) mod homeserver;
+pub(crate) mod registered;
 
 /// What prevented a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

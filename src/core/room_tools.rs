@@ -18,11 +18,8 @@ use super::tool::{ApprovalRule, built_in};
 
 pub use self::{
     arguments::{ArgumentError, MembersQuery, Query, Range},
-    file::{FILE_BYTES_MAX, FILE_NAME_CHARS_MAX, FileToAttach, MEDIA_TYPES},
-    pages::{
-        MEMBERS_ON_PAGE_MAX, MESSAGES_ON_PAGE_MAX, PAGE_TOKENS_MAX, Page, People, RECORD_TOKENS_MAX, Source, members,
-        notes, read, search,
-    },
+    file::{FILE_BYTES_MAX, FileToAttach, MEDIA_TYPES},
+    pages::{Page, People, Source, members, notes, read, search},
     work::NewWork,
 };
 

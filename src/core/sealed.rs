@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use ruma::OwnedRoomId;
 
-pub mod heard;
+pub(crate) mod heard;
 #[cfg(test)]
 mod tests;
 

@@ -17,13 +17,10 @@ mod when;
 
 pub use self::{
     calendar::Calendar,
-    due::{LATE_AFTER_MS, MISSED_COUNTED_MAX, Owing, begins_until, next_due, owing},
+    due::{LATE_AFTER_MS, begins_until, next_due, owing},
     phrase::{Reading, TEXT_CHARS_MAX},
-    reminder::{Asked, REMINDER_CHARS_MAX, REMINDER_GRACE_MS, REMINDERS_MAX, Reminder, ReminderError, Reminders},
-    room::{
-        AddError, NewSchedule, RoomSchedule, RoomSchedules, SCHEDULES_OF_COWORKER_MAX, SCHEDULES_OF_ROOM_MAX,
-        TASK_CHARS_MAX, check, may_end,
-    },
-    verdict::{Around, Handled, Progress, Skip, UNREAD_RUNS_MAX, Unread, Verdict, verdict},
+    reminder::{Asked, REMINDER_CHARS_MAX, Reminder, ReminderError, Reminders},
+    room::{NewSchedule, RoomSchedule, RoomSchedules, TASK_CHARS_MAX, check, may_end},
+    verdict::{Around, Handled, Progress, Skip, UNREAD_RUNS_MAX, Verdict, verdict},
     when::{Rule, When, WhenError},
 };

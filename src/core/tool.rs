@@ -15,10 +15,10 @@ use sha2::{Digest as _, Sha256};
 use super::{hex::hex, prompt::ToolDefinition};
 
 mod built_in;
-pub mod fitting;
+pub(crate) mod fitting;
 mod output;
 mod pending;
-pub mod schema;
+pub(crate) mod schema;
 mod server;
 pub(in crate::core) mod shown;
 #[cfg(test)]

@@ -6,9 +6,9 @@
 mod assistant;
 mod failures;
 mod service;
-pub mod spending;
+pub(crate) mod spending;
 mod tools;
-pub mod trail;
+pub(crate) mod trail;
 
 pub use self::assistant::{
     assistant_first, assistant_help, assistant_name, fresh, fresh_after_pause, not_your_assistant, room_loosened,
@@ -35,13 +35,13 @@ use super::{
 
 pub mod approval;
 pub mod deciding;
-pub mod declining;
-pub mod errands;
+pub(crate) mod declining;
+pub(crate) mod errands;
 pub mod files;
-pub mod moving;
-pub mod opened;
+pub(crate) mod moving;
+pub(crate) mod opened;
 pub mod sessions;
-pub mod timetable;
+pub(crate) mod timetable;
 pub mod trust;
 
 // ---- Coworkers ----

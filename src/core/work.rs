@@ -20,7 +20,6 @@ use ruma::OwnedEventId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use arguments::DEPTH_MAX;
 pub use said::{ModelTurn, TurnStop};
 
 use self::{

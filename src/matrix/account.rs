@@ -34,7 +34,7 @@ mod devices;
 mod health;
 mod megolm;
 mod mending;
-pub mod own;
+pub(crate) mod own;
 mod parts;
 mod past;
 mod pins;

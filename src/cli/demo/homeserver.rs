@@ -5,7 +5,7 @@
 
 mod accounts;
 mod settings;
-pub mod venv;
+pub(crate) mod venv;
 
 use std::{
     fs::{self, File},

@@ -5,7 +5,7 @@ use ruma::{event_id, owned_server_name, owned_user_id, room_id, user_id};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::*;
+use super::{card::Card, *};
 use crate::core::{
     event::{EventKind, Message, MessageKind, Outgoing, OutgoingKind, Place},
     hex::hex,

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{
+    account::look,
     outlay::{Cost, Outlay, RunBy, RunOutlays},
     *,
 };

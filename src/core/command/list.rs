@@ -17,6 +17,7 @@ pub struct Described<C> {
     /// Its text in the help, after the word; empty if another command's line covers it, or the help omits it.
     pub help: &'static str,
     /// A sentence about what it does.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a test makes docs/commands.md of it"))]
     pub about: &'static str,
 }
 

@@ -3,7 +3,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use ruma::{EventId, OwnedEventId, OwnedUserId, UserId, room_id};
 use serde_json::{Value, json};
 
-use super::*;
+use super::{
+    file::FILE_NAME_CHARS_MAX,
+    pages::{MESSAGES_ON_PAGE_MAX, PAGE_TOKENS_MAX},
+    *,
+};
 use crate::core::tokens::estimate;
 use crate::core::{
     event::{EventKind, Message, RoomEvent},

@@ -64,10 +64,4 @@ impl<I: Clone + Ord + std::hash::Hash> Calendar<I> {
     pub fn len(&self) -> usize {
         self.times.len()
     }
-
-    /// Returns whether nothing is noted.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.times.is_empty()
-    }
 }

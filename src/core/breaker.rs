@@ -101,6 +101,13 @@ impl Breaker {
         limits.stopped(true, now)
     }
 
+    /// Returns whether nothing that it counted matters any more.
+    #[must_use]
+    pub fn is_idle(&self, now: Timestamp, limits: &BreakerLimits) -> bool {
+        self.stopped_at.is_none_or(|at| !is_within(at, now, limits.pause_ms))
+            && !self.began.iter().any(|began| is_within(*began, now, limits.window_ms))
+    }
+
     /// Takes back the last count, because the run did not start after all.
     fn take_back(&mut self) {
         self.began.pop_back();

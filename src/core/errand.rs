@@ -15,16 +15,16 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
 
-pub use super::origin::{Charge, ErrandId, Origin, OriginKind};
+pub use super::origin::{Charge, ErrandId, Left, Origin, OriginKind};
 use super::{
-    breaker::{BreakerLimits, Whose},
+    breaker::{Breaker, BreakerLimits, Gate, Whose},
     brief::Brief,
-    event::{Outgoing, OutgoingKind, Place},
+    event::{EventKind, Message, MessageKind, Outgoing, OutgoingKind, Place, RoomEvent},
     render,
     run::RunRecord,
     sealed::Carriage,
@@ -49,6 +49,10 @@ pub const KEPT_MAX: usize = 5_000;
 /// How long a matter keeps its thread without news, in milliseconds: a week.
 pub const MATTER_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
+/// Most messages of one sender's that a watch takes up within the breaker's window: beyond that two bots answer each
+/// other.
+pub const WATCHED_MAX: usize = 10;
+
 /// What several errands are about together: they share a thread.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Matter {
@@ -70,20 +74,6 @@ pub enum Stage {
     Begun,
     /// It is not carried out.
     Left(Left),
-}
-
-/// Why an errand is not carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Left {
-    /// The coworker is muted in the room.
-    Muted,
-    /// Coworkers pause in the room, because too few people are there.
-    Paused,
-    /// It waited too long for its room, its coworker or the homeserver.
-    TooOld,
-    /// The room does not let the coworker say anything, or it is not there.
-    NotThere,
 }
 
 /// An errand, as the store keeps it.
@@ -144,6 +134,12 @@ pub struct Errand {
     /// How far it has come.
     #[serde(default)]
     pub stage: Stage,
+    /// Whose message caused it, if it was a watched one.
+    #[serde(default)]
+    pub of: Option<OwnedUserId>,
+    /// How often it was left and came again.
+    #[serde(default)]
+    pub again: u32,
 }
 
 /// The thread of a matter.
@@ -155,6 +151,12 @@ pub struct MatterThread {
     pub headline: String,
     /// When it last had news.
     pub at: Timestamp,
+    /// In which room, if it was noted.
+    #[serde(default)]
+    pub room: Option<OwnedRoomId>,
+    /// Whose it is, if it was noted.
+    #[serde(default)]
+    pub user: Option<OwnedUserId>,
 }
 
 impl MatterThread {
@@ -162,6 +164,12 @@ impl MatterThread {
     #[must_use]
     pub fn is_open(&self, now: Timestamp) -> bool {
         now.ms_since(self.at) < MATTER_MS
+    }
+
+    /// Returns whether it is this coworker's in this room.
+    #[must_use]
+    pub fn is_of(&self, room: &RoomId, user: &UserId) -> bool {
+        self.room.as_deref() == Some(room) && self.user.as_deref() == Some(user)
     }
 }
 
@@ -191,7 +199,27 @@ impl Errand {
             threadless: false,
             came: Carriage::default(),
             stage: Stage::Accepted,
+            of: None,
+            again: 0,
         }
+    }
+
+    /// Returns this errand as one that was left before and is delivered again: it is announced anew.
+    #[must_use]
+    pub fn after(self, left: &Self) -> Self {
+        Self { again: left.again.saturating_add(1), ..self }
+    }
+
+    /// Returns what names its notice: the same after a crash, and another one where it came again.
+    #[must_use]
+    pub fn notice_cause(&self) -> String {
+        if self.again == 0 { self.id.as_str().to_owned() } else { format!("{}|{}", self.id.as_str(), self.again) }
+    }
+
+    /// Returns whether a notice of ours announces it, as nobody's message caused it.
+    #[must_use]
+    pub fn is_announced(&self) -> bool {
+        !self.headline.is_empty()
     }
 
     /// Returns the key of its matter's thread, if it has one.
@@ -232,6 +260,41 @@ impl Errand {
     #[must_use]
     pub fn notice(&self, place: Place) -> Outgoing {
         quiet(&self.headline, place)
+    }
+
+    /// Returns the thread of its matter after its notice `request`, as it stands in `kept` before, if that is open.
+    #[must_use]
+    pub fn matter_thread(&self, request: &EventId, kept: Option<&MatterThread>, now: Timestamp) -> MatterThread {
+        let (root, headline) = match kept {
+            Some(kept) => (kept.root.clone(), kept.headline.clone()),
+            None => (self.thread.clone().unwrap_or_else(|| request.to_owned()), self.headline.clone()),
+        };
+        MatterThread { root, headline, at: now, room: Some(self.room.clone()), user: Some(self.user.clone()) }
+    }
+
+    /// Returns its notice as an event of its room, before the homeserver has sent it back; `None` if there is none yet.
+    #[must_use]
+    pub fn notice_event(&self) -> Option<RoomEvent> {
+        let id = self.request.clone().filter(|_| self.is_announced())?;
+        let said = Message {
+            kind: MessageKind::Notice,
+            thread_root: self.thread.clone(),
+            ..Message::text(render::own(&self.headline).body)
+        };
+        let sent_at = self.begun_at.unwrap_or(self.accepted_at);
+        Some(RoomEvent {
+            room: self.room.clone(),
+            id,
+            sender: self.user.clone(),
+            sent_at,
+            kind: EventKind::Message(said),
+        })
+    }
+
+    /// Returns what its notice becomes when it is not carried out after all.
+    #[must_use]
+    pub fn notice_left(&self, why: Left) -> Outgoing {
+        quiet(&words::errands::left(&self.headline, why), Place::Timeline)
     }
 
     /// Returns what the notice at the root of its matter's thread becomes, if it says how the matter stands.
@@ -276,6 +339,27 @@ fn quiet(markdown: &str, place: Place) -> Outgoing {
 #[must_use]
 pub fn rate() -> BreakerLimits {
     BreakerLimits::of(Whose::Room, ROOM_ERRANDS_MAX)
+}
+
+/// Asks a room's breakers whether an errand may be accepted, and counts it. A watched message counts for its sender first
+/// (`of_senders`, by coworker, watch and sender), so that two bots which answer each other stop before the room's other
+/// errands have to.
+pub fn gate(
+    errand: &Errand,
+    of_room: &mut Breaker,
+    of_senders: &mut BTreeMap<String, Breaker>,
+    now: Timestamp,
+) -> Gate {
+    let limits = BreakerLimits::of(Whose::Room, WATCHED_MAX);
+    of_senders.retain(|_, breaker| !breaker.is_idle(now, &limits));
+    if let Some(sender) = &errand.of {
+        let key = format!("{}|{}|{sender}", errand.user, errand.origin.name);
+        let gate = of_senders.entry(key).or_default().begin_run(now, &limits);
+        if gate != Gate::Open {
+            return gate;
+        }
+    }
+    of_room.begin_run(now, &rate())
 }
 
 /// Returns the ids of the oldest errands beyond what is kept, of those that have come to an end.

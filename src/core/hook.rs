@@ -1,14 +1,15 @@
 //! Webhooks (C21): whether a call proves itself, whether it is a new delivery, what the filter lets through, and what
 //! the coworker is told of it.
 //!
-//! Everything in a call is hostile until it is proven, and data afterwards. The order is: the proof over the bytes as
-//! they came; the kind of body; its shape; the filter; the delivery's name. Nothing is parsed before the proof.
+//! Everything in a call is hostile until it is proven, and data afterwards. The order is: what the headers alone decide,
+//! before the body is read; the proof over the bytes as they came; the body's shape; the filter; the delivery's name.
+//! Nothing is parsed before the proof.
 //!
 //! # One delivery
 //! A delivery is named by what its proof covers: the signed id, or the body itself. An id in an unsigned header would
-//! let anybody who has seen a call send it again under another id. Where a secret is sent along instead of a signature
-//! (bearer, basic) and the sender is unknown, equal bodies may be different reports; there an equal body counts as the
-//! same delivery within an hour.
+//! let anybody who has seen a call send it again under another id. The reports of known senders have ids and times in
+//! them. Those of others may be equal and yet mean something new each time ("the backup failed"): there an equal body
+//! counts as the same delivery for an hour.
 
 mod body;
 mod filter;
@@ -129,6 +130,8 @@ pub enum Denied {
     NotJson,
     /// Its body is nested too deeply.
     TooDeep,
+    /// Its body has too many values.
+    TooMany,
     /// It lacks what names the delivery.
     Nameless,
 }
@@ -140,6 +143,7 @@ impl Denied {
         match self {
             Self::NotProven | Self::OutOfTime => 401,
             Self::MediaType => 415,
+            Self::TooMany => 413,
             Self::NotJson | Self::TooDeep | Self::Nameless => 400,
         }
     }
@@ -153,6 +157,7 @@ impl Denied {
             Self::MediaType => "the body's content type is not read here; send application/json",
             Self::NotJson => "the body is not valid JSON",
             Self::TooDeep => "the body is nested too deeply",
+            Self::TooMany => "the body has too many values",
             Self::Nameless => "the call lacks what names the delivery",
         }
     }
@@ -184,6 +189,15 @@ pub enum Judged {
     Dropped,
     /// It becomes an errand.
     Accepted(Box<Delivery>),
+}
+
+/// Decides whether a call may send its body, by its headers alone. `key` is as for [`judge`].
+///
+/// # Errors
+/// Why the call is refused.
+pub fn admit(hook: &Hook, key: &[u8], headers: &Headers, now: Timestamp) -> Result<(), Denied> {
+    proof::claim(hook, key, headers, now)?;
+    body::kind(hook.sender, headers).map(drop)
 }
 
 /// Decides about a call. `key` is the hook's secret as [`key_of`] returned it.
@@ -227,8 +241,7 @@ fn names(
         return Ok((short(id), None));
     }
     let body = digest(call.body);
-    let repeats_itself = matches!(hook.proof, Proof::Bearer | Proof::Basic) && hook.sender == Sender::Other;
-    if !repeats_itself {
+    if hook.sender != Sender::Other {
         return Ok((body, None));
     }
     let hour = now.as_ms().div_euclid(SAME_BODY_MS);

@@ -1,4 +1,4 @@
-//! What errands come from, as runs, the index and the words name it.
+//! What errands come from and why they are left, as runs, the index and the words name it.
 
 use std::collections::BTreeSet;
 
@@ -66,6 +66,20 @@ pub struct Origin {
     /// The member who set it up in the room; `None` for what the operator configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_by: Option<OwnedUserId>,
+}
+
+/// Why an errand is not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Left {
+    /// The coworker is muted in the room.
+    Muted,
+    /// Coworkers pause in the room, because too few people are there.
+    Paused,
+    /// It waited too long for its room, its coworker or the homeserver.
+    TooOld,
+    /// The room does not let the coworker say anything, or it is not there.
+    NotThere,
 }
 
 /// What a run keeps of its errand.

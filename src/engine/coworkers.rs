@@ -111,6 +111,10 @@ impl Engine {
         let errands = self.errands_of(record, root.as_ref(), &events)?;
         events.retain(|event| errands.contains_key(&event.id) || !self.is_our_notice(event));
         let requests = record.requests();
+        // A notice of ours that was sent a moment ago is not back yet.
+        if let Some(notice) = self.new_notice_of(record)?.filter(|new| events.iter().all(|event| event.id != new.id)) {
+            events.push(notice);
+        }
         for needed in requests.iter().chain(&root) {
             self.make_sure_of(account, room, needed, reader.as_ref(), &mut events).await?;
         }

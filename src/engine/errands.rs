@@ -4,6 +4,7 @@
 //! notice that is sent again after a crash is the same event. The run's id is made of that event, so that there is one.
 
 mod forgetting;
+mod leaving;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -11,7 +12,7 @@ use std::{
 };
 
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     Engine, EngineError, Shared,
@@ -46,6 +47,8 @@ type Desk = (OwnedRoomId, OwnedUserId);
 /// Errands that are announced at once, in all rooms: a burst of them shall not fill the homeserver's line before what
 /// people wait for.
 const ANNOUNCED_AT_ONCE_MAX: usize = 4;
+/// How long a notice of ours counts as too new to be back from the homeserver, in milliseconds.
+const NEW_MS: u64 = 5_000;
 /// After so many tries the log says that an errand waits.
 const WORTH_A_LINE: usize = 4;
 
@@ -88,10 +91,16 @@ impl Errands {
         first
     }
 
-    fn done(&self, desk: &Desk) {
-        if let Some(line) = self.lock().get_mut(desk) {
+    /// Takes the first out of a line, unless the line was dropped meanwhile.
+    fn done(&self, desk: &Desk, id: &ErrandId) {
+        if let Some(line) = self.lock().get_mut(desk).filter(|line| line.front() == Some(id)) {
             line.pop_front();
         }
+    }
+
+    /// Takes all that wait in a line out of it.
+    fn drop_line(&self, desk: &Desk) -> VecDeque<ErrandId> {
+        self.lock().get_mut(desk).map(std::mem::take).unwrap_or_default()
     }
 
     fn waiting(&self, desk: &Desk) -> usize {
@@ -144,16 +153,21 @@ impl Engine {
 
     fn take_in(&self, errand: &Errand) -> Result<Accepted, EngineError> {
         let _accepting = self.errands.accepting.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.kept_errand(&errand.id)?.is_some() {
-            return Ok(Accepted::Durable { is_new: false });
-        }
+        let known = self.kept_errand(&errand.id)?;
+        let left = match known {
+            Some(known) if !self.may_come_again(&known)? => return Ok(Accepted::Durable { is_new: false }),
+            left => left,
+        };
         if self.errands.waiting(&desk_of(errand)) >= errand::ROOM_WAITING_MAX {
             return Ok(Accepted::Full);
         }
-        if let Gate::Stopped { until, .. } = self.gate_errand(&errand.room)? {
+        if let Gate::Stopped { until, .. } = self.gate_errand(errand)? {
             return Ok(Accepted::Stopped { until });
         }
-        self.keep_errand(errand)?;
+        match left {
+            Some(left) => self.keep_errand(&errand.clone().after(&left))?,
+            None => self.keep_errand(errand)?,
+        }
         Ok(Accepted::Durable { is_new: true })
     }
 
@@ -166,16 +180,17 @@ impl Engine {
         self.tables.errands.put(&errand.id.as_str().to_owned(), errand)
     }
 
-    /// Asks the room's breaker for errands whether one may be accepted, and counts it.
-    fn gate_errand(&self, room: &RoomId) -> Result<Gate, EngineError> {
-        let mut gate = Gate::Open;
-        self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
+    /// Asks the breakers for errands, of the room and of a watch's sender, whether one may be accepted, and counts it.
+    fn gate_errand(&self, errand: &Errand) -> Result<Gate, EngineError> {
+        let (mut gate, room, now) = (Gate::Open, &errand.room, clock::now());
+        self.tables.rooms.update(room, |record: Option<RoomRecord>| {
             let mut record = record.unwrap_or_default();
-            gate = record.errand_breaker.begin_run(clock::now(), &errand::rate());
+            gate = errand::gate(errand, &mut record.errand_breaker, &mut record.watch_breakers, now);
             Some(record)
         })?;
         if let Gate::Stopped { say: true, .. } = gate {
-            tracing::warn!(room.id = %room, "errands come too fast; their room takes none for a while");
+            let (kind, name) = (errand.origin.kind.name(), &errand.origin.name);
+            tracing::warn!(room.id = %room, kind, name, "errands come too fast; none is taken for a while");
         }
         Ok(gate)
     }
@@ -217,6 +232,7 @@ impl Engine {
 
     /// Begins an errand: announces it, and records its run.
     async fn begin_errand(self: &Shared, id: &ErrandId) -> Result<Tried, EngineError> {
+        let seen = Instant::now();
         let Some(errand) = self.kept_errand(id)? else { return Ok(Tried::Over) };
         if errand.stage != Stage::Accepted {
             return Ok(Tried::Over);
@@ -227,13 +243,13 @@ impl Engine {
         }
         let room = self.tables.rooms.get(&errand.room)?.unwrap_or_default();
         if room.muted.contains(&errand.user) {
-            return self.leave_errand(&errand, Left::Muted);
+            return Box::pin(self.leave_errand(&errand, Left::Muted)).await;
         }
         if room.liveliness.is_paused() {
-            return self.leave_errand(&errand, Left::Paused);
+            return Box::pin(self.leave_errand(&errand, Left::Paused)).await;
         }
         if errand.is_too_old(clock::now()) {
-            return self.leave_errand(&errand, Left::TooOld);
+            return Box::pin(self.leave_errand(&errand, Left::TooOld)).await;
         }
         let Some(account) = self.pool.kept(&errand.user) else {
             // It is set up, or out of order and being mended.
@@ -251,55 +267,61 @@ impl Engine {
         if errand.came == Carriage::Encrypted {
             account.note_encrypted(&errand.room);
         }
-        let came = if account.is_sealed(&errand.room) {
+        let (came, errand) = if account.is_sealed(&errand.room) {
             // Nothing is encrypted for people whose joining is not known.
-            account.sync().await?;
-            Carriage::Encrypted
+            account.sync_since(seen).await?;
+            (Carriage::Encrypted, Box::pin(self.announce(&account, errand)).await?)
         } else {
-            Carriage::Plain
+            // The run reads what this sync brings.
+            let (synced, errand) = tokio::join!(account.sync_since(seen), Box::pin(self.announce(&account, errand)));
+            synced?;
+            (Carriage::Plain, errand?)
         };
-        let errand = Box::pin(self.announce(&account, errand)).await?;
-        self.record_run_of(&account, errand, came)
+        self.record_run_of(&account, errand, came, seen)
     }
 
     /// Posts the errand's notice, unless a message of somebody else's caused it; returns it with request and thread.
+    /// Each step may be repeated after a crash: the notice is the same event, and the matter's thread is noted again.
     async fn announce(&self, account: &Account, mut errand: Errand) -> Result<Errand, EngineError> {
-        if errand.request.is_some() {
+        if !errand.is_announced() || errand.begun_at.is_some() {
             return Ok(errand);
         }
-        let (room, now) = (errand.room.clone(), clock::now());
+        let now = clock::now();
         let matter = errand.matter_key();
         let kept = match &matter {
             Some(key) => self.tables.matters.get(key)?.filter(|thread| thread.is_open(now)),
             None => None,
         };
-        let root = errand.thread.clone().or_else(|| kept.as_ref().map(|thread| thread.root.clone()));
-        let place = match &root {
+        let notice = match errand.request.clone() {
+            Some(notice) => notice,
+            None => {
+                errand.thread = errand.thread.or_else(|| kept.as_ref().map(|thread| thread.root.clone()));
+                let notice = self.post_notice(account, &errand).await?;
+                errand.request = Some(notice.clone());
+                self.keep_errand(&errand)?;
+                notice
+            }
+        };
+        let Some(key) = matter else { return Ok(errand) };
+        self.tables.matters.put(&key, &errand.matter_thread(&notice, kept.as_ref(), now))?;
+        if let Some(thread) = kept.filter(|thread| thread.root != notice) {
+            self.edit_root(account, &errand, &thread).await;
+        }
+        Ok(errand)
+    }
+
+    async fn post_notice(&self, account: &Account, errand: &Errand) -> Result<OwnedEventId, EngineError> {
+        let room = &errand.room;
+        let place = match &errand.thread {
             Some(root) => {
-                let latest = account.latest_in_thread(&room, root).unwrap_or_else(|| root.clone());
+                let latest = account.latest_in_thread(room, root).unwrap_or_else(|| root.clone());
                 Place::Thread { root: root.clone(), latest }
             }
             None => Place::Timeline,
         };
-        let txn = word_transaction("errand", errand.id.as_str(), account.user());
-        let turn = self.errands.announcing.acquire().await;
-        let notice = account.send(&room, &errand.notice(place), txn).await?;
-        drop(turn);
-        errand.thread = root;
-        errand.request = Some(notice.clone());
-        self.keep_errand(&errand)?;
-        if let Some(key) = matter {
-            let thread = kept.clone().unwrap_or_else(|| MatterThread {
-                root: notice,
-                headline: errand.headline.clone(),
-                at: now,
-            });
-            self.tables.matters.put(&key, &MatterThread { at: now, ..thread })?;
-        }
-        if let Some(thread) = kept {
-            self.edit_root(account, &errand, &thread).await;
-        }
-        Ok(errand)
+        let txn = word_transaction("errand", &errand.notice_cause(), account.user());
+        let _turn = self.errands.announcing.acquire().await;
+        Ok(account.send(room, &errand.notice(place), txn).await?)
     }
 
     /// Shows at the root of a matter's thread how it stands now. A root that is gone stays gone.
@@ -318,6 +340,7 @@ impl Engine {
         account: &Account,
         mut errand: Errand,
         came: Carriage,
+        seen: Instant,
     ) -> Result<Tried, EngineError> {
         let Some(request) = errand.request.clone() else { return Ok(Tried::Later) };
         let latest = errand.thread.as_ref().and_then(|root| account.latest_in_thread(&errand.room, root));
@@ -326,7 +349,7 @@ impl Engine {
         let begun_at = *errand.begun_at.get_or_insert_with(clock::now);
         self.keep_errand(&errand)?;
         let record = errand.run(&request, place, came, self.config.limits.deadline_ms(), begun_at);
-        if self.start_run(record, None)? == Started::TooManyWait {
+        if self.start_run(record, Some(seen))? == Started::TooManyWait {
             return Ok(Tried::Later);
         }
         errand.stage = Stage::Begun;
@@ -356,26 +379,13 @@ impl Engine {
         Ok(())
     }
 
-    fn leave_errand(&self, errand: &Errand, why: Left) -> Result<Tried, EngineError> {
-        tracing::warn!(
-            room.id = %errand.room, user.id = %errand.user, errand.id = errand.id.as_str(), ?why, "an errand is left"
-        );
-        // Before it is over: a crash in between notes it twice, which says the same.
-        self.note_left(errand, why)?;
-        self.keep_errand(&Errand { stage: Stage::Left(why), ..errand.clone() })?;
-        Ok(Tried::Over)
-    }
-
-    /// Leaves an errand that its room refuses for good.
-    fn give_up_errand(&self, id: &ErrandId, why: &str) {
-        tracing::error!(errand.id = id.as_str(), error = why, "an errand cannot begin; it is left");
-        let left = self.tables.errands.update(&id.as_str().to_owned(), |kept: Option<Errand>| {
-            kept.map(|errand| Errand { stage: Stage::Left(Left::NotThere), ..errand })
-        });
-        let left = left.and_then(|left| left.map_or(Ok(()), |errand| self.note_left(&errand, Left::NotThere)));
-        if let Err(error) = left {
-            tracing::error!(errand.id = id.as_str(), %error, "that an errand is left cannot be noted");
-        }
+    /// Returns the notice of the errand that a new run carries out.
+    pub(super) fn new_notice_of(&self, record: &RunRecord) -> Result<Option<RoomEvent>, StoreError> {
+        let Some(charge) = record.errand.as_ref().filter(|_| record.is_unasked() && !record.resumed) else {
+            return Ok(None);
+        };
+        let notice = self.kept_errand(&charge.id)?.and_then(|errand| errand.notice_event());
+        Ok(notice.filter(|notice| notice.id == record.request && clock::now().ms_since(notice.sent_at) < NEW_MS))
     }
 
     /// Returns the errands that a run reads about: its own, and those of its thread.
@@ -456,7 +466,7 @@ async fn begin_all(engine: Shared, desk: Desk) {
             Some(why) => engine.give_up_errand(&id, &why),
             None => {}
         }
-        engine.errands.done(&desk);
+        engine.errands.done(&desk, &id);
         (tries, refusals) = (0, 0);
     }
 }

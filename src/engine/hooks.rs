@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::mpsc, task::JoinError, time::Instant};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinError,
+    time::Instant,
+};
 
 use super::{Engine, EngineError, Shared, errands::Accepted};
 use crate::{
@@ -27,22 +31,35 @@ const PROVEN_MAX: usize = 300;
 const PROVEN_WINDOW: Duration = Duration::from_mins(1);
 /// What a sender is told that is too fast.
 const TOO_MANY: &str = "too many deliveries for this hook's room";
+/// Calls that are judged at once: a large body takes a processor for a while, and people wait for that too.
+const JUDGED_AT_ONCE_MAX: usize = 2;
 /// Refused calls of a hook are logged at most this often, in milliseconds.
 const REFUSED_LOGGED_EVERY_MS: u64 = 60 * 1000;
 
 /// How fast the hooks are called.
-#[derive(Default)]
-pub(super) struct Paces(Mutex<BTreeMap<String, Pace>>);
+pub(super) struct Paces {
+    /// By the names of hooks that exist.
+    of_hooks: Mutex<BTreeMap<String, Pace>>,
+    judging: Semaphore,
+}
+
+impl Default for Paces {
+    fn default() -> Self {
+        Self { of_hooks: Mutex::default(), judging: Semaphore::new(JUDGED_AT_ONCE_MAX) }
+    }
+}
 
 #[derive(Default)]
 struct Pace {
     proven: VecDeque<Instant>,
     refused_logged: SaidOnce,
+    /// Refused calls that no line of the log has counted yet.
+    refused: u64,
 }
 
 impl Paces {
     fn with<T>(&self, hook: &str, ask: impl FnOnce(&mut Pace) -> T) -> T {
-        let mut paces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut paces = self.of_hooks.lock().unwrap_or_else(PoisonError::into_inner);
         ask(paces.entry(hook.to_owned()).or_default())
     }
 
@@ -60,8 +77,13 @@ impl Paces {
         })
     }
 
-    fn is_worth_a_line(&self, hook: &str) -> bool {
-        self.with(hook, |pace| pace.refused_logged.is_due(clock::now(), REFUSED_LOGGED_EVERY_MS))
+    /// Counts a refused call; returns how many there were if the log should say so now.
+    fn refused(&self, hook: &str) -> Option<u64> {
+        self.with(hook, |pace| {
+            pace.refused += 1;
+            let is_due = pace.refused_logged.is_due(clock::now(), REFUSED_LOGGED_EVERY_MS);
+            is_due.then(|| std::mem::take(&mut pace.refused))
+        })
     }
 }
 
@@ -90,26 +112,51 @@ impl Engine {
         all.into_iter().find(|(_, webhook)| webhook.hook.name == name)
     }
 
+    /// Decides by its headers whether a call may send its body.
+    pub(super) fn admit_call(&self, name: &str, headers: &hook::Headers) -> Result<(), HookAnswer> {
+        let Some((_, webhook)) = self.webhook(name) else { return Err(no_such_hook()) };
+        let key = self.key_of(webhook);
+        // Without a key nothing is proven; the config was checked for it.
+        let key = key.ok_or(Denied::NotProven);
+        let admitted = key.and_then(|key| hook::admit(&webhook.hook, &key, headers, clock::now()));
+        admitted.map_err(|denied| self.refuse(name, denied))
+    }
+
     async fn take_call(self: &Shared, name: &str, headers: hook::Headers, body: bytes::Bytes) -> HookAnswer {
-        let Some((coworker, webhook)) = self.webhook(name) else {
-            return HookAnswer::refused(404, "there is no such hook");
-        };
-        let denied = match self.judge(webhook, headers, body).await {
-            Ok(Ok(Judged::Dropped)) => return HookAnswer::Accepted { became: "dropped" },
+        let Some((coworker, webhook)) = self.webhook(name) else { return no_such_hook() };
+        let answer = match self.judge(webhook, headers, body).await {
+            Ok(Ok(Judged::Dropped)) => HookAnswer::Accepted { became: "dropped" },
             Ok(Ok(Judged::Accepted(delivery))) if !self.paces.is_too_fast(name) => {
-                return self.answer_delivery(coworker, webhook, *delivery).await;
+                self.answer_delivery(coworker, webhook, *delivery).await
             }
-            Ok(Ok(Judged::Accepted(_))) => return HookAnswer::too_fast(TOO_MANY, AGAIN_S),
-            Ok(Err(denied)) => denied,
+            Ok(Ok(Judged::Accepted(_))) => HookAnswer::too_fast(TOO_MANY, AGAIN_S),
+            Ok(Err(denied)) => return self.refuse(name, denied),
             Err(error) => {
                 tracing::error!(hook = name, %error, "a webhook's call could not be judged");
-                return HookAnswer::refused(503, "the call could not be judged now");
+                HookAnswer::not_now("the call could not be judged now")
             }
         };
-        if self.paces.is_worth_a_line(name) {
-            tracing::warn!(hook = name, status = denied.status(), "calls of a webhook are refused: {}", denied.told());
+        if let HookAnswer::Refused { status: 429, told, .. } = &answer {
+            self.log_refused(name, 429, told);
         }
+        answer
+    }
+
+    fn refuse(&self, name: &str, denied: Denied) -> HookAnswer {
+        self.log_refused(name, denied.status(), denied.told());
         HookAnswer::refused(denied.status(), denied.told())
+    }
+
+    /// Says in the log, from time to time, that calls of a hook are refused, how many, and why the last one was.
+    fn log_refused(&self, name: &str, status: u16, told: &str) {
+        if let Some(count) = self.paces.refused(name) {
+            tracing::warn!(hook = name, count, status, "calls of a webhook are refused: {told}");
+        }
+    }
+
+    fn key_of(&self, webhook: &Webhook) -> Option<Vec<u8>> {
+        let secret = self.config.credentials.get(&webhook.credential)?;
+        hook::key_of(webhook.hook.proof, secret.expose())
     }
 
     /// Has `core` judge a call, beside what else goes on: a body may be large.
@@ -119,15 +166,16 @@ impl Engine {
         headers: hook::Headers,
         body: bytes::Bytes,
     ) -> Result<Result<Judged, Denied>, JoinError> {
-        let secret = self.config.credentials.get(&webhook.credential);
-        let key = secret.and_then(|secret| hook::key_of(webhook.hook.proof, secret.expose()));
+        let key = self.key_of(webhook);
         let (hook, now) = (webhook.hook.clone(), clock::now());
+        let turn = self.paces.judging.acquire().await;
         let judging = tokio::task::spawn_blocking(move || {
-            // Without a key nothing is proven; the config was checked for it.
             let key = key.ok_or(Denied::NotProven)?;
             hook::judge(&hook, &key, &Call { headers: &headers, body: &body }, now)
         });
-        judging.await
+        let judged = judging.await;
+        drop(turn);
+        judged
     }
 
     async fn answer_delivery(self: &Shared, coworker: &Coworker, webhook: &Webhook, delivery: Delivery) -> HookAnswer {
@@ -154,7 +202,9 @@ impl Engine {
         let now = clock::now();
         let (errand, earlier) = hook.errand(delivery, &self.coworker_user(coworker), &room, now);
         let known = earlier.map_or(Ok(None), |earlier| self.kept_errand(&earlier))?;
-        if known.is_some_and(|known| hook::is_same_delivery(&known, now)) {
+        if let Some(known) = known.filter(|known| hook::is_same_delivery(known, now))
+            && !self.may_come_again(&known)?
+        {
             self.store.flush().await?;
             return Ok(HookAnswer::Accepted { became: "known" });
         }
@@ -165,4 +215,8 @@ impl Engine {
             Accepted::Stopped { until } => HookAnswer::too_fast(TOO_MANY, until.ms_since(now).div_ceil(1000)),
         })
     }
+}
+
+fn no_such_hook() -> HookAnswer {
+    HookAnswer::refused(404, "there is no such hook")
 }

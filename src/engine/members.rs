@@ -92,6 +92,7 @@ impl Engine {
             Some(record)
         })?;
         self.end_schedules_of(room, &change.user)?;
+        self.forget_errands_of(room, &change.user)?;
         tracing::info!(room.id = %room, user.id = %change.user, membership = ?change.membership, "left a room");
         Ok(())
     }

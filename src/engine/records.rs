@@ -56,6 +56,9 @@ pub(super) struct RoomRecord {
     /// Pauses errands that come too fast.
     #[serde(default)]
     pub(super) errand_breaker: Breaker,
+    /// What watches take up of each sender, by coworker, watch and sender.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) watch_breakers: BTreeMap<String, Breaker>,
     /// The coworkers that are muted here.
     #[serde(default)]
     pub(super) muted: BTreeSet<OwnedUserId>,

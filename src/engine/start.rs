@@ -185,7 +185,9 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, Sta
     tasks.spawn(answer_queries(engine.clone(), asked));
     if let Some(listener) = hooks_listener {
         let (calls, called) = mpsc::channel(super::hooks::CALLS_WAITING_MAX);
-        tasks.spawn(listener::serve(listener, hooks::router(calls), hooks::CONNECTIONS_MAX, stop.clone()));
+        let door = engine.clone();
+        let routes = hooks::router(calls, move |name, headers| door.admit_call(name, headers));
+        tasks.spawn(listener::serve(listener, routes, hooks::CONNECTIONS_MAX, stop.clone()));
         tasks.spawn(super::hooks::answer_calls(engine.clone(), called));
     }
     tasks.spawn(super::watches::keep_watch_of_claude(engine.clone()));

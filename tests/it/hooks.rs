@@ -1,5 +1,7 @@
 //! Work that nobody asked for: webhooks (C21) and watches (C22), with crashes between every two steps.
 
+mod odd;
+
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
@@ -157,7 +159,18 @@ fn configure(office: &Office, address: &str, robot: &Person, [plain, sealed]: [&
                 "task": "Digest it.", "mention": [alice],
             })
         };
-        coworker["watches"] = [plain, sealed].into_iter().enumerate().map(watch).collect();
+        let of_type = |name: &str, room, event: &str, pattern: &str| {
+            json!({
+                "name": name, "room": room, "senders": [robot.user_id()], "event": event, "pattern": pattern,
+                "task": "Digest it.", "mention": [alice],
+            })
+        };
+        let watches = [plain, sealed].into_iter().enumerate().map(watch);
+        let events = [
+            of_type("builds", sealed, "org.example.build", "\"red\""),
+            of_type("topics", plain, "m.room.topic", "day"),
+        ];
+        coworker["watches"] = watches.chain(events).collect();
     })
 }
 
@@ -170,14 +183,15 @@ fn answer_by_reports(claude: &StandIn) {
         let Some(errand) = record["errand"].as_object() else {
             return Turn::text(format!("You asked: {}", record["text"].as_str().unwrap_or_default()));
         };
-        if errand["from"] == "watch" {
+        if errand["from"] == "watch" && record["reported"].is_null() {
             let watched = text.lines().rev().nth(1).and_then(|line| serde_json::from_str::<Value>(line).ok());
             let said = watched.unwrap_or_default()["text"].as_str().unwrap_or_default().to_owned();
             return Turn::text(format!("Digest of {said}"));
         }
         let reported = record["reported"].as_str().unwrap_or_default();
         let facts: Value = serde_json::from_str(reported.lines().next().unwrap_or_default()).unwrap_or_default();
-        let name = facts["name"].as_str().or_else(|| facts["labels"]["alertname"].as_str()).unwrap_or("something");
+        let names = [&facts["name"], &facts["labels"]["alertname"], &facts["topic"]];
+        let name = names.into_iter().find_map(Value::as_str).unwrap_or("something");
         Turn::text(format!("Digest of {name} ({})", facts["status"].as_str().unwrap_or("red")))
     });
 }
@@ -307,12 +321,24 @@ async fn hostile_calls_come_to_nothing(desk: &Desk) -> Result<()> {
     assert_eq!(sent(desk.http.get(hook("github"))).await?.0, 405);
     assert_eq!(sent(desk.http.post(format!("{}/", desk.url))).await?.0, 404);
     // A hundred megabytes: refused, or hung up on while they are sent.
-    let huge = desk.http.post(hook("github")).header("content-type", "application/json").body(vec![b' '; 100 << 20]);
+    let huge = desk.http.post(hook("github")).header("content-type", "application/json");
+    let huge = huge.header("x-hub-signature-256", &good).body(vec![b' '; 100 << 20]);
     if let Ok(answer) = huge.send().await {
         assert_eq!(answer.status().as_u16(), 413);
     }
     assert!(desk.notices(&desk.plain, "").len() <= 1, "{}", desk.alice().timeline(&desk.plain));
     Ok(())
+}
+
+/// Senders and bots that behave oddly, and events that are no messages.
+#[tokio::test]
+async fn c21_c22_odd_senders_keep_nobody_out_and_what_was_left_may_come_again() -> Result<()> {
+    let desk = Box::pin(Desk::open()).await?;
+    odd::dawdlers_keep_nobody_out(&desk).await?;
+    odd::what_was_left_may_come_again(&desk).await?;
+    odd::events_of_a_type_are_looked_at(&desk).await?;
+    odd::a_bot_that_answers_our_answers_is_stopped(&desk).await?;
+    desk.settled().await
 }
 
 /// Kills Workmate between the 202 and the notice, while the model writes, and right after the answer.

@@ -101,7 +101,13 @@ fn c21_news_of_a_matter_goes_into_its_thread_and_edits_its_root() {
     let matter = Matter { key: "group".to_owned(), state: Some("resolved".to_owned()) };
     let (root, request) = (event_id!("$root").to_owned(), event_id!("$second"));
     let errand = Errand { matter: Some(matter), thread: Some(root.clone()), ..errand() };
-    let thread = MatterThread { root: root.clone(), headline: "🔔 **am**: Disk full · firing".to_owned(), at: NOW };
+    let thread = MatterThread {
+        root: root.clone(),
+        headline: "🔔 **am**: Disk full · firing".to_owned(),
+        at: NOW,
+        room: None,
+        user: None,
+    };
     let now = errand.root_now(&thread).expect("it has a state");
     assert_eq!(now.body, "🔔 am: Disk full · firing → resolved");
     let place = errand.place(request, None);
@@ -112,6 +118,74 @@ fn c21_news_of_a_matter_goes_into_its_thread_and_edits_its_root() {
     let other_room = Errand { room: room_id!("!other:hs").to_owned(), ..errand.clone() };
     let other_hook = Errand { origin: Origin { name: "gitlab".to_owned(), ..errand.origin.clone() }, ..errand.clone() };
     assert!(key.is_some() && key != other_room.matter_key() && key != other_hook.matter_key());
+}
+
+#[test]
+fn c21_a_matters_thread_is_noted_again_after_a_crash_as_it_was() {
+    let matter = Matter { key: "group".to_owned(), state: Some("firing".to_owned()) };
+    let first = Errand { matter: Some(matter), ..errand() };
+    let notice = event_id!("$first");
+    let noted = first.matter_thread(notice, None, NOW);
+    assert_eq!((&*noted.root, noted.headline.as_str()), (notice, "🔔 **github**"));
+    assert!(noted.is_of(&first.room, &first.user) && !noted.is_of(room_id!("!other:hs"), &first.user));
+    // The process died behind the notice, before or behind this note: it comes out the same.
+    assert_eq!(first.matter_thread(notice, Some(&noted), NOW), noted);
+    // The next one keeps root and headline, whatever it says itself.
+    let next = Errand { thread: Some(noted.root.clone()), headline: "🔔 **github** · resolved".to_owned(), ..first };
+    assert_eq!(
+        next.matter_thread(event_id!("$next"), Some(&noted), later(5)),
+        MatterThread { at: later(5), ..noted.clone() }
+    );
+    // So does one whose thread was noted and forgotten since.
+    assert_eq!(next.matter_thread(event_id!("$next"), None, NOW).root, noted.root);
+}
+
+#[test]
+fn c22_a_sender_that_goes_on_is_stopped_alone() {
+    let (mut room, mut senders) = (Breaker::default(), BTreeMap::new());
+    let of = |sender: &str, watch: &str| Errand {
+        of: Some(UserId::parse(sender).expect("a user id")),
+        origin: Origin { kind: OriginKind::Watch, name: watch.to_owned(), set_by: None },
+        ..errand()
+    };
+    let mut ask = |errand: &Errand, now| gate(errand, &mut room, &mut senders, now);
+    for _ in 0..WATCHED_MAX {
+        assert_eq!(ask(&of("@loop:hs", "red"), NOW), Gate::Open);
+    }
+    let stopped = ask(&of("@loop:hs", "red"), NOW);
+    assert!(matches!(stopped, Gate::Stopped { say: true, .. }), "{stopped:?}");
+    assert!(matches!(ask(&of("@loop:hs", "red"), later(1)), Gate::Stopped { say: false, .. }));
+    // Another sender, another watch, a webhook: each goes on.
+    assert_eq!(ask(&of("@other:hs", "red"), later(1)), Gate::Open);
+    assert_eq!(ask(&of("@loop:hs", "slow"), later(1)), Gate::Open);
+    assert_eq!(ask(&errand(), later(1)), Gate::Open);
+    assert_eq!(ask(&of("@loop:hs", "red"), later(crate::core::breaker::PAUSE_MS)), Gate::Open);
+    // What nobody needs any more is not kept.
+    gate(&errand(), &mut room, &mut senders, later(3 * crate::core::breaker::PAUSE_MS));
+    assert!(senders.is_empty());
+}
+
+#[test]
+fn c21_a_notice_is_known_before_the_homeserver_sends_it_back() {
+    assert_eq!(errand().notice_event(), None, "it is not sent");
+    let sent = Errand { request: Some(event_id!("$n").to_owned()), begun_at: Some(later(5)), ..errand() };
+    let event = sent.notice_event().expect("it is sent");
+    assert_eq!((&*event.id, &event.sender, event.sent_at), (event_id!("$n"), &sent.user, later(5)));
+    assert!(
+        matches!(&event.kind, EventKind::Message(said) if said.kind == MessageKind::Notice && said.body == "🔔 github")
+    );
+    let watched = Errand { headline: String::new(), ..sent };
+    assert_eq!(watched.notice_event(), None, "somebody else said it");
+}
+
+#[test]
+fn c21_an_errand_that_comes_again_is_announced_anew_and_one_that_is_left_says_why() {
+    let left = Errand { stage: Stage::Left(Left::Muted), request: Some(event_id!("$n").to_owned()), ..errand() };
+    let again = errand().after(&left);
+    assert_eq!((again.stage, again.request.clone(), &again.id), (Stage::Accepted, None, &left.id));
+    assert_ne!(again.notice_cause(), left.notice_cause(), "its notice is another event");
+    assert_eq!(again.clone().after(&again).again, 2);
+    assert_eq!(left.notice_left(Left::Muted).body, "🔔 github · not looked at: I'm muted here");
 }
 
 #[test]

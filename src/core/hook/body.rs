@@ -2,44 +2,68 @@
 
 use serde_json::Value;
 
-use super::{Call, Denied, Sender};
+use super::{Call, Denied, Headers, Sender};
 
 /// How deeply a body may be nested.
 pub const DEPTH_MAX: usize = 64;
+/// Most values of a body, those of lists and objects included: each takes many times its bytes once it is read.
+pub const VALUES_MAX: usize = 100_000;
 
-/// Returns what a call's body says: JSON, the JSON in a form of a forge's, or plain text as a JSON text.
-pub(super) fn read(sender: Sender, call: &Call<'_>) -> Result<Value, Denied> {
-    let media_type = call.headers.get("content-type").unwrap_or_default();
+/// What a body is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Json,
+    /// JSON in a form, as forges send it.
+    Form,
+    Text,
+}
+
+/// Returns what a call's body is written in, by its headers.
+pub(super) fn kind(sender: Sender, headers: &Headers) -> Result<Kind, Denied> {
+    let media_type = headers.get("content-type").unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let of_application = essence.strip_prefix("application/").unwrap_or_default();
     if of_application == "json" || of_application.ends_with("+json") {
-        return json(call.body);
+        return Ok(Kind::Json);
     }
     match essence.as_str() {
         // What GitHub and Forgejo send unless told otherwise.
-        "application/x-www-form-urlencoded" if matches!(sender, Sender::Github | Sender::Forgejo) => {
-            let mut fields = url::form_urlencoded::parse(call.body);
-            let payload = fields.find(|(name, _)| name == "payload").ok_or(Denied::NotJson)?;
-            json(payload.1.as_bytes())
-        }
-        "text/plain" if sender == Sender::Other => {
-            let text = std::str::from_utf8(call.body).map_err(|_| Denied::NotJson)?;
-            Ok(Value::String(text.to_owned()))
-        }
+        "application/x-www-form-urlencoded" if matches!(sender, Sender::Github | Sender::Forgejo) => Ok(Kind::Form),
+        "text/plain" if sender == Sender::Other => Ok(Kind::Text),
         _ => Err(Denied::MediaType),
     }
 }
 
+/// Returns what a call's body says: JSON, the JSON in a form of a forge's, or plain text as a JSON text.
+pub(super) fn read(sender: Sender, call: &Call<'_>) -> Result<Value, Denied> {
+    match kind(sender, call.headers)? {
+        Kind::Json => json(call.body),
+        Kind::Form => {
+            let mut fields = url::form_urlencoded::parse(call.body);
+            let payload = fields.find(|(name, _)| name == "payload").ok_or(Denied::NotJson)?;
+            json(payload.1.as_bytes())
+        }
+        Kind::Text => {
+            let text = std::str::from_utf8(call.body).map_err(|_| Denied::NotJson)?;
+            Ok(Value::String(text.to_owned()))
+        }
+    }
+}
+
 fn json(bytes: &[u8]) -> Result<Value, Denied> {
-    if depth(bytes) > DEPTH_MAX {
+    let (depth, values) = extent(bytes);
+    if depth > DEPTH_MAX {
         return Err(Denied::TooDeep);
+    }
+    if values > VALUES_MAX {
+        return Err(Denied::TooMany);
     }
     serde_json::from_slice(bytes).map_err(|_| Denied::NotJson)
 }
 
-/// Returns how deeply JSON is nested, without parsing it.
-fn depth(bytes: &[u8]) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
+/// Returns how deeply JSON is nested and about how many values it has, without parsing it.
+fn extent(bytes: &[u8]) -> (usize, usize) {
+    let (mut depth, mut deepest, mut values) = (0_usize, 0, 1);
     let (mut in_text, mut escaped) = (false, false);
     for byte in bytes {
         match byte {
@@ -48,11 +72,13 @@ fn depth(bytes: &[u8]) -> usize {
             b'"' => in_text = !in_text,
             b'[' | b'{' if !in_text => {
                 depth += 1;
+                values += 1;
                 deepest = deepest.max(depth);
             }
+            b',' if !in_text => values += 1,
             b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
             _ => {}
         }
     }
-    deepest
+    (deepest, values)
 }

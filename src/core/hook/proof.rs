@@ -1,4 +1,7 @@
 //! How a call proves that it comes from the sender. Every comparison takes the same time, wherever it differs.
+//!
+//! What the headers alone decide is decided before the body is read: a secret that is sent along, a signed time, and
+//! whether there is a signature at all. A body's signature is computed once, however many the call brings.
 
 use base64::{
     Engine as _,
@@ -57,17 +60,31 @@ pub fn key_of(proof: Proof, secret: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// Checks a call's proof; returns the delivery's id, if the proof covers one.
-pub(super) fn prove(hook: &Hook, key: &[u8], call: &Call<'_>, now: Timestamp) -> Result<Option<String>, Denied> {
-    let (headers, body) = (call.headers, call.body);
+/// What a call's headers claim of its body.
+pub(super) enum Claim<'a> {
+    /// Nothing more: the secret itself was sent along.
+    Proven,
+    /// One of these signatures is that of these parts and the body, under the key.
+    Signed {
+        /// What comes before the body.
+        before: Vec<&'a [u8]>,
+        /// The signatures.
+        any_of: Vec<Vec<u8>>,
+        /// The delivery's id, which the signature covers.
+        id: Option<&'a str>,
+    },
+}
+
+/// Checks as much of a call's proof as its headers can tell.
+pub(super) fn claim<'a>(hook: &Hook, key: &[u8], headers: &'a Headers, now: Timestamp) -> Result<Claim<'a>, Denied> {
     let of = |usual: &str| headers.get(hook.header.as_deref().unwrap_or(usual));
     match hook.proof {
-        Proof::Standard => standard(key, headers, body, now).map(Some),
-        Proof::Github => signed(key, body, of("x-hub-signature-256").and_then(|one| one.strip_prefix("sha256="))),
+        Proof::Standard => standard(headers, now),
+        Proof::Github => signed(of("x-hub-signature-256").and_then(|one| one.strip_prefix("sha256="))),
         // The first that is there counts: a wrong one is not saved by another.
-        Proof::Forgejo => signed(key, body, headers.first(&["x-forgejo-signature", "x-gitea-signature"])),
+        Proof::Forgejo => signed(headers.first(&["x-forgejo-signature", "x-gitea-signature"])),
         Proof::Gitlab => same(key, of("x-gitlab-token").map(str::as_bytes)),
-        Proof::Stripe => stripe(key, of("stripe-signature"), body, now),
+        Proof::Stripe => stripe(of("stripe-signature"), now),
         Proof::Bearer => {
             let token = match &hook.header {
                 Some(name) => headers.get(name),
@@ -83,6 +100,21 @@ pub(super) fn prove(hook: &Hook, key: &[u8], call: &Call<'_>, now: Timestamp) ->
     }
 }
 
+/// Checks a call's proof; returns the delivery's id, if the proof covers one.
+pub(super) fn prove(hook: &Hook, key: &[u8], call: &Call<'_>, now: Timestamp) -> Result<Option<String>, Denied> {
+    let (before, any_of, id) = match claim(hook, key, call.headers, now)? {
+        Claim::Proven => return Ok(None),
+        Claim::Signed { before, any_of, id } => (before, any_of, id),
+    };
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes any key");
+    before.iter().for_each(|part| mac.update(part));
+    mac.update(call.body);
+    let right = mac.finalize().into_bytes();
+    // All are compared, so that the time does not say which one is right.
+    let is_signed = any_of.iter().fold(subtle::Choice::from(0), |any, one| any | right.as_slice().ct_eq(one));
+    if bool::from(is_signed) { Ok(id.map(str::to_owned)) } else { Err(Denied::NotProven) }
+}
+
 /// Returns what follows a scheme in an `Authorization` header.
 fn credentials<'a>(value: &'a str, scheme: &str) -> Option<&'a str> {
     let (given, rest) = value.split_once(' ')?;
@@ -90,19 +122,19 @@ fn credentials<'a>(value: &'a str, scheme: &str) -> Option<&'a str> {
 }
 
 /// Compares a secret that was sent along. Digests are compared, so that the time says nothing about its length either.
-fn same(key: &[u8], given: Option<&[u8]>) -> Result<Option<String>, Denied> {
+fn same<'a>(key: &[u8], given: Option<&[u8]>) -> Result<Claim<'a>, Denied> {
     let given = given.ok_or(Denied::NotProven)?;
     let is_same = Sha256::digest(key).ct_eq(&Sha256::digest(given));
-    if bool::from(is_same) { Ok(None) } else { Err(Denied::NotProven) }
+    if bool::from(is_same) { Ok(Claim::Proven) } else { Err(Denied::NotProven) }
 }
 
-/// Checks a signature over the body alone, in hexadecimal.
-fn signed(key: &[u8], body: &[u8], signature: Option<&str>) -> Result<Option<String>, Denied> {
+/// Reads a signature over the body alone, in hexadecimal.
+fn signed<'a>(signature: Option<&str>) -> Result<Claim<'a>, Denied> {
     let signature = signature.and_then(unhex).ok_or(Denied::NotProven)?;
-    if is_signed(key, &[body], &signature) { Ok(None) } else { Err(Denied::NotProven) }
+    Ok(Claim::Signed { before: Vec::new(), any_of: vec![signature], id: None })
 }
 
-fn standard(key: &[u8], headers: &Headers, body: &[u8], now: Timestamp) -> Result<String, Denied> {
+fn standard(headers: &Headers, now: Timestamp) -> Result<Claim<'_>, Denied> {
     let family = if headers.get("webhook-id").is_some() { "webhook" } else { "svix" };
     let part = |name: &str| headers.get(&format!("{family}-{name}")).ok_or(Denied::NotProven);
     let (id, sent, signatures) = (part("id")?, part("timestamp")?, part("signature")?);
@@ -110,30 +142,30 @@ fn standard(key: &[u8], headers: &Headers, body: &[u8], now: Timestamp) -> Resul
         // With a dot in the id, what is signed could be split in another way.
         return Err(Denied::NotProven);
     }
-    let mut given = signatures.split(' ').filter_map(|one| BASE64.decode(one.strip_prefix("v1,")?).ok());
-    let parts: [&[u8]; 5] = [id.as_bytes(), b".", sent.as_bytes(), b".", body];
-    let is_signed = given.by_ref().take(SIGNATURES_MAX).fold(false, |any, one| any | is_signed(key, &parts, &one));
-    if !is_signed {
-        return Err(Denied::NotProven);
-    }
+    let given = signatures.split(' ').take(SIGNATURES_MAX);
+    let any_of: Vec<_> = given.filter_map(|one| BASE64.decode(one.strip_prefix("v1,")?).ok()).collect();
     in_time(sent, now)?;
-    Ok(id.to_owned())
+    some(Claim::Signed { before: vec![id.as_bytes(), b".", sent.as_bytes(), b"."], any_of, id: Some(id) })
 }
 
 /// `t=1492774577,v1=…`, where `v1` signs the time, a dot and the body. It covers no id: the body names the delivery.
-fn stripe(key: &[u8], header: Option<&str>, body: &[u8], now: Timestamp) -> Result<Option<String>, Denied> {
+fn stripe(header: Option<&str>, now: Timestamp) -> Result<Claim<'_>, Denied> {
     let header = header.ok_or(Denied::NotProven)?;
     let fields = || header.split(',').filter_map(|field| field.trim().split_once('='));
     let mut times = fields().filter(|(name, _)| *name == "t").map(|(_, value)| value);
     let (Some(sent), None) = (times.next(), times.next()) else { return Err(Denied::NotProven) };
-    let given = fields().filter(|(name, _)| *name == "v1").filter_map(|(_, value)| unhex(value));
-    let parts: [&[u8]; 3] = [sent.as_bytes(), b".", body];
-    let is_signed = given.take(SIGNATURES_MAX).fold(false, |any, one| any | is_signed(key, &parts, &one));
-    if !is_signed {
-        return Err(Denied::NotProven);
-    }
+    let given = fields().filter(|(name, _)| *name == "v1").take(SIGNATURES_MAX);
+    let any_of: Vec<_> = given.filter_map(|(_, value)| unhex(value)).collect();
     in_time(sent, now)?;
-    Ok(None)
+    some(Claim::Signed { before: vec![sent.as_bytes(), b"."], any_of, id: None })
+}
+
+/// Refuses a claim without any signature that can be read.
+fn some(claim: Claim<'_>) -> Result<Claim<'_>, Denied> {
+    match &claim {
+        Claim::Signed { any_of, .. } if any_of.is_empty() => Err(Denied::NotProven),
+        _ => Ok(claim),
+    }
 }
 
 fn in_time(sent: &str, now: Timestamp) -> Result<(), Denied> {
@@ -141,15 +173,6 @@ fn in_time(sent: &str, now: Timestamp) -> Result<(), Denied> {
     let seconds: i64 = sent.parse().ok().filter(|_| is_number).ok_or(Denied::OutOfTime)?;
     let sent = Timestamp::from_ms(seconds.saturating_mul(1000));
     if now.ms_since(sent) <= WINDOW_MS && sent.ms_since(now) <= WINDOW_MS { Ok(()) } else { Err(Denied::OutOfTime) }
-}
-
-fn is_signed(key: &[u8], parts: &[&[u8]], signature: &[u8]) -> bool {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes any key");
-    for part in parts {
-        mac.update(part);
-    }
-    // Takes the same time wherever it differs.
-    mac.verify_slice(signature).is_ok()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

@@ -221,6 +221,82 @@ fn c21_a_delivery_is_named_by_what_its_proof_covers() {
 }
 
 #[test]
+fn c21_an_equal_report_of_an_unknown_sender_is_new_after_an_hour_however_it_is_proven() {
+    let (body, hour) = (br#"{"text":"the backup failed"}"#.as_slice(), 60 * 60 * 1000);
+    let signature = hex(&mac(b"secret", &[body]));
+    let rows: [(Proof, &str, String); 4] = [
+        (Proof::Github, "x-hub-signature-256", format!("sha256={signature}")),
+        (Proof::Forgejo, "x-forgejo-signature", signature),
+        (Proof::Gitlab, "x-gitlab-token", "secret".to_owned()),
+        (Proof::Bearer, "authorization", "Bearer secret".to_owned()),
+    ];
+    for (proof, name, value) in &rows {
+        let named = |sender, ms: i64| {
+            let given = [JSON, (*name, value.as_str())];
+            delivery(judged_at(&hook(*proof, sender), "secret", &given, body, Timestamp::from_ms(ms)))
+        };
+        let (first, next) = (named(Sender::Other, 10 * hour), named(Sender::Other, 11 * hour));
+        assert!(next.name != first.name && next.earlier.as_ref() == Some(&first.name), "{proof:?}");
+        // The reports of known senders hold their ids and times: an equal one is the same.
+        assert_eq!(named(Sender::Github, 10 * hour).name, named(Sender::Github, 500 * hour).name, "{proof:?}");
+    }
+    // A signed time is no name either: Stripe signs each try anew.
+    let at = |ms: i64| {
+        let seconds = (ms / 1000).to_string();
+        let signature = hex(&mac(b"secret", &[seconds.as_bytes(), b".", body]));
+        let header = format!("t={seconds},v1={signature}");
+        let given = [JSON, ("stripe-signature", header.as_str())];
+        delivery(judged_at(&hook(Proof::Stripe, Sender::Other), "secret", &given, body, Timestamp::from_ms(ms)))
+    };
+    assert_eq!(at(10 * hour).name, at(10 * hour + 60_000).name);
+    assert_ne!(at(10 * hour).name, at(12 * hour).name);
+}
+
+#[test]
+fn c21_headers_alone_refuse_a_call_before_its_body_is_read() {
+    let signed = |hex: &str| format!("sha256={hex}");
+    let fine = signed(&"0".repeat(64));
+    let now = (NOW.as_ms() / 1000).to_string();
+    let old = ((NOW.as_ms() / 1000) - 301).to_string();
+    let stripe = |at: &str| format!("t={at},v1={}", "0".repeat(64));
+    let (in_time, late) = (stripe(&now), stripe(&old));
+    let standard = |at: &'static str, signature: &'static str| {
+        vec![("webhook-id", "id"), ("webhook-timestamp", at), ("webhook-signature", signature)]
+    };
+    let rows: Vec<(Proof, Vec<(&str, &str)>, Result<(), Denied>)> = vec![
+        // A secret that is sent along is judged whole.
+        (Proof::Bearer, vec![("authorization", "Bearer secret")], Ok(())),
+        (Proof::Bearer, vec![("authorization", "Bearer secreT")], Err(Denied::NotProven)),
+        (Proof::Gitlab, vec![("x-gitlab-token", "secret")], Ok(())),
+        (Proof::Gitlab, vec![], Err(Denied::NotProven)),
+        // A signature has to be there, and its time to be near.
+        (Proof::Github, vec![("x-hub-signature-256", fine.as_str())], Ok(())),
+        (Proof::Github, vec![("x-hub-signature-256", "sha256=00")], Err(Denied::NotProven)),
+        (Proof::Github, vec![], Err(Denied::NotProven)),
+        (Proof::Stripe, vec![("stripe-signature", in_time.as_str())], Ok(())),
+        (Proof::Stripe, vec![("stripe-signature", late.as_str())], Err(Denied::OutOfTime)),
+        (Proof::Stripe, vec![("stripe-signature", "t=1")], Err(Denied::OutOfTime)),
+        (Proof::Standard, standard("1614265330", "v1,AAAA"), Ok(())),
+        (Proof::Standard, standard("1614265330", "v2,AAAA v1 !"), Err(Denied::NotProven)),
+        (Proof::Standard, standard("1614200000", "v1,AAAA"), Err(Denied::OutOfTime)),
+    ];
+    for (proof, given, expected) in rows {
+        let hook = hook(proof, Sender::Github);
+        let key = key_of(proof, if proof == Proof::Standard { "whsec_c2VjcmV0" } else { "secret" }).expect("a key");
+        let admitted = |kind: (&str, &str)| admit(&hook, &key, &headers(&[&[kind], &given[..]].concat()), NOW);
+        assert_eq!(admitted(JSON), expected, "{proof:?} {given:?}");
+        let typed = expected.and(Err(Denied::MediaType));
+        assert_eq!(admitted(("content-type", "text/html")), typed, "{proof:?} {given:?}");
+    }
+}
+
+#[test]
+fn c21_what_is_shown_of_a_calls_headers_holds_no_secret() {
+    let shown = format!("{:?}", headers(&[JSON, ("authorization", "Bearer top-secret")]));
+    assert!(shown.contains("authorization") && !shown.contains("top-secret"), "{shown}");
+}
+
+#[test]
 fn c21_what_the_filter_drops_becomes_nothing() {
     let report = json!({ "status": "firing", "level": 7, "up": false, "who": null, "tags": ["a"], "count": "12.5" });
     let of = |conditions: &[Condition]| filter::passes(conditions, &report);

@@ -12,6 +12,7 @@ use crate::core::{
     names::Names,
     notes::{Note, NoteError},
     opened::OpenedBlock,
+    origin::Left,
     render,
     tool::{ApprovalRule, Class, Grant, Here, Offer, ToolName},
     zone::Zone,
@@ -233,6 +234,10 @@ fn failures(book: &mut Book) {
     }
     let headline = errands::reported("alertmanager", Some("Disk full"), Some("firing"));
     book.told("a matter", &errands::standing(&headline, "resolved"));
+    for why in [Left::Muted, Left::Paused, Left::TooOld, Left::NotThere] {
+        book.told("a report that is left", &errands::left(&headline, why));
+    }
+    book.told("an event", &errands::seen("builds", "org.example.build", user_id!("@ci-bot:hs")));
 }
 
 fn assistants(book: &mut Book) {

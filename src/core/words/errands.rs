@@ -1,9 +1,11 @@
 //! Texts about work that nobody asked for: the notices of webhooks and watches (C21, C22).
 
+use ruma::UserId;
+
 use crate::core::{
     legible::legible,
     names::{letter_by_letter, literal_name},
-    origin::{Origin, OriginKind},
+    origin::{Left, Origin, OriginKind},
 };
 
 /// Returns foreign words as literal Markdown on one line, cut to a length that fits a notice.
@@ -37,6 +39,25 @@ pub fn reported(hook: &str, title: Option<&str>, state: Option<&str>) -> String 
 #[must_use]
 pub fn standing(headline: &str, state: &str) -> String {
     format!("{headline} → **{}**", literal(state, TITLE_CHARS_MAX / 4))
+}
+
+/// Returns a notice of something that is not looked at after all.
+#[must_use]
+pub fn left(headline: &str, why: Left) -> String {
+    let why = match why {
+        Left::Muted => "I'm muted here",
+        Left::Paused => "too few people are here",
+        Left::TooOld => "it waited too long",
+        Left::NotThere => "I can't work here",
+    };
+    format!("{headline} · not looked at: {why}")
+}
+
+/// Announces an event of a watched type. The type is the sender's word.
+#[must_use]
+pub fn seen(watch: &str, event_type: &str, sender: &UserId) -> String {
+    let (watch, sender) = (literal_name(watch), literal(sender.as_str(), TITLE_CHARS_MAX));
+    format!("👀 **{watch}**: {} of {sender}", literal(event_type, TITLE_CHARS_MAX))
 }
 
 /// Names what a run came from, as a link-free part of a line; Markdown.

@@ -1,9 +1,11 @@
 //! Forgets errands that are over, and matters without news: what was reported is kept no longer than the limits say.
 
+use ruma::{RoomId, UserId};
+
 use crate::{
     clock,
     core::{
-        errand::{self, Errand, MatterThread, Stage},
+        errand::{self, Errand, Left, MatterThread, Stage},
         time::Timestamp,
     },
     engine::Engine,
@@ -16,6 +18,19 @@ impl Engine {
         let now = clock::now();
         forget_ended(&self.tables.errands, now)?;
         forget_matters(&self.tables.matters, now)
+    }
+
+    /// Leaves what waits for a coworker that has left a room, and forgets which threads its matters had there: should it
+    /// come back, it begins anew, and whoever sent may send again.
+    pub(in crate::engine) fn forget_errands_of(&self, room: &RoomId, user: &UserId) -> Result<(), StoreError> {
+        for id in self.errands.drop_line(&(room.to_owned(), user.to_owned())) {
+            let kept = self.kept_errand(&id)?.filter(|errand| errand.stage == Stage::Accepted);
+            let Some(errand) = kept else { continue };
+            self.note_left(&errand, Left::NotThere)?;
+            let left = Errand { stage: Stage::Left(Left::NotThere), ..errand };
+            self.tables.errands.put(&id.as_str().to_owned(), &left)?;
+        }
+        forget_matters_of(&self.tables.matters, room, user)
     }
 }
 
@@ -49,13 +64,23 @@ fn forget_matters(matters: &Table<String, MatterThread>, now: Timestamp) -> Resu
     Ok(())
 }
 
+fn forget_matters_of(matters: &Table<String, MatterThread>, room: &RoomId, user: &UserId) -> Result<(), StoreError> {
+    for matter in matters.iter() {
+        let (key, thread) = matter?;
+        if thread.is_of(room, user) {
+            matters.remove(&key)?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use ruma::{event_id, room_id, user_id};
 
     use super::*;
     use crate::{
-        core::errand::{ErrandId, KEPT_MAX, KEPT_MS, Left, MATTER_MS, Origin, OriginKind},
+        core::errand::{ErrandId, KEPT_MAX, KEPT_MS, MATTER_MS, Origin, OriginKind},
         store::Store,
     };
 
@@ -102,11 +127,31 @@ mod tests {
         let matters: Table<String, MatterThread> = store.matters();
         for (key, ms) in [("open", MATTER_MS - 1), ("over", MATTER_MS)] {
             let root = event_id!("$root").to_owned();
-            let thread = MatterThread { root, headline: "🔔".to_owned(), at: before(ms) };
+            let thread = MatterThread { root, headline: "🔔".to_owned(), at: before(ms), room: None, user: None };
             matters.put(&key.to_owned(), &thread).expect("stored");
         }
         forget_matters(&matters, NOW).expect("forgotten");
         let left: Vec<String> = matters.iter().map(|matter| matter.expect("read").0).collect();
         assert_eq!(left, ["open"]);
+    }
+
+    #[test]
+    fn c10_c21_a_coworker_that_was_removed_begins_new_threads_when_it_comes_back() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Store::open(dir.path(), &[7; 32]).expect("the store opens");
+        let matters: Table<String, MatterThread> = store.matters();
+        let (room, other) = (room_id!("!r:hs"), room_id!("!other:hs"));
+        for (key, of, whose) in [
+            ("its", room, user_id!("@c:hs")),
+            ("elsewhere", other, user_id!("@c:hs")),
+            ("another's", room, user_id!("@d:hs")),
+        ] {
+            let errand = Errand { user: whose.to_owned(), room: of.to_owned(), ..errand(key, Stage::Accepted, NOW) };
+            matters.put(&key.to_owned(), &errand.matter_thread(event_id!("$root"), None, NOW)).expect("stored");
+        }
+        forget_matters_of(&matters, room, user_id!("@c:hs")).expect("forgotten");
+        let mut left: Vec<String> = matters.iter().map(|matter| matter.expect("read").0).collect();
+        left.sort();
+        assert_eq!(left, ["another's", "elsewhere"]);
     }
 }

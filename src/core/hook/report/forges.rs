@@ -25,7 +25,7 @@ const SUBJECTS: [&str; 10] = [
 pub(super) fn github(event: Option<&str>, report: &Value) -> Report {
     let subject = SUBJECTS.into_iter().find(|name| report[*name].is_object());
     let about = subject.map_or(&Value::Null, |name| &report[name]);
-    let repository = said(report, &["/repository/full_name"]);
+    let repository = said(report, &["/repository/full_name", "/run/repository/full_name", "/organization/login"]);
     let named = said(about, &["/name", "/title", "/display_title", "/output/title"])
         .or_else(|| said(about, &["/head_branch"]))
         .or_else(|| said(report, &["/head_commit/message", "/ref"]))
@@ -46,7 +46,7 @@ pub(super) fn github(event: Option<&str>, report: &Value) -> Report {
         facts.add("event", json!(event));
     }
     facts.take("action", report, &["/action"]);
-    facts.take("repository", report, &["/repository/full_name"]);
+    facts.take("repository", report, &["/repository/full_name", "/run/repository/full_name"]);
     facts.take("name", about, &["/name", "/title", "/display_title"]);
     facts.take("number", about, &["/number", "/run_number"]);
     facts.take("conclusion", about, &["/conclusion"]);
@@ -71,7 +71,8 @@ pub(super) fn github(event: Option<&str>, report: &Value) -> Report {
 
 /// Returns what an event is about: the run that a job or a check belongs to, the pull request, the issue.
 fn matter(report: &Value, subject: Option<&str>, about: &Value) -> Option<String> {
-    let repository = said(report, &["/repository/id", "/repository/full_name"]).unwrap_or_default();
+    let repository = ["/repository/id", "/repository/full_name", "/run/repository/id", "/run/repository/full_name"];
+    let repository = said(report, &repository).unwrap_or_default();
     let (kind, id) = match subject? {
         "workflow_job" => ("workflow_run", said(about, &["/run_id"])?),
         "check_run" => ("check_suite", said(about, &["/check_suite/id"]).or_else(|| said(about, &["/id"]))?),

@@ -1,7 +1,7 @@
 //! What nobody should send.
 
 use super::*;
-use crate::core::{errand::PAYLOAD_BYTES_MAX, hook::body::DEPTH_MAX};
+use crate::core::{errand::PAYLOAD_BYTES_MAX, hook::body::{DEPTH_MAX, VALUES_MAX}};
 
 const BEARER: [(&str, &str); 2] = [JSON, ("authorization", "Bearer secret")];
 
@@ -21,6 +21,18 @@ fn c21_bodies_that_are_no_json_or_too_deep_are_refused() {
     for odd in [&b""[..], b"{", b"{\"a\":1}x", b"nul", b"\xff\xfe", b"{'a':1}", b"\xef\xbb\xbf{}", b"NaN"] {
         assert_eq!(read(odd), Err(Denied::NotJson), "{odd:?}");
     }
+}
+
+#[test]
+fn c21_a_body_of_more_values_than_can_be_kept_is_refused_before_it_is_taken_apart() {
+    let list = |values: usize, of: &str| format!("[{}]", vec![of; values].join(","));
+    assert!(read(list(VALUES_MAX - 2, "0").as_bytes()).is_ok());
+    for many in [list(VALUES_MAX, "0"), list(VALUES_MAX / 2 + 1, "{}"), list(VALUES_MAX / 3 + 1, "{\"a\":{}}")] {
+        assert!(many.len() < BODY_BYTES_MAX);
+        assert_eq!(read(many.as_bytes()), Err(Denied::TooMany));
+    }
+    // Commas in a text are none.
+    assert!(read(format!("{{\"a\":\"{}\"}}", ",".repeat(VALUES_MAX * 2)).as_bytes()).is_ok());
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::core::{
     hook::{Condition, Hook, Naming, Proof, Sender, Threading, is_pointer, key_of},
-    watch::{PATTERN_CHARS_MAX, Pattern, Watch},
+    watch::{PATTERN_CHARS_MAX, Pattern, TYPE_CHARS_MAX, UNWATCHED, Watch},
 };
 
 /// Most characters of a hook's or a watch's name.
@@ -212,9 +212,10 @@ fn watch(one: &Section<'_>, faults: &mut Faults) -> Option<Watch> {
         );
         one.report("senders", trouble, faults);
     }
+    let event = one.get("event", faults, event_type);
     let pattern = one.get("pattern", faults, pattern);
     let mention = mention(one, faults);
-    Some(Watch { name: name?, room: room?, senders, pattern, task: task?, mention })
+    Some(Watch { name: name?, room: room?, senders, event, pattern, task: task?, mention })
 }
 
 fn room(one: &Section<'_>, faults: &mut Faults) -> Option<ruma::OwnedRoomOrAliasId> {
@@ -261,6 +262,19 @@ fn name(node: &Node) -> Result<String, Trouble> {
         ));
     }
     Ok(text)
+}
+
+fn event_type(node: &Node) -> Result<String, Trouble> {
+    let text = value::text(node)?;
+    let fits = !text.is_empty() && text.len() <= TYPE_CHARS_MAX && !text.contains(char::is_whitespace);
+    if fits && !UNWATCHED.contains(&text.as_str()) {
+        return Ok(text);
+    }
+    Err(Trouble::new(
+        format!("{} is not a type that can be watched", shown(&text)),
+        "No event would match.",
+        "write the type of the event inside, such as org.example.build or m.room.topic.",
+    ))
 }
 
 fn pattern(node: &Node) -> Result<Pattern, Trouble> {

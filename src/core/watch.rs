@@ -1,6 +1,7 @@
-//! Watches (C22): which words of a named bot or bridge ask a coworker, without a mention.
+//! Watches (C22): which words or events of a named bot or bridge ask a coworker, without a mention.
 //!
-//! No loop can come of it: our own users never match, whatever a config names, and an answer to a watch is ours.
+//! No loop can come of it: our own users never match, whatever a config names, and an answer to a watch is ours. A bot
+//! that answers our answers is stopped by a breaker of its own ([`super::errand::gate`]).
 
 use std::collections::BTreeSet;
 
@@ -8,11 +9,12 @@ use regex::{Regex, RegexBuilder};
 use ruma::{OwnedRoomOrAliasId, OwnedUserId, UserId};
 
 use super::{
-    errand::{Errand, ErrandId, Origin, OriginKind},
-    event::{EventKind, Message, MessageKind, RoomEvent},
+    errand::{Errand, ErrandId, Origin, OriginKind, PAYLOAD_BYTES_MAX},
+    event::{EventKind, Message, MessageKind, RoomEvent, STICKER},
     people::Namespace,
     sealed::Carriage,
     time::Timestamp,
+    words,
 };
 
 /// Most characters of a pattern.
@@ -42,6 +44,13 @@ impl Pattern {
     }
 }
 
+/// The type of messages.
+const MESSAGE: &str = "m.room.message";
+/// The types that no watch can have: what is in them is not what happened.
+pub const UNWATCHED: [&str; 2] = ["m.room.encrypted", "m.room.redaction"];
+/// Most characters of an event's type (spec, "Size limits": 255 bytes).
+pub const TYPE_CHARS_MAX: usize = 255;
+
 /// A configured watch.
 #[derive(Clone, Debug)]
 pub struct Watch {
@@ -51,7 +60,9 @@ pub struct Watch {
     pub room: OwnedRoomOrAliasId,
     /// Whose messages count, by full user id.
     pub senders: BTreeSet<OwnedUserId>,
-    /// What they must say; `None` for anything.
+    /// Which type of event counts; `None` for messages.
+    pub event: Option<String>,
+    /// What they must say; `None` for anything. Of an event that is no message its content as JSON counts.
     pub pattern: Option<Pattern>,
     /// What the coworker is to do.
     pub task: String,
@@ -59,18 +70,57 @@ pub struct Watch {
     pub mention: BTreeSet<OwnedUserId>,
 }
 
+/// How an event matches a watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// It is a message, whose words are what the coworker reads.
+    Words,
+    /// It is another event of the watched type; its content has to be read, and may not match ([`Watch::says`]).
+    Event,
+}
+
 impl Watch {
-    /// Returns whether an event of the watched room matches: a new message of a named sender's that says what the
-    /// pattern wants.
+    /// Returns how an event of the watched room matches: it is new, a named sender's, and of the watched type; a message
+    /// says what the pattern wants.
     #[must_use]
-    pub fn matches(&self, event: &RoomEvent, namespace: &Namespace) -> bool {
+    pub fn matches(&self, event: &RoomEvent, namespace: &Namespace) -> Option<Match> {
         if !self.senders.contains(&event.sender) || namespace.is_ours(&event.sender) {
-            return false;
+            return None;
         }
-        // An edit changes words that were there: whoever edits its report would ask again with each.
-        let EventKind::Message(message) = &event.kind else { return false };
-        let says = |text: &str| self.pattern.as_ref().is_none_or(|pattern| pattern.0.is_match(text));
-        has_words(message) && says(&message.body)
+        let wanted = self.event.as_deref().unwrap_or(MESSAGE);
+        if !is_of_type(&event.kind, wanted) {
+            return None;
+        }
+        match &event.kind {
+            EventKind::Message(message) if has_words(message, wanted) => {
+                self.says(&message.body).then_some(Match::Words)
+            }
+            EventKind::Message(_) if wanted == MESSAGE => None,
+            _ => Some(Match::Event),
+        }
+    }
+
+    /// Returns whether a text is what the pattern wants.
+    #[must_use]
+    pub fn says(&self, text: &str) -> bool {
+        self.pattern.as_ref().is_none_or(|pattern| pattern.0.is_match(text))
+    }
+
+    /// Returns the errand that a matching event which is no message causes. Nobody can write a thread on it, so a notice
+    /// announces it; `content` is its content as JSON.
+    #[must_use]
+    pub fn errand_of_event(&self, event: &RoomEvent, content: &str, user: &UserId, now: Timestamp) -> Errand {
+        let cut = content.len() > PAYLOAD_BYTES_MAX;
+        let kept = &content[..content.floor_char_boundary(PAYLOAD_BYTES_MAX)];
+        Errand {
+            headline: words::errands::seen(&self.name, self.event.as_deref().unwrap_or(MESSAGE), &event.sender),
+            payload: Some(kept.to_owned()),
+            payload_cut: cut,
+            request: None,
+            thread: None,
+            threadless: false,
+            ..self.errand(event, Carriage::Plain, user, now)
+        }
     }
 
     /// Returns the errand that a matching message causes.
@@ -86,6 +136,7 @@ impl Watch {
             // Another server's clock may be ahead of ours.
             due_at: event.sent_at.min(now),
             mention: self.mention.clone(),
+            of: Some(event.sender.clone()),
             request: Some(event.id.clone()),
             threadless: relates && thread.is_none(),
             thread,
@@ -95,10 +146,39 @@ impl Watch {
     }
 }
 
-/// Returns whether a message consists of words that somebody wrote.
-fn has_words(message: &Message) -> bool {
-    let is_text =
-        matches!(message.kind, MessageKind::Text | MessageKind::Notice | MessageKind::Emote | MessageKind::Card);
+/// Returns whether an event is of a type, as far as it is known: an edit is nothing new, whoever edits its report would
+/// ask again with each.
+fn is_of_type(kind: &EventKind, wanted: &str) -> bool {
+    match kind {
+        EventKind::Message(message) => match &message.kind {
+            // The type of an event of an unknown type, or the `msgtype` of a message.
+            MessageKind::Other(name) => name == wanted || wanted == MESSAGE,
+            MessageKind::Attachment { msgtype, .. } if msgtype == STICKER => wanted == STICKER,
+            MessageKind::Poll(_) => wanted == "m.poll.start" || wanted == "org.matrix.msc3381.poll.start",
+            _ => wanted == MESSAGE,
+        },
+        EventKind::Reaction { .. } => wanted == "m.reaction",
+        EventKind::Member(_) => wanted == "m.room.member",
+        EventKind::RoomName(_) => wanted == "m.room.name",
+        EventKind::RoomTopic(_) => wanted == "m.room.topic",
+        EventKind::HistoryVisibility(_) => wanted == "m.room.history_visibility",
+        EventKind::Other(name) => name == wanted && !UNWATCHED.contains(&wanted),
+        EventKind::PollVote { .. } => wanted.ends_with("poll.response"),
+        EventKind::PollEnd { .. } => wanted.ends_with("poll.end"),
+        EventKind::Edit { .. } | EventKind::Redaction { .. } | EventKind::Redacted | EventKind::Undecryptable(_) => {
+            false
+        }
+    }
+}
+
+/// Returns whether a message consists of words that somebody wrote. What an unknown `msgtype` holds are none; an event of
+/// the wanted type may hold some.
+fn has_words(message: &Message, wanted: &str) -> bool {
+    let is_text = match &message.kind {
+        MessageKind::Text | MessageKind::Notice | MessageKind::Emote | MessageKind::Card => true,
+        MessageKind::Other(_) => wanted != MESSAGE,
+        _ => false,
+    };
     is_text && !message.body.trim().is_empty()
 }
 
@@ -126,6 +206,7 @@ mod tests {
             senders: ["@ci-bot:hs", "@coworker-oncall:hs", "@workmate:hs"]
                 .map(|user| UserId::parse(user).expect("a user id"))
                 .into(),
+            event: None,
             pattern: Some(Pattern::parse(pattern).expect("a pattern")),
             task: "Digest it.".to_owned(),
             mention: BTreeSet::new(),
@@ -161,6 +242,7 @@ mod tests {
             ("@workmate:hs", notice, false),
         ] {
             let event = said(sender, message);
+            let expected = expected.then_some(Match::Words);
             assert_eq!(watch("FAILED|ERROR").matches(&event, &names), expected, "{event:?}");
         }
         let edit = EventKind::Edit {
@@ -168,10 +250,47 @@ mod tests {
             new: Message::text(red),
             newly_mentioned: BTreeSet::new(),
         };
-        assert!(!watch("FAILED").matches(&RoomEvent { kind: edit, ..said("@ci-bot:hs", Message::text(red)) }, &names));
+        let edit = RoomEvent { kind: edit, ..said("@ci-bot:hs", Message::text(red)) };
+        assert_eq!(watch("FAILED").matches(&edit, &names), None);
         let any = Watch { pattern: None, ..watch("x") };
-        assert!(any.matches(&said("@ci-bot:hs", Message::text("anything")), &names));
-        assert!(!any.matches(&said("@ci-bot:hs", Message::text(" \n")), &names));
+        assert_eq!(any.matches(&said("@ci-bot:hs", Message::text("anything")), &names), Some(Match::Words));
+        assert_eq!(any.matches(&said("@ci-bot:hs", Message::text(" \n")), &names), None);
+    }
+
+    #[test]
+    fn c22_events_of_a_type_match_and_no_others() {
+        let names = namespace();
+        let of = |wanted: &str| Watch { event: Some(wanted.to_owned()), ..watch("red") };
+        let event = |sender: &str, kind: EventKind| RoomEvent { kind, ..said(sender, Message::text("")) };
+        let build = || EventKind::Other("org.example.build".to_owned());
+        let spoken = Message { kind: MessageKind::Other("org.example.build".to_owned()), ..Message::text("it is red") };
+        let topic = EventKind::RoomTopic("red".to_owned());
+        for (wanted, sender, kind, expected) in [
+            ("org.example.build", "@ci-bot:hs", build(), Some(Match::Event)),
+            ("org.example.build", "@alice:hs", build(), None),
+            ("org.example.build", "@workmate:hs", build(), None),
+            ("org.example.build", "@ci-bot:hs", EventKind::Message(spoken.clone()), Some(Match::Words)),
+            ("org.example.build", "@ci-bot:hs", EventKind::Message(Message::text("red")), None),
+            ("org.example.other", "@ci-bot:hs", build(), None),
+            ("m.room.topic", "@ci-bot:hs", topic.clone(), Some(Match::Event)),
+            ("m.room.name", "@ci-bot:hs", topic, None),
+            ("m.room.message", "@ci-bot:hs", EventKind::Message(Message::text("red")), Some(Match::Words)),
+            ("m.room.message", "@ci-bot:hs", EventKind::Message(Message::text("green")), None),
+            ("m.room.encrypted", "@ci-bot:hs", EventKind::Other("m.room.encrypted".to_owned()), None),
+            ("org.example.build", "@ci-bot:hs", EventKind::Redacted, None),
+        ] {
+            let event = event(sender, kind);
+            assert_eq!(of(wanted).matches(&event, &names), expected, "{wanted}: {event:?}");
+        }
+        // What such an event says is its content; a notice of ours announces it.
+        let watch = of("org.example.build");
+        assert!(watch.says(r#"{"state":"red"}"#) && !watch.says(r#"{"state":"green"}"#));
+        let user = owned_user_id!("@coworker-ci:hs");
+        let long = format!("{{\"a\":\"{}\"}}", "ü".repeat(PAYLOAD_BYTES_MAX));
+        let errand = watch.errand_of_event(&event("@ci-bot:hs", build()), &long, &user, NOW);
+        assert!(errand.is_announced() && errand.payload_cut && errand.request.is_none());
+        assert!(errand.payload.is_some_and(|payload| payload.len() <= PAYLOAD_BYTES_MAX));
+        assert_eq!(errand.of.as_deref(), Some(ruma::user_id!("@ci-bot:hs")));
     }
 
     #[test]
@@ -181,7 +300,8 @@ mod tests {
         }
         // What makes other engines take for ever takes linear time.
         let evil = watch("(a+)+$");
-        assert!(!evil.matches(&said("@ci-bot:hs", Message::text(format!("{}!", "a".repeat(60_000)))), &namespace()));
+        let long = said("@ci-bot:hs", Message::text(format!("{}!", "a".repeat(60_000))));
+        assert_eq!(evil.matches(&long, &namespace()), None);
     }
 
     #[test]

@@ -81,13 +81,14 @@ impl Engine {
         let read_ahead = self.deliver(entry, accepted).await;
         if event.event_type == "m.room.member" {
             if let Some(read) = self.read_plain(event).await {
-                Box::pin(self.take_membership(&read, accepted)).await?;
+                Box::pin(self.clone().take_membership(&read, accepted)).await?;
             }
+            Box::pin(self.take_watched_event(entry)).await?;
             return Ok(Handled::Done);
         }
         if event.state_key.is_some() {
             if event.event_type == "m.room.tombstone" {
-                Box::pin(self.take_tombstone(entry, accepted)).await?;
+                Box::pin(self.clone().take_tombstone(entry, accepted)).await?;
             } else if event.event_type == ENCRYPTION || event.event_type == "m.room.power_levels" {
                 Box::pin(self.take_voice(&event.room_id, accepted)).await?;
             } else if STATE_THAT_MATTERS.contains(&event.event_type.as_str()) {
@@ -95,6 +96,7 @@ impl Engine {
                     account.sync_since(accepted).await?;
                 }
             }
+            Box::pin(self.take_watched_event(entry)).await?;
             return Ok(Handled::Done);
         }
         if self.namespace.is_ours(&event.sender) {
@@ -109,8 +111,9 @@ impl Engine {
             }
             steering if STEERING.contains(&steering) => {
                 if let Some(read) = self.read_plain(event).await {
-                    Box::pin(self.take_read(&read, Carriage::Plain, entry, accepted)).await?;
+                    Box::pin(self.clone().take_read(&read, Carriage::Plain, entry, accepted)).await?;
                 }
+                Box::pin(self.take_watched_event(entry)).await?;
                 Ok(Handled::Done)
             }
             "m.room.encrypted" | MISSED => match read_ahead {
@@ -121,17 +124,15 @@ impl Engine {
                 }
                 None => Box::pin(self.take_by_reading(entry, accepted)).await,
             },
-            // Stickers, polls, locations and unknown types: they may ask a coworker.
-            said if may_be_said(said) => {
-                let read = self.read_plain(event).await;
-                if let Some(read) =
-                    read.filter(|read| matches!(read.kind, EventKind::Message(_) | EventKind::Edit { .. }))
-                {
-                    Box::pin(self.consider(&read, Carriage::Plain, entry, accepted)).await?;
+            // Stickers, polls, locations and unknown types may ask a coworker; any type may be watched.
+            other => {
+                let read = if may_be_said(other) { self.read_plain(event).await } else { None };
+                match read.filter(|read| matches!(read.kind, EventKind::Message(_) | EventKind::Edit { .. })) {
+                    Some(read) => Box::pin(self.consider(&read, Carriage::Plain, entry, accepted)).await?,
+                    None => Box::pin(self.take_watched_event(entry)).await?,
                 }
                 Ok(Handled::Done)
             }
-            _ => Ok(Handled::Done),
         }
     }
 
@@ -276,7 +277,7 @@ impl Engine {
         }
         // What should have come encrypted asks nobody.
         if !suspect {
-            Box::pin(self.take_watched(event, came, &named)).await?;
+            Box::pin(self.take_watched(event, came, &named, &entry.event)).await?;
         }
         let original = self.original_of(event).await?;
         let placed = in_its_thread(event, original.as_ref());

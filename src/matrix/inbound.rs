@@ -185,6 +185,18 @@ pub fn from_json(room: &RoomId, rules: &Rules, json: &str) -> Option<RoomEvent> 
     from_raw(room, rules, &raw)
 }
 
+/// Returns the content of an event as it came.
+#[must_use]
+pub fn content_of(json: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Envelope<'a> {
+        #[serde(borrow)]
+        content: &'a serde_json::value::RawValue,
+    }
+    let envelope: Envelope<'_> = serde_json::from_str(json).ok()?;
+    Some(envelope.content.get().to_owned())
+}
+
 /// Returns the newest edit bundled with an event (`m.replace` in its `unsigned`), decrypted with it.
 #[must_use]
 pub fn bundled_edit(room: &RoomId, event: &TimelineEvent) -> Option<RoomEvent> {

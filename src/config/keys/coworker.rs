@@ -43,6 +43,7 @@ static TASK: Form = Form { what: "text", pattern: "", chars_max: Some(TASK_CHARS
 static HEADER: Form = Form { what: "a header's name", pattern: "^[A-Za-z0-9_-]{1,64}$", chars_max: None };
 static POINTER: Form = Form { what: "a JSON pointer", pattern: "^(/.*)?$", chars_max: None };
 static NAMING: Form = Form { what: "a JSON pointer or a header", pattern: "^(/|header:|none$)", chars_max: None };
+static EVENT_TYPE: Form = Form { what: "an event type", pattern: "^[^ ]{1,255}$", chars_max: None };
 static PATTERN: Form = Form { what: "a regular expression", pattern: "", chars_max: Some(PATTERN_CHARS_MAX) };
 const WORDS: K = K::Either(&[K::Word, K::List(&K::Word, LIST_MAX)]);
 
@@ -159,7 +160,7 @@ static CONDITION: [Key; 6] = [
     key("exists", K::Truth, F::Nothing, "Whether it has to be there, or must not."),
 ];
 
-static WATCH: [Key; 6] = [
+static WATCH: [Key; 7] = [
     key("name", K::Text(&SHORT), F::Required, "Its name, for records."),
     key("room", K::Text(&ROOM), F::Required, "The room."),
     key(
@@ -169,10 +170,16 @@ static WATCH: [Key; 6] = [
         "Whose messages count, by full user id; Workmate's own users never do.",
     ),
     key(
+        "event",
+        K::Text(&EVENT_TYPE),
+        F::Word("m.room.message"),
+        "Which type of event counts, such as org.example.build or m.room.topic.",
+    ),
+    key(
         "pattern",
         K::Text(&PATTERN),
-        F::Told("any message"),
-        "What the message says: a regular expression of the Rust crate regex.",
+        F::Told("anything"),
+        "What the message says, or the content of another event as JSON: a regular expression of the Rust crate regex.",
     ),
     key("task", K::Text(&TASK), F::Required, "What the coworker is to do with the message."),
     key("mention", K::List(&K::Text(&USER_ID), LIST_MAX), F::Told("nobody"), "Whom the answer notifies."),

@@ -49,7 +49,7 @@ fn every_key_that_is_described_is_read() {
         tools.trim()
     ));
     let unasked = "hooks: [{name: h, room: \"!r:hs\", task: t, proof: bearer, credential: any, filter: [{at: /a, is: x}]}]\n\
-                   watches: [{name: w, room: \"!r:hs\", task: t, senders: [\"@bot:hs\"]}]\n";
+                   watches: [{name: w, room: \"!r:hs\", task: t, senders: [\"@bot:hs\"], event: m.room.topic}]\n";
     let schedules = "schedules: [{name: a, when: daily at 9, zone: UTC, rooms: [\"#a:b.c\"], task: x}]\n";
     folder.write("coworkers/ci.yaml", &format!("{CI}{tools}{unasked}{schedules}"));
     folder.load(&[]).expect("loads");

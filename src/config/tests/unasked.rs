@@ -17,7 +17,7 @@ fn c21_hooks_and_watches_are_read_with_their_defaults() {
              timed_out]}}\n  - name: shop\n    room: \"!shop:example.org\"\n    task: Look.\n    proof: standard\n    \
              credential: std\n    thread: /data/id\n    delivery: header:X-Id\n    mention: [\"@alice:example.org\"]\n\
              watches:\n  - name: red\n    room: \"#dev:example.org\"\n    senders: [\"@bot:example.org\"]\n    pattern: \
-             'FAILED|ERROR'\n    task: Digest it.\n"
+             'FAILED|ERROR'\n    event: org.example.build\n    task: Digest it.\n"
         ),
     );
     let (config, _) = folder.load(&[]).expect("loads");
@@ -32,6 +32,7 @@ fn c21_hooks_and_watches_are_read_with_their_defaults() {
     assert_eq!(shop.hook.thread, Threading::By(Naming::Pointer("/data/id".to_owned())));
     assert_eq!(shop.hook.delivery, Some(Naming::Header("x-id".to_owned())));
     assert_eq!((coworker.watches.len(), config.has_hooks()), (1, true));
+    assert_eq!(coworker.watches[0].event.as_deref(), Some("org.example.build"));
     assert_eq!(config.hooks_listen.to_string(), "127.0.0.1:29333");
 }
 
@@ -43,7 +44,7 @@ fn c21_c22_faults_of_hooks_and_watches_are_told_all_at_once() {
         &format!(
             "{CI}hooks:\n  - {{name: Git Hub, room: dev, proof: md5, credential: none, filter: [{{at: status}}, {{at: /a}}]}}\n  \
              - {{name: one, room: \"!r:x\", task: t, proof: standard, credential: gh, header: X-Sig}}\n  \
-             - word\nwatches:\n  - {{name: w, room: \"!r:x\", task: t, senders: [], pattern: \"(\"}}\n"
+             - word\nwatches:\n  - {{name: w, room: \"!r:x\", task: t, senders: [], pattern: \"(\", event: m.room.encrypted}}\n"
         ),
     );
     let faults = folder.load(&[]).expect_err("faulty").to_string();
@@ -60,6 +61,7 @@ fn c21_c22_faults_of_hooks_and_watches_are_told_all_at_once() {
         "hooks[2]",
         "watches[0].senders",
         "watches[0].pattern",
+        "watches[0].event",
     ] {
         assert!(faults.contains(part), "{part} is not told:\n{faults}");
     }

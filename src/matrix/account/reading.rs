@@ -43,6 +43,19 @@ impl Account {
         Ok(self.read(room, &[fetched]).await.pop())
     }
 
+    /// Returns the content of an event, decrypted; `None` if that is not possible.
+    ///
+    /// # Errors
+    /// When the homeserver does not answer.
+    pub async fn content_of(&self, room: &RoomId, id: &EventId) -> Result<Option<String>, MatrixError> {
+        let fetched = match self.room(room)?.event(id, None).await.map_err(MatrixError::from) {
+            Err(error) if !error.is_passing() => return Ok(None),
+            fetched => fetched?,
+        };
+        let is_readable = !fetched.kind.is_utd();
+        Ok(inbound::content_of(fetched.raw().json().get()).filter(|_| is_readable))
+    }
+
     /// Returns an event as the homeserver has it now: encrypted, if it is.
     ///
     /// # Errors

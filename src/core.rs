@@ -25,7 +25,7 @@ pub mod event;
 pub(crate) mod fault;
 
 pub mod hex;
-pub(crate) mod hook;
+pub mod hook;
 pub(crate) mod id;
 pub(crate) mod invite;
 pub(crate) mod json;

@@ -1,6 +1,8 @@
 //! The coworkers that `init` writes do their work: with their own files, in encrypted rooms, with the tools those files
 //! grant (C12). The model's calls are scripted; the results are real.
 
+mod unasked;
+
 use std::fs;
 
 use anyhow::{Context as _, Result};

@@ -54,6 +54,7 @@ mod sandbox;
 mod schemas;
 mod sealed;
 mod secrets;
+mod senders;
 mod service_bot;
 mod spending;
 mod standin_sdks;

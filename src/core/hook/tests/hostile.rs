@@ -1,7 +1,10 @@
 //! What nobody should send.
 
 use super::*;
-use crate::core::{errand::PAYLOAD_BYTES_MAX, hook::body::{DEPTH_MAX, VALUES_MAX}};
+use crate::core::{
+    errand::PAYLOAD_BYTES_MAX,
+    hook::body::{DEPTH_MAX, VALUES_MAX},
+};
 
 const BEARER: [(&str, &str); 2] = [JSON, ("authorization", "Bearer secret")];
 

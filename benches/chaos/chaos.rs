@@ -6,6 +6,8 @@ pub(crate) mod chance;
 pub(crate) mod disks;
 #[path = "../../tests/it/chaos/parts.rs"]
 pub(crate) mod parts;
+#[path = "../../tests/it/chaos/reports.rs"]
+pub(crate) mod reports;
 #[path = "../../tests/it/chaos/tally.rs"]
 pub(crate) mod tally;
 #[path = "../../tests/it/chaos/world.rs"]

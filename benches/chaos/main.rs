@@ -12,13 +12,17 @@ use tokio::time::{Duration, Instant};
 use workmate::cli::say::say;
 
 use crate::chaos::{
-    disks, parts,
+    disks, parts, reports,
     tally::Tally,
     world::{self, Kind},
 };
 
 /// Rooms in most parts.
 const ROOMS: usize = 16;
+
+/// Rooms into which webhooks deliver, and kills of Workmate meanwhile.
+const REPORT_ROOMS: usize = 20;
+const REPORT_KILLS: usize = 20;
 
 /// When the disk fills up, in milliseconds after a start.
 const DISK_FULL_AT_MS: [u64; 6] = [0, 300, 700, 1_500, 2_500, 6_000];
@@ -61,6 +65,9 @@ struct Args {
     /// Messages waiting at once.
     #[arg(long, default_value_t = 100_000)]
     backlog: usize,
+    /// Webhooks' deliveries within ten seconds, to twenty rooms.
+    #[arg(long, default_value_t = 500)]
+    reports: usize,
     /// Starts from copies of the state.
     #[arg(long, default_value_t = 3)]
     copies: usize,
@@ -95,6 +102,8 @@ enum Part {
     Copies,
     /// Let the clock jump.
     Clock,
+    /// Deliver many webhooks at once, each twice, with and without kills.
+    Reports,
 }
 
 #[tokio::main]
@@ -162,6 +171,14 @@ async fn run(args: &Args, part: Part) -> Result<Vec<(String, Tally)>> {
         Part::Disk => {
             let tally = Box::pin(disks::disk(&DISK_FULL_AT_MS)).await?;
             tally.map(|tally| ("a full disk and one that takes no writes".to_owned(), tally)).into_iter().collect()
+        }
+        Part::Reports => {
+            let mut tallies = Vec::new();
+            for kills in [0, REPORT_KILLS] {
+                let tally = Box::pin(reports::reports(seed, args.reports, REPORT_ROOMS, kills)).await?;
+                tallies.push((format!("{} reports in 10 s, each delivered twice, {kills} kills", args.reports), tally));
+            }
+            tallies
         }
         Part::Copies => vec![("put back from torn copies".to_owned(), Box::pin(disks::copies(args.copies)).await?)],
         Part::Clock => {

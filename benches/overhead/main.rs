@@ -6,6 +6,7 @@
 
 mod baseline;
 mod figures;
+mod hooks;
 mod latency;
 mod memory;
 #[path = "../../tests/it/harness/workmate.rs"]
@@ -55,6 +56,8 @@ enum Part {
     Requests,
     /// Resident memory.
     Memory,
+    /// Webhooks: how soon they reach the model, and what a mention takes beside them.
+    Hooks,
 }
 
 #[tokio::main]
@@ -72,6 +75,10 @@ async fn main() -> Result<()> {
     if wanted(Part::Requests) {
         say("\n== Requests to the homeserver for one answer in a warm room");
         Box::pin(requests::trace()).await?;
+    }
+    if wanted(Part::Hooks) {
+        say("\n== Webhooks");
+        Box::pin(hooks::measure(args.rounds)).await?;
     }
     if wanted(Part::Memory) {
         say("\n== Resident memory");

@@ -3,6 +3,7 @@
 mod chance;
 mod disks;
 mod parts;
+mod reports;
 mod tally;
 mod world;
 
@@ -14,6 +15,12 @@ use self::world::Kind;
 #[tokio::test]
 async fn c9_killed_at_random_moments_it_loses_and_doubles_nothing() -> Result<()> {
     let tally = Box::pin(parts::kills(7, 6, 4)).await?;
+    tally.check()
+}
+
+#[tokio::test]
+async fn c21_many_reports_at_once_each_delivered_twice_are_carried_out_once_although_it_is_killed() -> Result<()> {
+    let tally = Box::pin(reports::reports(7, 48, 4, 3)).await?;
     tally.check()
 }
 

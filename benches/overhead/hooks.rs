@@ -1,0 +1,240 @@
+//! What webhooks cost: how soon a delivery reaches the model, and what a mention takes beside more of them than are taken.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use hmac::{Hmac, Mac as _};
+use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
+use serde_json::{Value, json};
+use sha2::Sha256;
+use tokio::{
+    task::JoinSet,
+    time::{self, Duration, Instant},
+};
+use workmate::{
+    cli::{
+        demo::{
+            homeserver::free_port,
+            person::{Person, RoomKind},
+        },
+        say::say,
+    },
+    core::hex::hex,
+    standin::{StandIn, Turn},
+};
+
+use crate::{
+    figures::{Samples, verdict},
+    process::{Setup, Workmate},
+    stage::{ANSWER, Stage, ask, claude, room},
+};
+
+const SECRET: &str = "the-bench's-secret";
+/// The goals: the median of the time from a delivery's 202 to the model's request, and a mention's p95 over a quiet one's.
+const TO_MODEL_MS: f64 = 20.0;
+const BESIDE: f64 = 1.2;
+/// Uncounted first deliveries and questions in a room.
+const WARM_UP: usize = 4;
+/// The pause after each sample, so that its aftermath disturbs none.
+const QUIET: Duration = Duration::from_millis(400);
+/// Rooms with a hook each, into which more is delivered than they take.
+const FLOODED: usize = 8;
+/// Deliveries in a second into all of them.
+const FLOOD_PER_SECOND: u64 = 50;
+/// How long the flood goes on before its effect is measured: what rooms take is being worked on, the rest is refused.
+const FLOOD_FIRST: Duration = Duration::from_secs(3);
+
+struct Desk {
+    stage: Stage,
+    claude: StandIn,
+    asked_at: Arc<Mutex<Option<Instant>>>,
+    workmate: Workmate,
+    coworker: OwnedUserId,
+    alice: Person,
+    bob: Person,
+    http: reqwest::Client,
+    url: String,
+}
+
+/// Measures and prints both figures.
+pub(crate) async fn measure(rounds: usize) -> Result<()> {
+    let mut desk = Box::pin(Desk::open()).await?;
+    for kind in [RoomKind::Plain, RoomKind::Encrypted] {
+        let room = desk.room(kind, "one hook").await?;
+        desk.hooks(&[room]).await?;
+        let samples = desk.to_model(rounds).await?;
+        let goal = verdict(samples.median_ms(), TO_MODEL_MS);
+        say(format!(
+            "  {kind:?} room, from the 202 to the model's request: {samples}   (goal {TO_MODEL_MS} ms: {goal})"
+        ));
+    }
+    let mut rooms = Vec::new();
+    for number in 0..FLOODED {
+        rooms.push(desk.room(RoomKind::Plain, &format!("flooded {number}")).await?);
+    }
+    let asked_in = desk.room(RoomKind::Plain, "asked").await?;
+    desk.hooks(&rooms).await?;
+    let quiet = desk.mentions(&asked_in, rounds).await?;
+    let flood = desk.flood();
+    time::sleep(FLOOD_FIRST).await;
+    let beside = desk.mentions(&asked_in, rounds).await?;
+    let in_flooded = desk.mentions(&rooms[0], rounds.min(20)).await?;
+    let sent = flood.stop().await;
+    let over = |samples: &Samples| samples.percentile_ms(95) / quiet.percentile_ms(95);
+    say(format!("  a mention in a quiet workspace:   {quiet}"));
+    say(format!("  beside {sent} deliveries into {FLOODED} rooms: {beside}"));
+    say(format!("  in one of these rooms:            {in_flooded}"));
+    say(format!(
+        "  p95 beside them over quiet {:.2} (goal {BESIDE}: {}), in one of these rooms {:.2}",
+        over(&beside),
+        verdict(over(&beside), BESIDE),
+        over(&in_flooded)
+    ));
+    desk.workmate.stop().await;
+    desk.claude.shutdown().await;
+    drop(desk.stage);
+    Ok(())
+}
+
+impl Desk {
+    async fn open() -> Result<Self> {
+        let (stage, claude) = (Stage::start(1).await?, claude().await?);
+        let asked_at = Arc::new(Mutex::new(None));
+        let noted = asked_at.clone();
+        claude.respond_with(move |_| {
+            noted.lock().expect("no holder panics").get_or_insert_with(Instant::now);
+            Turn::text(ANSWER)
+        });
+        let limits = json!({ "person_requests_max": 10_000, "room_requests_max": 10_000 });
+        let setup = Setup::new(&stage.slots[0], stage.homeserver.url(), &claude.base_url()).section("limits", limits);
+        let workmate = setup.start().await;
+        let (alice, bob) = (stage.person("alice").await?, stage.person("bob").await?);
+        let coworker = stage.slots[0].coworker("oncall");
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        Ok(Self { stage, claude, asked_at, workmate, coworker, alice, bob, http, url: String::new() })
+    }
+
+    async fn room(&self, kind: RoomKind, name: &str) -> Result<OwnedRoomId> {
+        let room = room(&self.alice, &self.bob, kind, name).await?;
+        self.alice.invite(&room, &self.coworker).await?;
+        self.alice.until_membership(&room, &self.coworker, &MembershipState::Join).await?;
+        Ok(room)
+    }
+
+    /// Starts Workmate again with a hook for each room, named by its number.
+    async fn hooks(&mut self, rooms: &[OwnedRoomId]) -> Result<()> {
+        let free = free_port()?;
+        let address = free.local_addr()?.to_string();
+        drop(free);
+        self.workmate.stop().await;
+        let config = self.workmate.config();
+        change(&config, |settings| {
+            settings["hooks_listen"] = json!(address);
+            settings["credentials"] = json!({ "hook": { "value": SECRET } });
+        })?;
+        change(&config.with_file_name("coworkers").join("oncall.yaml"), |coworker| {
+            let hook = |(number, room): (usize, &OwnedRoomId)| {
+                json!({ "name": format!("hook-{number}"), "room": room, "task": "Look.", "proof": "github",
+                    "credential": "hook" })
+            };
+            coworker["hooks"] = rooms.iter().enumerate().map(hook).collect();
+        })?;
+        self.workmate.start_again().await;
+        self.url = format!("http://{address}/hooks");
+        Ok(())
+    }
+
+    /// Delivers, and measures the time from the 202 to the model's request.
+    async fn to_model(&self, rounds: usize) -> Result<Samples> {
+        let mut samples = Samples::default();
+        // The room takes 60 in five minutes.
+        for round in 0..WARM_UP + rounds.min(50) {
+            time::sleep(QUIET).await;
+            self.asked_at.lock().expect("no holder panics").take();
+            let status = deliver(&self.http, &format!("{}/hook-0", self.url), &round.to_string()).await?;
+            let answered = Instant::now();
+            ensure!(status == 202, "the delivery was answered {status}");
+            let asked = async {
+                loop {
+                    if let Some(at) = *self.asked_at.lock().expect("no holder panics") {
+                        return at;
+                    }
+                    time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            let asked = time::timeout(Duration::from_secs(30), asked).await.context("the model was not asked")?;
+            if round >= WARM_UP {
+                samples.push(asked.saturating_duration_since(answered));
+            }
+        }
+        Ok(samples)
+    }
+
+    async fn mentions(&self, room: &OwnedRoomId, rounds: usize) -> Result<Samples> {
+        let mut samples = Samples::default();
+        for round in 0..WARM_UP + rounds {
+            time::sleep(QUIET).await;
+            let took = ask(&self.alice, room, &self.coworker).await?;
+            if round >= WARM_UP {
+                samples.push(took.to_read);
+            }
+        }
+        Ok(samples)
+    }
+
+    /// Delivers into all flooded rooms in turn until it is stopped.
+    fn flood(&self) -> Flood {
+        let (stopped, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (http, url) = (self.http.clone(), self.url.clone());
+        let (until, count) = (stopped.clone(), sent.clone());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut calls = JoinSet::new();
+            let mut tick = time::interval(Duration::from_millis(1000 / FLOOD_PER_SECOND));
+            while !until.load(Ordering::Relaxed) {
+                tick.tick().await;
+                let number = count.fetch_add(1, Ordering::Relaxed);
+                let (http, url) = (http.clone(), format!("{url}/hook-{}", number % FLOODED as u64));
+                calls.spawn(async move { deliver(&http, &url, &format!("flood {number}")).await });
+            }
+            calls.join_all().await;
+        });
+        Flood { stopped, sent, tasks }
+    }
+}
+
+struct Flood {
+    stopped: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    tasks: JoinSet<()>,
+}
+
+impl Flood {
+    /// Stops it and returns how many were delivered.
+    async fn stop(self) -> u64 {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.tasks.join_all().await;
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+async fn deliver(http: &reqwest::Client, url: &str, title: &str) -> Result<u16> {
+    let id = title.len();
+    let report = json!({ "action": "completed", "repository": { "full_name": "acme/app" },
+        "workflow_run": { "id": format!("{title}-{id}"), "name": title, "conclusion": "failure" } });
+    let body = report.to_string();
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes())?;
+    mac.update(body.as_bytes());
+    let signature = format!("sha256={}", hex(&mac.finalize().into_bytes()));
+    let call = http.post(url).header("content-type", "application/json").header("x-github-event", "workflow_run");
+    Ok(call.header("x-hub-signature-256", signature).body(body).send().await?.status().as_u16())
+}
+
+fn change(file: &std::path::Path, change: impl FnOnce(&mut Value)) -> Result<()> {
+    let mut value: Value = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+    change(&mut value);
+    Ok(std::fs::write(file, serde_json::to_string_pretty(&value)?)?)
+}

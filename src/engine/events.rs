@@ -41,9 +41,6 @@ const REDACTION: &str = "m.room.redaction";
 /// How many of our users in a room decrypt an event as a transaction brings it; the others sync when they are asked.
 const READERS_AHEAD_MAX: usize = 3;
 
-/// State that changes how we may speak in a room; our users there sync before anything else is handled.
-const STATE_THAT_MATTERS: [&str; 4] = ["m.room.history_visibility", "m.room.join_rules", "m.room.name", "m.room.topic"];
-
 impl Engine {
     /// Handles one entry; whatever follows from it is recorded before this returns.
     pub(super) async fn take(self: Shared, entry: &InboxEntry, accepted: Instant) -> Result<Handled, EngineError> {
@@ -91,11 +88,8 @@ impl Engine {
                 Box::pin(self.clone().take_tombstone(entry, accepted)).await?;
             } else if event.event_type == ENCRYPTION || event.event_type == "m.room.power_levels" {
                 Box::pin(self.take_voice(&event.room_id, accepted)).await?;
-            } else if STATE_THAT_MATTERS.contains(&event.event_type.as_str()) {
-                for account in self.kept_in(&event.room_id) {
-                    account.sync_since(accepted).await?;
-                }
             }
+            // Of other state our users hear when they next sync: before they answer here, as the room is behind now.
             Box::pin(self.take_watched_event(entry)).await?;
             return Ok(Handled::Done);
         }

@@ -196,3 +196,25 @@ async fn figure_sixty_four_poisoned_rooms_and_the_others() -> Result<()> {
     eprintln!("beside, compared with the control: p95 {ours:.2} x");
     Ok(())
 }
+
+/// State changes in a test, and the syncs that they may cause together with a request.
+const CHANGES: usize = 20;
+const SYNCS_MAX: usize = 6;
+
+#[tokio::test]
+async fn s1_state_that_somebody_keeps_changing_makes_nobody_sync_for_each_change() -> Result<()> {
+    let stage = Stage::open().await?;
+    let own = stage.office.alice.room(&stage.room)?;
+    stage.take_calls();
+    for number in 0..CHANGES {
+        own.set_room_topic(&format!("topic {number}")).await?;
+        let visibility = ["joined", "shared"][number % 2];
+        own.send_state_event_raw("m.room.history_visibility", "", json!({ "history_visibility": visibility })).await?;
+    }
+    stage.office.asked_and_answered(&stage.room, "what is the topic?").await?;
+    let syncs = stage.take_calls().get("sync").map_or(0, |(count, _)| *count);
+    assert!(syncs <= SYNCS_MAX, "{syncs} syncs for {CHANGES} changes");
+    let asked = stage.office.claude.requests().last().map(|request| request.body.to_string()).unwrap_or_default();
+    assert!(asked.contains(&format!("topic {}", CHANGES - 1)), "the newest topic is in the prompt");
+    Ok(())
+}

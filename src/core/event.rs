@@ -34,6 +34,13 @@ impl RoomEvent {
             _ => None,
         }
     }
+
+    /// Returns whether a message names a user in its `m.mentions`, so that an answer is all but certain.
+    #[must_use]
+    pub fn mentions(&self, user: &ruma::UserId) -> bool {
+        let (EventKind::Message(message) | EventKind::Edit { new: message, .. }) = &self.kind else { return false };
+        message.mentions.as_ref().is_some_and(|mentions| mentions.users.contains(user))
+    }
 }
 
 /// The content of an event.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ruma::{EventId, OwnedUserId, UserId};
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, Shared, events::mentions, word, word_transaction};
+use super::{Engine, EngineError, Shared, word, word_transaction};
 use crate::{
     clock,
     core::{
@@ -118,7 +118,7 @@ impl Engine {
     /// Tells who asked one of ours with a message that it does not count.
     async fn tell_doubt(&self, readers: &[Arc<Account>], event: &RoomEvent) -> Result<(), EngineError> {
         let is_chat = self.tables.assistant_rooms.get(&event.room)?.is_some_and(|owner| owner == event.sender);
-        let asked = readers.iter().find(|reader| is_chat || mentions(event, reader.user()));
+        let asked = readers.iter().find(|reader| is_chat || event.mentions(reader.user()));
         let Some(account) = asked else { return Ok(()) };
         if !self.is_told_now(&event.room, &event.sender, |record| &mut record.undecryptable)? {
             return Ok(());

@@ -8,7 +8,6 @@ use std::{collections::BTreeSet, sync::Arc};
 use ruma::{EventId, OwnedUserId, RoomId};
 use tokio::time::Instant;
 
-pub(super) use self::around::mentions;
 use super::{
     Engine, EngineError, Shared,
     control::{Order, Which},
@@ -151,7 +150,7 @@ impl Engine {
             let is_asked = number < READERS_AHEAD_MAX;
             let read = if is_asked { account.read_ahead(&event.room_id, &event.json, accepted).await } else { None };
             let (is_read, asks) =
-                (read.is_some(), read.as_ref().is_some_and(|read| mentions(&read.event, account.user())));
+                (read.is_some(), read.as_ref().is_some_and(|read| read.event.mentions(account.user())));
             if (!account.deliver(&event.room_id, read.clone(), accepted) && is_read) || asks {
                 // Otherwise syncs only from time to time, so that unread events do not pile up.
                 self.tasks.spawn(sync_beside(account, accepted));

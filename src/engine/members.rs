@@ -133,7 +133,6 @@ impl Engine {
         // Noted only once it is said: where saying it fails for now, the event comes again, and so does the word.
         match liveliness.take(&company, now) {
             CompanyChange::Pause { say: true } => {
-                tracing::info!(room.id = %room, "a room shrank to one human; coworkers pause there");
                 let txn = super::word_transaction("lonely", event.id.as_str(), first.user());
                 // A space is a list of rooms, in which nobody talks.
                 if !first.is_space(room)
@@ -144,6 +143,7 @@ impl Engine {
                     }
                     tracing::warn!(room.id = %room, %error, "that a room has one human left cannot be said");
                 }
+                tracing::info!(room.id = %room, "a room shrank to one human; coworkers pause there");
             }
             CompanyChange::Resume => {
                 for account in coworkers {

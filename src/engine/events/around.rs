@@ -14,12 +14,6 @@ use crate::{
     engine::{Engine, EngineError, records::ThreadRecord},
 };
 
-/// Returns whether a message names a user in its `m.mentions`, so that an answer is all but certain.
-pub(in crate::engine) fn mentions(event: &RoomEvent, user: &UserId) -> bool {
-    let (EventKind::Message(message) | EventKind::Edit { new: message, .. }) = &event.kind else { return false };
-    message.mentions.as_ref().is_some_and(|mentions| mentions.users.contains(user))
-}
-
 /// What is known around a message, if it decides who is asked.
 pub(super) struct Around {
     reply_sender: Option<OwnedUserId>,

@@ -29,6 +29,9 @@ use crate::matrix::{
 /// Timeline events of each room in a sync; older ones are fetched on demand.
 const SYNC_TIMELINE_MAX: u32 = 30;
 
+/// The longest timeout of a first sync, in milliseconds.
+const FIRST_SYNC_MS_MAX: u64 = 250;
+
 /// Pauses before the repetitions of a sync that is forbidden, which a proxy may say for a while.
 const FORBIDDEN_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
@@ -131,10 +134,14 @@ impl Account {
 
     /// Syncs all rooms at once.
     pub(super) async fn sync_whole(&self, token: &SyncToken) -> Result<SyncResponse, MatrixError> {
-        let synced = self.sync_with(asked(SYNC_TIMELINE_MAX, None).token(token.clone())).await;
+        let asked = |timeline_max: u32| {
+            let asked = asked(timeline_max, None).token(token.clone());
+            if matches!(token, SyncToken::NoToken) { asked.timeout(uncached()) } else { asked }
+        };
+        let synced = self.sync_with(asked(SYNC_TIMELINE_MAX)).await;
         if synced.as_ref().is_err_and(MatrixError::is_too_large) {
             // Less of each room: what is left out is read backwards on demand.
-            return self.sync_with(asked(1, None).token(token.clone())).await;
+            return self.sync_with(asked(1)).await;
         }
         synced
     }
@@ -228,6 +235,13 @@ pub(super) fn asked(timeline_max: u32, rooms: Option<Vec<OwnedRoomId>>) -> SyncS
         .timeout(Duration::ZERO)
         .set_presence(PresenceState::Offline)
         .filter(SyncFilter::FilterDefinition(filter))
+}
+
+/// Returns a timeout for a first sync. No homeserver waits in one that has anything to say, but Synapse repeats its answer
+/// to the same question for two minutes (`sync_response_cache_duration`): such an answer may be older than what we know.
+pub(super) fn uncached() -> Duration {
+    let odd = crate::clock::now().as_ms().unsigned_abs() % FIRST_SYNC_MS_MAX;
+    Duration::from_millis(odd + 1)
 }
 
 fn sync_filter(timeline_max: u32) -> FilterDefinition {

@@ -12,7 +12,10 @@ use matrix_sdk::config::SyncToken;
 use ruma::OwnedRoomId;
 use tokio::time::Instant;
 
-use super::{Account, current::asked};
+use super::{
+    Account,
+    current::{asked, uncached},
+};
 use crate::matrix::{
     api::encode,
     error::MatrixError,
@@ -51,7 +54,7 @@ impl Account {
         let (mut first, mut number) = (None, 0);
         while let Some(mut part) = parts.pop_front() {
             let token = SyncToken::Specific(part_token(usize::from(first.is_some()) * number));
-            match self.sync_with(asked(1, Some(part.clone())).token(token)).await {
+            match self.sync_with(asked(1, Some(part.clone())).token(token).timeout(uncached())).await {
                 Ok(response) => {
                     first.get_or_insert_with(|| token_of_part(&response.next_batch).to_owned());
                     self.take_sync(response, begun).await;

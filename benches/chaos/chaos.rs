@@ -10,5 +10,7 @@ pub(crate) mod parts;
 pub(crate) mod reports;
 #[path = "../../tests/it/chaos/tally.rs"]
 pub(crate) mod tally;
+#[path = "../../tests/it/chaos/times.rs"]
+pub(crate) mod times;
 #[path = "../../tests/it/chaos/world.rs"]
 pub(crate) mod world;

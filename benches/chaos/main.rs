@@ -14,6 +14,7 @@ use workmate::cli::say::say;
 use crate::chaos::{
     disks, parts, reports,
     tally::Tally,
+    times,
     world::{self, Kind},
 };
 
@@ -28,6 +29,9 @@ const REPORT_KILLS: usize = 20;
 const DISK_FULL_AT_MS: [u64; 6] = [0, 300, 700, 1_500, 2_500, 6_000];
 /// How far the clock is off, in turn, in seconds; among them an hour, a day back, five days ahead.
 const CLOCK_JUMPS_S: [i64; 6] = [3_600, -3_600, 0, -86_400, 432_000, 0];
+
+/// How far the clock jumps over due times, in seconds.
+const DUE_JUMPS_S: [i64; 6] = [3_600, -3_600, 3_600, -3_600, 7_200, -86_400];
 
 /// Makes bad days and counts what they cost.
 #[derive(Debug, Parser)]
@@ -68,6 +72,9 @@ struct Args {
     /// Webhooks' deliveries within ten seconds, to twenty rooms.
     #[arg(long, default_value_t = 500)]
     reports: usize,
+    /// Kills of Workmate at due times.
+    #[arg(long, default_value_t = 40)]
+    due_kills: usize,
     /// Starts from copies of the state.
     #[arg(long, default_value_t = 3)]
     copies: usize,
@@ -104,6 +111,8 @@ enum Part {
     Clock,
     /// Deliver many webhooks at once, each twice, with and without kills.
     Reports,
+    /// Miss, kill and jump over due times of schedules.
+    Times,
 }
 
 #[tokio::main]
@@ -184,6 +193,10 @@ async fn run(args: &Args, part: Part) -> Result<Vec<(String, Tally)>> {
         Part::Clock => {
             let tally = Box::pin(disks::clock(&CLOCK_JUMPS_S)).await?;
             tally.map(|tally| ("a clock that jumps".to_owned(), tally)).into_iter().collect()
+        }
+        Part::Times => {
+            let plan = times::Plan { seed, missed: 40, kills: args.due_kills, jumps_s: &DUE_JUMPS_S };
+            vec![("due times of schedules".to_owned(), Box::pin(times::times(plan)).await?)]
         }
     })
 }

@@ -5,6 +5,7 @@ mod disks;
 mod parts;
 mod reports;
 mod tally;
+mod times;
 mod world;
 
 use anyhow::Result;
@@ -65,5 +66,14 @@ async fn c8_a_disk_that_is_full_right_behind_a_start_and_one_that_takes_no_write
 #[tokio::test]
 async fn c11_many_mentions_joins_and_messages_at_once_cost_no_request() -> Result<()> {
     let tally = Box::pin(parts::load(3, 18, 1_000, 3_000)).await?;
+    tally.check()
+}
+
+#[tokio::test]
+async fn c20_a_day_away_kills_at_due_times_and_jumps_of_the_clock_lose_and_double_no_due_time() -> Result<()> {
+    let plan = times::Plan { seed: 5, missed: 40, kills: 3, jumps_s: &[3_600] };
+    let tally = Box::pin(times::times(plan)).await?;
+    // Those of the last 90 minutes, and what came since; the others were said to be skipped.
+    assert_eq!((tally.answered, tally.told), (6, 38), "{tally}");
     tally.check()
 }

@@ -142,6 +142,8 @@ pub enum AssistantCommand {
 pub enum Reminding {
     /// `!remind <when> <what>`; empty if both are missing.
     Add(String),
+    /// `!schedule <when> <what>`: as [`Self::Add`], and the assistant does it.
+    AddTask(String),
     /// `!reminders`, or `!schedules`.
     List,
     /// `!unremind <number>`, or `!unschedule <number>`.
@@ -155,6 +157,7 @@ impl Reminding {
     fn parse(word: &str, argument: &str) -> Option<Self> {
         match word {
             "!remind" => Some(Self::Add(argument.to_owned())),
+            "!schedule" => Some(Self::AddTask(argument.to_owned())),
             "!zone" => Some(Self::Zone(argument.to_owned())),
             "!unremind" | "!unschedule" => typed::number(argument).map(Self::Remove),
             _ => None,

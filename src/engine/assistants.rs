@@ -339,7 +339,7 @@ impl Engine {
             AssistantCommand::Forget => return Box::pin(self.forget_sessions(account, owner, event)).await,
             AssistantCommand::Export => return Box::pin(self.export_session(account, owner, event)).await,
             AssistantCommand::Share => return Box::pin(self.share_answer(account, owner, event)).await,
-            AssistantCommand::Reminding(reminding) => self.obey_reminding(owner, event.id.as_str(), reminding).await?,
+            AssistantCommand::Reminding(reminding) => self.obey_reminding(owner, event, reminding).await?,
             AssistantCommand::Open(what) => {
                 return self.open_on_command(account, owner, event, what.as_deref()).await;
             }
@@ -396,7 +396,9 @@ impl Engine {
         let asked = events.iter().position(|event| event.id == record.request).filter(|_| record.attempt > 0);
         let known = asked.map_or(events.len(), |at| at + 1);
         let session = self.session_of(account, owner, &events[..known], &kept, &record.request);
-        if session.afresh.is_some() && kept.afresh_told.as_ref() != Some(&record.request) {
+        let errands = super::timetable::briefs(owner, &kept);
+        let is_asked = !errands.contains_key(&record.request);
+        if is_asked && session.afresh.is_some() && kept.afresh_told.as_ref() != Some(&record.request) {
             let txn = super::word_transaction("afresh", record.request.as_str(), &record.user);
             let text = words::fresh_after_pause(self.config.assistants.session_idle_hours);
             account.send(room, &super::word(&text, None), txn).await?;
@@ -427,7 +429,7 @@ impl Engine {
             requests: &requests,
             joined: &[],
             answered_meanwhile: &[],
-            errands: &context::NO_ERRANDS,
+            errands: &errands,
             notes: &[],
             pinned: context::Pinned::default(),
             replied_to: &[],

@@ -216,6 +216,10 @@ pub(super) struct AssistantRecord {
     /// Its latest answers with their requests, for 🔁; the newest last, only a few are kept.
     #[serde(default)]
     pub(super) answers: Vec<Answered>,
+    /// What it was last told to do by the owner's schedules (A12), each with the notice that announced it; the newest
+    /// last, only a few are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) tasks: Vec<Tasked>,
     /// The room that its own replaces, if it followed an upgrade; the owner may have made the new one (A2).
     #[serde(default)]
     pub(super) followed: Option<OwnedRoomId>,
@@ -232,6 +236,23 @@ impl AssistantRecord {
     pub(super) fn origin(&self) -> Origin {
         if self.followed.is_some() { Origin::Followed } else { Origin::Made }
     }
+}
+
+/// A task that came due in an assistant's chat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Tasked {
+    /// Its number among the owner's reminders.
+    pub(super) number: u32,
+    /// What made it; see [`crate::core::timetable::Reminder::cause`].
+    pub(super) cause: String,
+    /// What is to be done.
+    pub(super) task: String,
+    /// When it was due.
+    pub(super) due: Timestamp,
+    /// The notice that announced it, which is its run's request.
+    pub(super) request: OwnedEventId,
+    /// When its run is recorded, as part of its key in the index.
+    pub(super) at: Timestamp,
 }
 
 /// An upgrade of an assistant's room that was not followed.

@@ -105,15 +105,10 @@ impl Engine {
                 None => Output::error(format!("There is no note {number}. note_list tells which there are.")),
             },
             Call::AttachFile(file) => self.attach(here, file).await?,
-            Call::ScheduleAdd(new) => {
-                let cause = format!("{}|{}", here.id.as_str(), here.call);
-                match self.add_schedule(here.record, &cause, &new).await? {
-                    Ok((added, next)) => {
-                        Output::ok(Value::Object(told(&added, &next, &here.record.zone())).to_string())
-                    }
-                    Err(why) => Output::error(format!("It was not set up: {why}.")),
-                }
-            }
+            Call::ScheduleAdd(new) => match self.add_schedule((here.record, here.id, here.call), &new).await? {
+                Ok((added, next)) => Output::ok(Value::Object(told(&added, &next, &here.record.zone())).to_string()),
+                Err(why) => Output::error(format!("It was not set up: {why}.")),
+            },
         })
     }
 

@@ -9,6 +9,7 @@ mod jobs;
 mod loading;
 mod reminders;
 mod setting;
+mod tasks;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -38,7 +39,15 @@ const AT_ONCE_MAX: usize = 8;
 const NO_CHAT_PAUSE: Duration = Duration::from_mins(10);
 /// The longest that it waits between two looks.
 const NO_CHAT_PAUSE_MAX: Duration = Duration::from_hours(6);
-pub(super) use self::{reminders::reminder_offer, setting::told};
+/// Due times that a card and a confirmation name.
+const NEXT_SHOWN: usize = 3;
+/// The assistants' tool that sets up a task.
+const TASK_TOOL: &str = "task_add";
+
+pub(super) use self::{
+    setting::told,
+    tasks::{briefs, chat_offers},
+};
 
 /// A schedule's place among all.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

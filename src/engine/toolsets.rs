@@ -71,7 +71,7 @@ impl Engine {
     pub(super) fn private_toolset(&self) -> Result<Toolset, EngineError> {
         let grants = &self.config.assistants.tools;
         let mut offers = self.offers(grants);
-        offers.extend(super::timetable::reminder_offer());
+        offers.extend(super::timetable::chat_offers());
         let mut tools = Toolset::resolve_private(grants, &offers, &self.pins(grants, &offers)?);
         tools.leave_out(grants, &self.tools.left_out());
         Ok(tools)

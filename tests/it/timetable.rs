@@ -3,16 +3,18 @@
 use std::{fs, time::Duration};
 
 use anyhow::Result;
-use ruma::{OwnedRoomId, RoomId, UserId};
+use reqwest::Method;
+use ruma::{OwnedRoomId, RoomId, UserId, events::room::member::MembershipState};
 use serde_json::{Value, json};
 use workmate::standin::{Matcher, RecordedRequest, Turn};
 
 use crate::{
     assistants,
     harness::{
-        Person, RoomKind, SeenEvent, Timeline,
+        Message, Person, RoomKind, SeenEvent, Setup, Timeline,
         homeserver::shared,
         office::{Office, question_of},
+        readiness::{is_ready, readiness},
         workmate::{Workmate, coworker},
     },
 };
@@ -45,6 +47,14 @@ fn give_schedules(workmate: &Workmate, schedules: &Value) {
     fs::write(dir, serde_json::to_string_pretty(&oncall).expect("JSON")).expect("written");
 }
 
+/// Damages a record, while Workmate does not run.
+fn damage(workmate: &Workmate, table: &str, key: &str) -> Result<()> {
+    let db = sled::open(workmate.data_dir().join("state"))?;
+    db.open_tree(table)?.insert(key, &b"no sealed value at all, but long enough"[..])?;
+    db.flush()?;
+    Ok(())
+}
+
 /// Has the task with these words answered by a turn.
 fn script(office: &Office, task: &'static str, turn: Turn) {
     let asks = move |request: &RecordedRequest| request.body["messages"].to_string().contains(task);
@@ -72,15 +82,41 @@ fn says(user: &UserId, text: &'static str) -> impl Fn(&Timeline) -> Option<SeenE
     move |seen: &Timeline| seen.messages_of(&user).find(|event| event.body().contains(text)).cloned()
 }
 
-async fn office_with_room() -> Result<(Office, OwnedRoomId)> {
-    let office = Office::open().await?;
+/// A clock that a test moves, as Workmate sees it.
+struct Clock(tempfile::TempDir);
+
+impl Clock {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn on(&self, setup: Setup) -> Setup {
+        setup.env("WORKMATE_CLOCK_FILE", self.0.path().join("ms").to_string_lossy().into_owned())
+    }
+
+    fn ahead(&self, seconds: i64) {
+        fs::write(self.0.path().join("ms"), (seconds * 1_000).to_string()).expect("written");
+    }
+}
+
+/// Opens an office whose clock can be moved, with a room.
+async fn office_with_room(clock: &Clock) -> Result<(Office, OwnedRoomId)> {
+    let people = [shared().person("alice").await, shared().person("bob").await];
+    let office = Office::open_for(people, |setup| clock.on(setup.coworkers(vec![coworker("oncall")]))).await?;
     let room = office.room(RoomKind::Encrypted).await?;
     Ok((office, room))
 }
 
 #[tokio::test]
 async fn c20_a_due_time_runs_once_through_a_kill_and_a_missed_one_says_that_it_is_late_or_is_skipped() -> Result<()> {
-    let (mut office, room) = office_with_room().await?;
+    let clock = Clock::new();
+    let (mut office, room) = office_with_room(&clock).await?;
+    // A room in which it may not speak holds up no other of the list.
+    let silent = office.room(RoomKind::Plain).await?;
+    let path = format!("_matrix/client/v3/rooms/{silent}/state/m.room.power_levels");
+    let mut levels = assistants::call_as(&office.alice, Method::GET, &path, &json!({})).await?;
+    levels["users"][office.oncall().as_str()] = json!(-1);
+    assistants::call_as(&office.alice, Method::PUT, &path, &levels).await?;
     let (oncall, bob) = (office.oncall(), office.bob.user_id().to_owned());
     let (turn, gate) = Turn::text("Good morning, all is well.").gate_after(1);
     script(&office, "TASK-GREET", turn);
@@ -94,13 +130,16 @@ async fn c20_a_due_time_runs_once_through_a_kill_and_a_missed_one_says_that_it_i
     skipped["grace_minutes"] = json!(0);
     let mut greet = schedule("greet", due, "TASK-GREET");
     greet["mention"] = json!([bob]);
+    greet["rooms"] = json!([silent, room]);
+    damage(&office.workmate, "schedules", "!broken:localhost")?;
     give_schedules(&office.workmate, &json!([greet, schedule("late", due + 4, "TASK-LATE"), skipped]));
     office.workmate.start_again().await;
 
     gate.reached().await;
     office.workmate.kill();
     // Whoever is away for longer than a restart takes is late.
-    until_clock(due + 4 + 15).await;
+    until_clock(due + 5).await;
+    clock.ahead(90);
     office.workmate.start_again().await;
 
     let greeting = answered(&office.bob, &room, &oncall, "greet", "Good morning").await?;
@@ -114,7 +153,16 @@ async fn c20_a_due_time_runs_once_through_a_kill_and_a_missed_one_says_that_it_i
     assert_eq!(counts, [1, 1, 0], "{seen}");
     let answers = seen.messages_of(&oncall).filter(|event| event.body().contains("Good morning")).count();
     assert_eq!(answers, 1, "{seen}");
-    assert!(office.workmate.logs().contains("a due time is skipped"), "the log says why nothing came");
+    // The damaged record left out what it was about, and nothing else.
+    let (status, conditions) = readiness(&office.workmate).await?;
+    assert_eq!((status, is_ready(&conditions, "schedules")), (200, false), "{conditions}");
+    assert!(
+        conditions["schedules"]["reason"].as_str().is_some_and(|why| why.contains("!broken:localhost")),
+        "{conditions}"
+    );
+    let logs = office.workmate.logs();
+    assert!(logs.contains("a due time is skipped"), "the log says why nothing came");
+    assert!(logs.contains("not_there"), "and that it could not speak in the first room");
     Ok(())
 }
 
@@ -163,6 +211,25 @@ async fn c20_a_room_sets_up_work_that_its_asker_approves_and_ends_it_again() -> 
     office.ask(&office.bob, &room, "!unschedule 1").await?;
     office.alice.until(&room, "that there is none", says(&oncall, "There is no schedule 1")).await?;
 
+    // It ends with the coworker's leaving.
+    office.ask(&office.bob, &room, "set up every sunday at 10:00").await?;
+    let fourth = |seen: &Timeline| {
+        let cards = seen.messages_of(&oncall).filter(|event| event.body().contains("It would be due next on:"));
+        cards.last().filter(|last| last.event_id != card.event_id).cloned()
+    };
+    let second = office.bob.until(&room, "the second card", fourth).await?;
+    office.bob.react(&room, &second.event_id, "✅").await?;
+    let said = |seen: &Timeline| seen.messages_of(&oncall).filter(|event| event.body().contains("It said:")).count();
+    office.bob.until(&room, "that it is set up", |seen| (said(seen) == 2).then_some(())).await?;
+    office.ask(&office.alice, &room, "!schedules").await?;
+    office.alice.until(&room, "the list", says(&oncall, "every sunday at 10:00 · next on")).await?;
+    office.alice.room(&room)?.kick_user(&oncall, None).await?;
+    office.alice.until_membership(&room, &oncall, &MembershipState::Leave).await?;
+    office.alice.invite(&room, &oncall).await?;
+    office.alice.until_membership(&room, &oncall, &MembershipState::Join).await?;
+    office.ask(&office.alice, &room, "!schedules").await?;
+    office.alice.until(&room, "that nothing is left", says(&oncall, "I have no schedules in this room.")).await?;
+
     // What cannot be set up says so on the card, and to the model.
     office.ask(&office.bob, &room, "set up every 5 minutes").await?;
     let card = says(&oncall, "This can't be set up");
@@ -174,8 +241,9 @@ async fn c20_a_room_sets_up_work_that_its_asker_approves_and_ends_it_again() -> 
 
 #[tokio::test]
 async fn a12_a_reminder_notifies_its_owner_once_through_a_kill_and_is_gone_when_forgotten() -> Result<()> {
+    let clock = Clock::new();
     let mut office = assistants::Office::open_with(|setup| {
-        setup.section("assistants", json!({"enabled": true, "tools": ["reminder_add"]}))
+        clock.on(setup.section("assistants", json!({"enabled": true, "tools": ["reminder_add", "task_add"]})))
     })
     .await?;
     let alice = shared().person("alice").await;
@@ -199,16 +267,85 @@ async fn a12_a_reminder_notifies_its_owner_once_through_a_kill_and_is_gone_when_
     let coffee = alice.until(&room, "the first reminder", says("⏰ coffee")).await?;
     assert!(coffee.mentions(alice.user_id()) && coffee.content["msgtype"] == "m.text", "{}", coffee.body());
 
+    // An edit takes the place of what it said before.
+    let milk = alice.send(&room, "!remind 11:00 milk").await?;
+    let said =
+        |seen: &Timeline| seen.messages_of(&assistant).filter(|event| event.body().starts_with("I'll remind")).count();
+    alice.until(&room, "a third promise", |seen| (said(seen) == 3).then_some(())).await?;
+    alice.send(&room, Message::text("!remind 12:00 milk").replacing(&milk)).await?;
+    alice.until(&room, "a fourth promise", |seen| (said(seen) == 4).then_some(())).await?;
+
     office.workmate.kill();
-    until_clock(due + 15).await;
+    until_clock(due + 1).await;
+    clock.ahead(90);
     office.workmate.start_again().await;
     let tea = alice.until(&room, "the late reminder", says("⏰ tea")).await?;
     assert!(tea.mentions(alice.user_id()) && tea.body().contains("This was due on"), "{}", tea.body());
     alice.send(&room, "!reminders").await?;
     let list = alice.until(&room, "what is left", says("call Anna (")).await?;
     assert!(list.body().contains("10:00 CE") && !list.body().contains("tea"), "{}", list.body());
+    assert!(list.body().contains("12:00 CE") && !list.body().contains("11:00 CE"), "{}", list.body());
     let seen = alice.timeline(&room);
     assert_eq!(seen.messages_of(&assistant).filter(|event| event.body().starts_with('⏰')).count(), 2, "{seen}");
+
+    alice.send(&room, "!forget").await?;
+    alice.send(&room, "!reminders").await?;
+    alice.until(&room, "that nothing is left", says("You have no reminders")).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a12_an_assistant_works_for_its_owner_at_set_times_once_through_a_kill_and_only_in_their_chat() -> Result<()> {
+    let clock = Clock::new();
+    let mut office = assistants::Office::open_with(|setup| {
+        clock.on(setup.section("assistants", json!({"enabled": true, "tools": ["task_add"]})))
+    })
+    .await?;
+    let alice = shared().person("alice").await;
+    let (room, assistant) = (office.meet(&alice).await?, office.assistant_of(&alice));
+    let says = |text: &'static str| says(&assistant, text);
+    alice.send(&room, "!zone Europe/Berlin").await?;
+    alice.until(&room, "her zone", says("where you are")).await?;
+
+    // The model sets it up, and she approves what it says.
+    office.claude.on(
+        Matcher::user("every Friday at four"),
+        Turn::tool_use("task_add", json!({"when": "every friday at 16:00", "task": "Sum up TASK-WEEK."})),
+    );
+    office.claude.enqueue(Turn::text("I will, every Friday."));
+    alice.send(&room, "every Friday at four, sum up what I missed").await?;
+    let card = alice.until(&room, "the card", says("It would be due next on:")).await?;
+    assert_eq!(card.body().matches("Friday, ").count(), 3, "{}", card.body());
+    assert!(card.body().contains("16:00 CE"), "her own zone: {}", card.body());
+    alice.react(&room, &card.event_id, "✅").await?;
+    office.answered(&alice, &room, "I will, every Friday.").await?;
+
+    // By her own command; killed while the model works, and due again as a clock set back says.
+    let (turn, gate) = Turn::text("Here is TASK-NOW, done.").gate_after(1);
+    let now = |request: &RecordedRequest| request.body["messages"].to_string().contains("Do TASK-NOW.");
+    office.claude.on(Matcher::when("the task", now), turn);
+    office.claude.on(Matcher::when("the task", now), Turn::text("Here is TASK-NOW, done."));
+    alice.send(&room, "!schedule 3s Do TASK-NOW.").await?;
+    alice.until(&room, "a promise", says("I'll do that on")).await?;
+    gate.reached().await;
+    office.workmate.kill();
+    clock.ahead(-3_600);
+    office.workmate.start_again().await;
+    office.answered(&alice, &room, "Here is TASK-NOW, done.").await?;
+    alice.send(&room, "!reminders").await?;
+    let list = alice.until(&room, "what is left", says("Sum up TASK-WEEK")).await?;
+    assert!(!list.body().contains("TASK-NOW"), "it came once: {}", list.body());
+    let seen = alice.timeline(&room);
+    let notices = seen.messages_of(&assistant).filter(|event| event.body().starts_with("🗓️ Do TASK-NOW"));
+    assert_eq!(notices.count(), 1, "{seen}");
+    let rooms = office.rooms_of_assistant(&alice).await?;
+    assert_eq!(rooms.as_array().map(Vec::len), Some(1), "it speaks nowhere else");
+
+    // Once more by 🔁, with the task that it had.
+    let answer = office.answered(&alice, &room, "Here is TASK-NOW, done.").await?;
+    office.claude.on(Matcher::when("the task", now), Turn::text("TASK-NOW again."));
+    alice.react(&room, &answer.event_id, "🔁").await?;
+    office.answered(&alice, &room, "TASK-NOW again.").await?;
 
     alice.send(&room, "!forget").await?;
     alice.send(&room, "!reminders").await?;

@@ -48,7 +48,7 @@ pub static COWORKER: [Described<Coworker>; 14] = [
 ];
 
 /// The commands of assistants, in the order of the help.
-pub static ASSISTANT: [Described<Assistant>; 14] = [
+pub static ASSISTANT: [Described<Assistant>; 15] = [
     changing(
         "!new",
         Assistant::New,
@@ -82,7 +82,18 @@ pub static ASSISTANT: [Described<Assistant>; 14] = [
         "or `!reminders`",
         "Reminds the owner: `10m tea`, `tomorrow at 10 call Anna`.",
     ),
-    plain("!reminders", Assistant::Reminding(Reminding::List), "", "Lists the reminders."),
+    read_elsewhere(
+        "!schedule",
+        " every friday at 16:00 plan my week",
+        "",
+        "Does something for the owner at set times, in the same chat.",
+    ),
+    plain(
+        "!reminders",
+        Assistant::Reminding(Reminding::List),
+        "",
+        "Lists the reminders, and what is done at set times.",
+    ),
     plain("!schedules", Assistant::Reminding(Reminding::List), "", "The same."),
     read_elsewhere("!unremind", " 2", "", "Ends the reminder with this number."),
     read_elsewhere("!zone", " Europe/Berlin", "", "Notes the owner's time zone, where their profile names none."),

@@ -71,7 +71,7 @@ impl Showing {
         Self {
             addressees: record.addressees(),
             place: record.place.clone(),
-            prefix: late_minutes.map(if record.is_unasked() { words::timetable::late } else { words::late_prefix }),
+            prefix: late_minutes.map(if record.errand.is_some() { words::timetable::late } else { words::late_prefix }),
             pace,
             edits: record.edits,
             shown: String::new(),

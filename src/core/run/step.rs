@@ -32,6 +32,12 @@ impl RunId {
         &self.0
     }
 
+    /// Returns what names the run with its request as it reads after so many edits, for what its tools set up.
+    #[must_use]
+    pub fn wording(&self, restarts: u32) -> String {
+        format!("{}|{restarts}", self.0)
+    }
+
     /// Returns the transaction id of one step.
     #[must_use]
     pub fn transaction(&self, step: Step) -> OwnedTransactionId {

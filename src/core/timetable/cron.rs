@@ -16,6 +16,8 @@ const NICKNAMES: [(&str, &str); 5] = [
 ];
 /// Days that may be a month's last one.
 const LAST_DAYS: usize = 4;
+/// The last year that is looked at. The crate looks some years ahead, and panics beyond the calendar's end in 9999.
+const YEAR_MAX: i16 = 9_990;
 
 /// A cron expression.
 #[derive(Clone, Debug)]
@@ -61,6 +63,9 @@ impl Cron {
     pub(super) fn next_after(&self, after: DateTime) -> Option<DateTime> {
         let mut after = after;
         for _ in 0..LAST_DAYS {
+            if !(1..=YEAR_MAX).contains(&after.year()) {
+                return None;
+            }
             let from = after.to_zoned(TimeZone::UTC).ok()?.timestamp();
             let next = self.crontab.find_next(MakeTimestamp(from)).ok()?.datetime();
             let is_last = || next.date().checked_add(1.day()).is_ok_and(|tomorrow| tomorrow.day() == 1);

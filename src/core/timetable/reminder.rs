@@ -1,4 +1,5 @@
-//! An owner's reminders (A12): made by them alone, kept under their key, each delivered once.
+//! An owner's reminders, and what their assistant does for them at set times (A12): made by them alone, kept under their
+//! key, each delivered once.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,9 @@ pub struct Reminder {
     pub number: u32,
     /// What is reminded of.
     pub text: String,
+    /// Whether the text is a task, which the assistant does instead of saying it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_task: bool,
     /// When it is due.
     pub when: When,
     /// The IANA zone whose wall clock counts; UTC if none.
@@ -53,8 +57,10 @@ pub struct Reminders {
 pub struct Asked {
     /// When.
     pub when: When,
-    /// Of what.
+    /// Of what, or what is to be done.
     pub text: String,
+    /// See [`Reminder::is_task`].
+    pub is_task: bool,
 }
 
 /// Why there is no reminder.
@@ -66,6 +72,9 @@ pub enum ReminderError {
     /// It says nothing to be reminded of.
     #[error("say what to remind you of, for example `!remind 10m tea`")]
     NoText,
+    /// It says nothing to be done.
+    #[error("say what I should do then, for example `!schedule every friday at 16:00 plan my week with me`")]
+    NoTask,
     /// The text is too long.
     #[error("a reminder has at most {REMINDER_CHARS_MAX} characters")]
     LongText,
@@ -92,15 +101,31 @@ impl Asked {
             return Err(ReminderError::When(When::parse(said, reading).err().unwrap_or(WhenError::Unknown)));
         };
         let text = without_word(without_word(text, "to"), "that").trim();
-        if text.is_empty() { Err(ReminderError::NoText) } else { Ok(Self { when, text: text.to_owned() }) }
+        if text.is_empty() {
+            Err(ReminderError::NoText)
+        } else {
+            Ok(Self { when, text: text.to_owned(), is_task: false })
+        }
+    }
+
+    /// Reads what follows `!schedule`: when, and what the assistant is to do then.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_task(said: &str, reading: &Reading<'_>) -> Result<Self, ReminderError> {
+        match Self::parse(said, reading) {
+            Ok(asked) => Ok(Self { is_task: true, ..asked }),
+            Err(ReminderError::NoText) => Err(ReminderError::NoTask),
+            Err(why) => Err(why),
+        }
     }
 
     /// Reads what a tool is called with.
     ///
     /// # Errors
     /// As [`Self::parse`].
-    pub fn of(when: &str, text: &str, reading: &Reading<'_>) -> Result<Self, ReminderError> {
-        Ok(Self { when: When::parse(when, reading)?, text: text.to_owned() })
+    pub fn of(when: &str, text: &str, is_task: bool, reading: &Reading<'_>) -> Result<Self, ReminderError> {
+        Ok(Self { when: When::parse(when, reading)?, text: text.to_owned(), is_task })
     }
 
     /// Returns whether what `read` reads is the same moment in every zone, as in 20 minutes.
@@ -162,15 +187,7 @@ impl Reminders {
         if let Some(known) = self.list.iter().find(|known| !cause.is_empty() && known.cause == cause) {
             return Ok(known.clone());
         }
-        if asked.text.trim().is_empty() {
-            return Err(ReminderError::NoText);
-        }
-        if asked.text.chars().count() > REMINDER_CHARS_MAX {
-            return Err(ReminderError::LongText);
-        }
-        if Rule::of(&asked.when, zone)?.is_too_often(now)? {
-            return Err(ReminderError::TooOften);
-        }
+        check_reminder(asked, zone, now)?;
         if self.list.len() >= REMINDERS_MAX {
             return Err(ReminderError::Full);
         }
@@ -178,6 +195,7 @@ impl Reminders {
         let added = Reminder {
             number: self.last,
             text: asked.text.trim().to_owned(),
+            is_task: asked.is_task,
             when: asked.when.clone(),
             zone: zone.name().map(ToOwned::to_owned),
             until: now,
@@ -185,6 +203,15 @@ impl Reminders {
         };
         self.list.push(added.clone());
         Ok(added)
+    }
+
+    /// Removes what earlier wordings of a request made, and returns their numbers. The causes of all begin with the
+    /// request, those of its present wording with `wording`.
+    pub fn replace(&mut self, request: &str, wording: &str) -> Vec<u32> {
+        let is_old = |one: &Reminder| is_of(&one.cause, request) && !is_of(&one.cause, wording);
+        let old: Vec<u32> = self.list.iter().filter(|one| is_old(one)).map(|one| one.number).collect();
+        self.list.retain(|one| !old.contains(&one.number));
+        old
     }
 
     /// Removes the reminder with this number and returns it.
@@ -201,6 +228,26 @@ impl Reminders {
             self.remove(number);
         }
     }
+}
+
+/// Checks what an owner wants, and returns when it would be due.
+///
+/// # Errors
+/// [`ReminderError`].
+pub fn check_reminder(asked: &Asked, zone: &Zone, now: Timestamp) -> Result<Rule, ReminderError> {
+    if asked.text.trim().is_empty() {
+        return Err(if asked.is_task { ReminderError::NoTask } else { ReminderError::NoText });
+    }
+    if asked.text.chars().count() > REMINDER_CHARS_MAX {
+        return Err(ReminderError::LongText);
+    }
+    let rule = Rule::of(&asked.when, zone)?;
+    if rule.is_too_often(now)? { Err(ReminderError::TooOften) } else { Ok(rule) }
+}
+
+/// Returns whether a cause is this one, or a part of it that stands behind a line.
+pub(super) fn is_of(cause: &str, whole: &str) -> bool {
+    cause.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('|'))
 }
 
 /// Returns a text without this word at its start.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     phrase::TEXT_CHARS_MAX,
+    reminder::is_of,
     when::{EVERY_MS_MIN, Rule, When, WhenError},
 };
 use crate::core::{time::Timestamp, zone::Zone};
@@ -182,6 +183,14 @@ impl RoomSchedules {
     pub fn remove(&mut self, number: u32) -> Option<RoomSchedule> {
         let at = self.schedules.iter().position(|schedule| schedule.number == number)?;
         Some(self.schedules.remove(at))
+    }
+
+    /// Removes what earlier wordings of a request set up, and returns it; see [`super::Reminders::replace`].
+    pub fn replace(&mut self, request: &str, wording: &str) -> Vec<RoomSchedule> {
+        let is_old = |one: &RoomSchedule| is_of(&one.cause, request) && !is_of(&one.cause, wording);
+        let (old, others) = std::mem::take(&mut self.schedules).into_iter().partition(is_old);
+        self.schedules = others;
+        old
     }
 
     /// Removes every schedule of a coworker and returns them.

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::core::{time::Timestamp, zone::Zone};
 
+mod hostile;
 mod oracle;
 mod phrases;
 mod reminders;
@@ -205,6 +206,7 @@ fn c20_what_was_accepted_and_left_counts_as_skipped_and_as_never_run() {
     let mut both = Progress { ran_at: Some(day(2)), ran_before: Some(day(1)), ..Progress::default() };
     both.left(day(1), Skip::NotThere);
     assert_eq!((both.ran_at, both.ran_before), (Some(day(2)), None));
+    both.left(day(2), Skip::NotThere);
     both.left(day(2), Skip::NotThere);
     assert_eq!((both.ran_at, both.skips, both.skipped), (None, 2, Some((day(2), Skip::NotThere))));
 }

@@ -77,6 +77,10 @@ impl Progress {
 
     /// Notes that a due time which was accepted did not run after all, and why: it was as if it had never begun.
     pub fn left(&mut self, due: Timestamp, why: Skip) {
+        if self.skipped.is_some_and(|(last, _)| last == due) {
+            // A crash has it noted twice.
+            return;
+        }
         self.skip(due, why, 1);
         self.unread.0.retain(|run| *run != due);
         if self.ran_at == Some(due) {
@@ -113,6 +117,15 @@ pub struct Handled {
     /// What happened in each room.
     #[serde(default)]
     pub rooms: BTreeMap<OwnedRoomId, Progress>,
+}
+
+impl Handled {
+    /// Returns when it is due next, if that is noted and still holds: it says the same time as `said`, and no clock that
+    /// was set back stands before what is handled.
+    #[must_use]
+    pub fn next_noted(&self, said: &str, now: Timestamp) -> Option<Timestamp> {
+        self.next.filter(|_| self.said == said && self.until <= now)
+    }
 }
 
 /// Why a due time did not run.

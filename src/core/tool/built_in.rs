@@ -45,7 +45,7 @@ impl BuiltIn {
 }
 
 /// All of Workmate's own tools, by name.
-pub static BUILT_IN: [BuiltIn; 13] = [
+pub static BUILT_IN: [BuiltIn; 14] = [
     writing("attach_file", include_str!("../../prompts/tools/attach_file.md"), "Posts a text file into the thread."),
     BuiltIn {
         reaches: true,
@@ -75,6 +75,14 @@ pub static BUILT_IN: [BuiltIn; 13] = [
         include_str!("../../prompts/tools/schedule_add.md"),
         "Sets up work in the room at set times; its asker approves, unless the grant says otherwise.",
     ),
+    BuiltIn {
+        by: By::Chat,
+        ..writing(
+            "task_add",
+            include_str!("../../prompts/tools/task_add.md"),
+            "Does something for an assistant's owner at a time; they approve, unless the grant says otherwise.",
+        )
+    },
     BuiltIn {
         by: By::Process,
         ..reading("time", include_str!("../../prompts/tools/time.md"), "Tells the time in UTC.")

@@ -68,12 +68,24 @@ pub fn reminder(text: &str, late: Option<&str>) -> String {
 pub fn reminder_set(reminder: &Reminder, zone: &Zone, now: Timestamp) -> String {
     let number = reminder.number;
     match reminder.next(now) {
+        Some(at) if reminder.is_task && matches!(reminder.when, When::At(_)) => {
+            format!("I'll do that on {}. `!unremind {number}` if not.", zone.day(at))
+        }
+        Some(at) if reminder.is_task => {
+            format!("I'll do that each time, next on {}. `!unremind {number}` ends it.", zone.day(at))
+        }
         Some(at) if matches!(reminder.when, When::At(_)) => {
             format!("I'll remind you on {}. `!unremind {number}` if not.", zone.day(at))
         }
         Some(at) => format!("I'll remind you each time, next on {}. `!unremind {number}` ends it.", zone.day(at)),
         None => "That moment is just over.".to_owned(),
     }
+}
+
+/// Announces in an owner's chat what their assistant does now, because it is due.
+#[must_use]
+pub fn task_due(task: &str) -> String {
+    format!("🗓️ {}", letter_by_letter(task))
 }
 
 /// Asks an owner for their time zone, once.
@@ -100,12 +112,15 @@ pub fn no_reminder(why: &ReminderError) -> String {
 #[must_use]
 pub fn reminders(list: &[Reminder], zone: &Zone, now: Timestamp) -> String {
     if list.is_empty() {
-        return "You have no reminders. `!remind 10m tea` sets one.".to_owned();
+        return "You have no reminders. `!remind 10m tea` sets one; with `!schedule every friday at 16:00 plan my week` I do \
+                something each time."
+            .to_owned();
     }
     let line = |one: &Reminder| {
         let next = one.next(now).map_or_else(|| "now".to_owned(), |at| zone.day(at));
         let again = if matches!(one.when, When::Cron(_)) { ", and again" } else { "" };
-        format!("- {}: {} ({next}{again})", one.number, literal_name(&one.text))
+        let does = if one.is_task { "🗓️ " } else { "" };
+        format!("- {}: {does}{} ({next}{again})", one.number, literal_name(&one.text))
     };
     let lines: Vec<String> = list.iter().map(line).collect();
     format!("{}\n\n`!unremind {}` ends one.", lines.join("\n"), list[0].number)

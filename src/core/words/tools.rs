@@ -114,6 +114,7 @@ fn plainly(tool: &str) -> Option<&'static str> {
         "attach_file" => "attach files",
         "schedule_add" => "set up work at set times",
         "reminder_add" => "set reminders",
+        "task_add" => "do things at set times",
         "http_get" => "open web addresses",
         "note_add" => "add notes",
         "note_list" => "read the notes",

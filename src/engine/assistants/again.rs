@@ -70,7 +70,7 @@ impl Engine {
             asked_at: event.sent_at,
             private: true,
             came: crate::core::sealed::Carriage::Encrypted,
-            zone: self.zone_name_of(owner).await,
+            zone: self.zone_of_owner(owner).await?.and_then(|zone| zone.name().map(ToOwned::to_owned)),
             attempt,
             ..RunRecord::new(&user, &event.room, request, owner, place, clock::now())
         };

@@ -89,13 +89,14 @@ impl Engine {
         now: Timestamp,
         job: impl FnOnce() -> Option<Job>,
     ) {
-        let due = match handled {
-            // It is left out.
-            Some(None) => return,
-            Some(Some(handled)) if handled.said == reads && handled.until <= now && handled.next.is_some() => {
-                handled.next
-            }
-            handled => match job().map(|job| self.begin(id, handled.flatten(), &job, now)) {
+        // Its record is unreadable, and it is left out.
+        if matches!(handled, Some(None)) {
+            return;
+        }
+        let handled = handled.flatten();
+        let due = match handled.as_ref().and_then(|handled| handled.next_noted(reads, now)) {
+            Some(next) => Some(next),
+            None => match job().map(|job| self.begin(id, handled, &job, now)) {
                 None => return,
                 Some(Ok(due)) => due,
                 Some(Err(error)) => return self.leave_out_unreadable(&id.to_string(), &error),
@@ -134,7 +135,7 @@ impl Engine {
             (Id::Room(room, number), None) => {
                 self.forget_schedules(room, |schedules| schedules.remove(*number).into_iter().collect())?;
             }
-            (_, None) => tracing::info!(schedule = job.name, "a schedule has no due time any more"),
+            (_, None) => tracing::debug!(schedule = job.name, "a schedule has no due time any more"),
             (_, Some(_)) => {}
         }
         Ok(next)
@@ -183,3 +184,6 @@ impl Engine {
         Ok(!schedules.list().iter().any(|schedule| key_of_room(&room, schedule) == key))
     }
 }
+
+#[cfg(test)]
+mod tests;

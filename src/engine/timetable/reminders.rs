@@ -1,23 +1,26 @@
 //! Reminders (A12): the owner's commands, and the message that comes when one is due, once.
 
-use ruma::{OwnedUserId, UserId};
+use std::sync::Arc;
+
+use ruma::{OwnedRoomId, OwnedUserId, UserId};
 use serde_json::{Map, Value, json};
 
-use super::{Id, Tried, coming::Next};
+use super::{Id, TASK_TOOL, Tried, coming::Next};
 use crate::{
     clock,
     core::{
         command::Reminding,
-        event::{Outgoing, OutgoingKind},
+        event::{EventKind, Outgoing, OutgoingKind, RoomEvent},
         room_check::Privacy,
         run::{RunId, RunRecord},
         time::Timestamp,
-        timetable::{Asked, REMINDER_CHARS_MAX, Reading, Reminder, ReminderError, Reminders},
-        tool::{ApprovalRule, Class, Offer, Output, Source, Tool, ToolName, built_in},
+        timetable::{Asked, Reading, Reminder, ReminderError, Reminders},
+        tool::{Output, Tool},
         words::timetable as words,
         zone::Zone,
     },
     engine::{Engine, EngineError, Shared, word, word_transaction},
+    matrix::Account,
     store::StoreError,
 };
 
@@ -26,17 +29,19 @@ impl Engine {
     pub(in crate::engine) async fn obey_reminding(
         &self,
         owner: &UserId,
-        cause: &str,
+        event: &RoomEvent,
         command: &Reminding,
     ) -> Result<String, EngineError> {
+        // An edit says anew what its original said.
+        let (request, cause) = match &event.kind {
+            EventKind::Edit { target, .. } => (target.as_str(), format!("{target}|{}", event.id)),
+            _ => (event.id.as_str(), event.id.to_string()),
+        };
+        let made_by = Cause { request, wording: &cause, cause: &cause };
         Ok(match command {
-            Reminding::Add(said) => {
-                let zone = self.zone_of_owner(owner).await?;
-                match self.add_reminder(owner, |reading| Asked::parse(said, reading), cause, zone.as_ref()).await? {
-                    Ok(reminder) => words::reminder_set(&reminder, &zone.unwrap_or_default(), clock::now()),
-                    Err(NotSet::NoZone) => words::which_zone(),
-                    Err(NotSet::Refused(why)) => words::no_reminder(&why),
-                }
+            Reminding::Add(said) => self.add_by_command(owner, |reading| Asked::parse(said, reading), made_by).await?,
+            Reminding::AddTask(said) => {
+                self.add_by_command(owner, |reading| Asked::parse_task(said, reading), made_by).await?
             }
             Reminding::List => {
                 let zone = self.zone_of_owner(owner).await?.unwrap_or_default();
@@ -59,12 +64,26 @@ impl Engine {
         })
     }
 
+    async fn add_by_command(
+        &self,
+        owner: &UserId,
+        read: impl Fn(&Reading<'_>) -> Result<Asked, ReminderError>,
+        made_by: Cause<'_>,
+    ) -> Result<String, EngineError> {
+        let zone = self.zone_of_owner(owner).await?;
+        Ok(match self.add_reminder(owner, read, made_by, zone.as_ref()).await? {
+            Ok(reminder) => words::reminder_set(&reminder, &zone.unwrap_or_default(), clock::now()),
+            Err(NotSet::NoZone) => words::which_zone(),
+            Err(NotSet::Refused(why)) => words::no_reminder(&why),
+        })
+    }
+
     /// Makes a reminder of what `read` reads, durably.
     async fn add_reminder(
         &self,
         owner: &UserId,
         read: impl Fn(&Reading<'_>) -> Result<Asked, ReminderError>,
-        cause: &str,
+        made_by: Cause<'_>,
         zone: Option<&Zone>,
     ) -> Result<Result<Reminder, NotSet>, EngineError> {
         let (now, known) = (clock::now(), zone);
@@ -76,14 +95,24 @@ impl Engine {
             Ok(asked) => asked,
         };
         let mut added = Err(ReminderError::NoText);
-        self.change_reminders(owner, |kept| added = kept.add(&asked, &zone, cause, now)).await?;
+        let mut replaced = Vec::new();
+        self.change_reminders(owner, |kept| {
+            added = kept.add(&asked, &zone, made_by.cause, now);
+            if added.is_ok() {
+                replaced = kept.replace(made_by.request, made_by.wording);
+            }
+        })
+        .await?;
+        for number in replaced {
+            self.timetable.set(&Id::Reminder(owner.to_owned(), number), None);
+        }
         if let Ok(reminder) = &added {
             self.timetable.set(&Id::Reminder(owner.to_owned(), reminder.number), reminder.next(now));
         }
         Ok(added.map_err(NotSet::Refused))
     }
 
-    /// Carries out the assistants' tool for reminders.
+    /// Carries out the assistants' tools for reminders and tasks.
     pub(in crate::engine) async fn call_chat_tool(
         &self,
         id: &RunId,
@@ -96,12 +125,18 @@ impl Engine {
             return Output::error(format!("{} is an assistant's.", tool.offer.name.as_str()));
         };
         let text = |name: &str| arguments.get(name).and_then(Value::as_str).unwrap_or_default();
-        let (when, what) = (text("when"), text("text"));
-        let cause = format!("{}|{call}", id.as_str());
+        let is_task = tool.offer.name.as_str() == TASK_TOOL;
+        let (when, what) = (text("when"), text(if is_task { "task" } else { "text" }));
+        // What is said in the chat holds no secrets; what is kept for it does not either.
+        let what = self.tools.mask().hide(what);
+        let (request, wording) = (id.as_str(), id.wording(record.restarts));
+        let cause = format!("{wording}|{call}");
         let made = async {
             let zone = self.zone_of_owner(owner).await?;
-            let made =
-                self.add_reminder(owner, |reading| Asked::of(when, what, reading), &cause, zone.as_ref()).await?;
+            let made_by = Cause { request, wording: &wording, cause: &cause };
+            let made = self
+                .add_reminder(owner, |reading| Asked::of(when, &what, is_task, reading), made_by, zone.as_ref())
+                .await?;
             Ok::<_, EngineError>((made, zone.unwrap_or_default()))
         };
         match made.await {
@@ -168,13 +203,15 @@ impl Engine {
         let Some(reminder) = kept.get(number) else { return Ok(Next::At(None)) };
         let Ok(owing) = reminder.owing(now) else { return Ok(Next::At(None)) };
         if let Some(due) = owing.due {
-            let late = owing.is_late.then_some(due);
-            let said = match self.say_reminder(owner, reminder, due, late).await {
+            let said = match self.do_reminder(owner, reminder, due, owing.is_late).await {
                 Err(error) if !error.is_passing() => {
                     tracing::warn!(user.id = %owner, %error, "a reminder cannot be said in its owner's chat now");
                     false
                 }
-                said => said?,
+                Ok(Done::Yes) => true,
+                Ok(Done::NoChat) => false,
+                Ok(Done::Busy) => return Ok(Next::Later),
+                Err(error) => return Err(error),
             };
             // The owner may get another chat, or join this one.
             if !said && now.ms_since(due) <= NO_CHAT_MS_MAX {
@@ -193,37 +230,65 @@ impl Engine {
         Ok(Next::At(next))
     }
 
-    /// Posts a reminder in its owner's own chat; false where there is none now that is private and that they have joined.
-    async fn say_reminder(
+    /// Says a reminder that is due in its owner's own chat, or begins its task there.
+    async fn do_reminder(
         self: &Shared,
         owner: &OwnedUserId,
         reminder: &Reminder,
         due: Timestamp,
-        late: Option<Timestamp>,
-    ) -> Tried<bool> {
+        is_late: bool,
+    ) -> Tried<Done> {
+        let Some((account, room)) = self.chat_of(owner).await? else { return Ok(Done::NoChat) };
+        if reminder.is_task {
+            return self.begin_task(&account, (owner, &room), reminder, due, is_late).await;
+        }
+        let late = if is_late { Some(self.zone_of_owner(owner).await?.unwrap_or_default().date(due)) } else { None };
+        let said = words::reminder(&reminder.text, late.as_deref());
+        let message = Outgoing { kind: OutgoingKind::Text, ..word(&said, Some(owner)) };
+        let txn = word_transaction("reminder", &cause_of(owner, reminder, due), account.user());
+        account.send(&room, &message, txn).await?;
+        Ok(Done::Yes)
+    }
+
+    /// Returns an owner's chat, if it is private now and they have joined it.
+    async fn chat_of(self: &Shared, owner: &OwnedUserId) -> Tried<Option<(Arc<Account>, OwnedRoomId)>> {
         let record = self.tables.assistants.get(owner)?.unwrap_or_default();
-        let Some(room) = record.room.filter(|_| !record.silent) else { return Ok(false) };
+        let Some(room) = record.room.filter(|_| !record.silent) else { return Ok(None) };
         let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
         account.sync().await?;
         if self.attend(&account, owner, &room).await? != Privacy::Tight {
-            return Ok(false);
+            return Ok(None);
         }
         // Whoever is only invited would neither see it nor be notified.
-        if !account.facts(&room).await?.joined.contains(owner) {
-            return Ok(false);
-        }
-        let late = match late {
-            Some(due) => Some(self.zone_of_owner(owner).await?.unwrap_or_default().date(due)),
-            None => None,
-        };
-        let said = words::reminder(&reminder.text, late.as_deref());
-        let message = Outgoing { kind: OutgoingKind::Text, ..word(&said, Some(owner)) };
-        // The same due time is the same event, however often it is sent.
-        let cause = format!("{owner}|{}|{}|{}", reminder.number, reminder.cause, due.as_ms());
-        let txn = word_transaction("reminder", &cause, account.user());
-        account.send(&room, &message, txn).await?;
-        Ok(true)
+        let is_there = account.facts(&room).await?.joined.contains(owner);
+        Ok(is_there.then_some((account, room)))
     }
+}
+
+/// What came of doing what is due.
+pub(super) enum Done {
+    /// It is said, or its run is recorded.
+    Yes,
+    /// Its owner has no chat in which it could be said.
+    NoChat,
+    /// Too many runs wait.
+    Busy,
+}
+
+/// Names a due time of a reminder: what is sent for it is the same event, however often it is sent.
+pub(super) fn cause_of(owner: &UserId, reminder: &Reminder, due: Timestamp) -> String {
+    format!("{owner}|{}|{}|{}", reminder.number, reminder.cause, due.as_ms())
+}
+
+/// What makes a reminder.
+#[derive(Clone, Copy)]
+struct Cause<'a> {
+    /// The message, or the run, that says it: an edit of it takes the place of what it made before.
+    request: &'a str,
+    /// The same as it reads now.
+    wording: &'a str,
+    /// The message or call itself; the same one makes no second reminder.
+    cause: &'a str,
 }
 
 /// Why a reminder was not made.
@@ -236,28 +301,3 @@ enum NotSet {
 
 /// How long a reminder waits for its owner to have a private chat, in milliseconds: 30 days.
 const NO_CHAT_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1000;
-/// The tool's name.
-const TOOL: &str = "reminder_add";
-
-/// Returns the assistants' tool for reminders. What it keeps is the owner's own and leaves nowhere, so it needs no
-/// approval; the same call sets one reminder however often it is made.
-pub(in crate::engine) fn reminder_offer() -> Option<Offer> {
-    let properties = json!({
-        "when": { "type": "string", "description": "When, e.g. tomorrow at 10:00, in 20 minutes, every monday at 9." },
-        "text": {
-            "type": "string",
-            "description": format!("What to say then, at most {REMINDER_CHARS_MAX} characters."),
-        },
-    });
-    Some(Offer {
-        name: ToolName::parse(TOOL)?,
-        description: built_in(TOOL)?.told.trim_end().to_owned(),
-        schema: json!({
-            "type": "object", "properties": properties, "required": ["when", "text"], "additionalProperties": false,
-        }),
-        source: Source::Chat,
-        class: Class::Read,
-        approval: ApprovalRule::Never,
-        idempotent: true,
-    })
-}

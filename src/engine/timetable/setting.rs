@@ -4,7 +4,7 @@ use ruma::{OwnedRoomId, OwnedRoomOrAliasId, RoomId, UserId};
 use serde_json::{Map, Value};
 
 use super::{
-    Id,
+    Id, NEXT_SHOWN, TASK_TOOL,
     jobs::{Job, job_of_room, key_of_room},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         approval::Pending,
         event::RoomEvent,
         room_tools::{NewWork, RoomTool},
-        run::RunRecord,
+        run::{RunId, RunRecord},
         time::Timestamp,
         timetable::{self, Handled, NewSchedule, Progress, Reading, RoomSchedule, RoomSchedules, When},
         tool::MODERATOR_LEVEL,
@@ -26,13 +26,13 @@ use crate::{
     store::StoreError,
 };
 
-/// Due times that a card and a confirmation name.
-const NEXT_SHOWN: usize = 3;
-
 impl Engine {
     /// Returns what a call that waits for approval means, where its arguments alone do not say it: when the work that
     /// it sets up would be due, in the time zone of who asks.
     pub(in crate::engine) fn meaning_of(record: &RunRecord, pending: &Pending) -> Option<String> {
+        if pending.tool.as_str() == TASK_TOOL && record.owner().is_some() {
+            return Some(Self::meaning_of_task(record, pending));
+        }
         if pending.tool.as_str() != RoomTool::ScheduleAdd.name() {
             return None;
         }
@@ -53,8 +53,7 @@ impl Engine {
     /// Sets up work in a run's room, as its tool asks. The inner error says why not.
     pub(in crate::engine) async fn add_schedule(
         &self,
-        record: &RunRecord,
-        cause: &str,
+        (record, id, call): (&RunRecord, &RunId, &str),
         new: &NewWork,
     ) -> Result<Result<(RoomSchedule, Vec<Timestamp>), String>, EngineError> {
         if !self.namespace.who(&record.asker).is_person() {
@@ -66,6 +65,8 @@ impl Engine {
             Err(why) => return Ok(Err(why.to_string())),
         };
         let task = self.tools.mask().hide(&new.task);
+        let wording = id.wording(record.restarts);
+        let cause = format!("{wording}|{call}");
         let wanted = NewSchedule {
             user: &record.user,
             set_by: &record.asker,
@@ -75,7 +76,7 @@ impl Engine {
             task: &task,
             only_if_new_messages: new.only_if_new_messages,
             mention: new.mention,
-            cause,
+            cause: &cause,
         };
         let of_coworker = self.schedules_of(&record.user)?;
         let mut added = None;
@@ -90,6 +91,8 @@ impl Engine {
             None => return Ok(Err("it was not stored".to_owned())),
         };
         self.set_due_in(&record.room, &added, now)?;
+        // What the request said before an edit is not wanted any more.
+        self.forget_schedules(&record.room, |kept| kept.replace(id.as_str(), &wording))?;
         self.store.flush().await?;
         tracing::info!(room.id = %record.room, user.id = %record.user, number = added.number, "a schedule is set up");
         let next = added.rule().map(|rule| rule.next(now, NEXT_SHOWN)).unwrap_or_default();

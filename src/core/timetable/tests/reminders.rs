@@ -21,6 +21,10 @@ fn a12_what_follows_remind_says_when_and_of_what() {
         });
         assert_eq!(asked, expected.map(|(when, text)| (when.to_owned(), text.to_owned())), "{said}");
     }
+    let task = |said: &str| Asked::parse_task(said, &reading).map(|asked| (asked.text, asked.is_task));
+    assert_eq!(task("every friday at 16:00 sum up what I missed"), Ok(("sum up what I missed".to_owned(), true)));
+    assert_eq!(task("every friday at 16:00"), Err(ReminderError::NoTask));
+    assert_eq!(task("every friday sum up"), Err(ReminderError::When(WhenError::Unknown)));
     let table = [("10m tea", true), ("tomorrow at 9 tea", false), ("daily at 9 tea", false), ("in 2 hours tea", true)];
     for (said, expected) in table {
         assert_eq!(Asked::is_same_everywhere(|reading| Asked::parse(said, reading), at(NOW)), expected, "{said}");
@@ -51,8 +55,9 @@ fn a12_a_reminder_comes_however_late_and_goes_when_it_came() {
     let table = [
         (Asked { text: " ".to_owned(), ..ask("10m x") }, ReminderError::NoText),
         (Asked { text: "x".repeat(REMINDER_CHARS_MAX + 1), ..ask("10m x") }, ReminderError::LongText),
+        (Asked { text: " ".to_owned(), is_task: true, ..ask("10m x") }, ReminderError::NoTask),
         (ask("every 5 minutes x"), ReminderError::TooOften),
-        (Asked { when: When::At(now), text: "x".to_owned() }, ReminderError::When(WhenError::Over)),
+        (Asked { when: When::At(now), ..ask("10m x") }, ReminderError::When(WhenError::Over)),
     ];
     for (asked, expected) in table {
         assert_eq!(kept.add(&asked, &berlin, "", now), Err(expected));

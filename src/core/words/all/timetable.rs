@@ -42,15 +42,23 @@ pub(super) fn timetable(book: &mut Book) {
         let added = kept.add(&asked, &zone, &at.to_string(), AT).expect("added");
         book.told("!remind", &reminder_set(&added, &zone, AT));
     }
+    for said in ["tomorrow at 10 look at my week", "every friday at 16:00 sum up what I missed"] {
+        let asked = Asked::parse_task(said, &Reading { zone: &zone, now: AT }).expect(said);
+        let added = kept.add(&asked, &zone, said, AT).expect("added");
+        book.told("!schedule", &reminder_set(&added, &zone, AT));
+    }
     book.told("!reminders", &reminders(kept.list(), &zone, AT));
     book.told("!reminders", &reminders(&[], &zone, AT));
     book.told("!unremind", &reminder_ended(1, true));
     book.told("!unremind", &reminder_ended(7, false));
     book.told("!remind, no zone is known", &which_zone());
     book.told("!zone", &zone_noted(&zone, AT));
-    for why in [ReminderError::NoText, ReminderError::When(WhenError::Unknown), ReminderError::Full] {
+    for why in
+        [ReminderError::NoText, ReminderError::When(WhenError::Unknown), ReminderError::Full, ReminderError::NoTask]
+    {
         book.told("!remind", &no_reminder(&why));
     }
     book.told("a reminder", &reminder("look at https://example.org/a_b_c *now*", None));
+    book.told("what the assistant does now", &task_due("sum up what *I* missed"));
     book.told("a late one", &reminder("tea", Some(&zone.date(AT))));
 }

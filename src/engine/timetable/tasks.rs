@@ -1,0 +1,178 @@
+//! What an assistant does for its owner at set times (A12). A due time becomes a private run, whose request is the notice
+//! that announces it: it reads and writes where any run of that assistant does.
+//!
+//! The notice is noted under the owner's key before its run is recorded, with the moment that is part of the run's key:
+//! whoever comes back after a crash finds both again.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use serde_json::json;
+
+use super::{
+    NEXT_SHOWN, TASK_TOOL, Tried,
+    reminders::{Done, cause_of},
+};
+use crate::{
+    clock,
+    core::{
+        approval::Pending,
+        beginning::{Habit, place_of_answer},
+        brief::Brief,
+        errand::{Charge, ErrandId, Origin, OriginKind},
+        run::{RunId, RunRecord},
+        sealed::Carriage,
+        time::Timestamp,
+        timetable::{Asked, REMINDER_CHARS_MAX, Reading, Reminder, check_reminder},
+        tool::{ApprovalRule, Class, Offer, Source, ToolName, built_in},
+        words::timetable as words,
+    },
+    engine::{
+        Engine, Shared,
+        beginning::Started,
+        records::{AssistantRecord, Tasked},
+        word, word_transaction,
+    },
+    matrix::Account,
+    store::StoreError,
+};
+
+/// The tool that sets a reminder.
+const REMINDER_TOOL: &str = "reminder_add";
+/// Most due times that are kept with their notices, so that 🔁 on their answers finds the task.
+const TASKS_MAX: usize = 50;
+
+impl Engine {
+    /// Begins a task that is due in its owner's chat, once.
+    pub(super) async fn begin_task(
+        self: &Shared,
+        account: &Arc<Account>,
+        (owner, room): (&OwnedUserId, &OwnedRoomId),
+        reminder: &Reminder,
+        due: Timestamp,
+        is_late: bool,
+    ) -> Tried<Done> {
+        let is_this = |one: &Tasked| (one.number, &one.cause, one.due) == (reminder.number, &reminder.cause, due);
+        let kept = self.tables.assistants.get(owner)?.unwrap_or_default();
+        let tasked = if let Some(known) = kept.tasks.iter().find(|one| is_this(one)) {
+            known.clone()
+        } else {
+            let txn = word_transaction("task", &cause_of(owner, reminder, due), account.user());
+            let request = account.send(room, &word(&words::task_due(&reminder.text), None), txn).await?;
+            let tasked = Tasked {
+                number: reminder.number,
+                cause: reminder.cause.clone(),
+                task: reminder.text.clone(),
+                due,
+                request,
+                at: clock::now(),
+            };
+            self.note_task(owner, room, &tasked)?;
+            self.store.flush().await?;
+            tasked
+        };
+        // Its owner may have ended it, or had everything forgotten, while the notice was sent.
+        let still = self.tables.reminders.get(owner)?.unwrap_or_default();
+        if !still.get(reminder.number).is_some_and(|one| one.cause == reminder.cause)
+            || self.has_task_run(account, &tasked)?
+        {
+            return Ok(Done::Yes);
+        }
+        let place = place_of_answer(&tasked.request, None, None, Habit::Timeline);
+        let parts = [owner.as_str(), &reminder.number.to_string(), &due.as_ms().to_string()];
+        let record = RunRecord {
+            asked_at: due,
+            late: is_late,
+            private: true,
+            came: Carriage::Encrypted,
+            zone: self.zone_of_owner(owner).await?.and_then(|zone| zone.name().map(ToOwned::to_owned)),
+            errand: Some(Charge {
+                id: ErrandId::of(OriginKind::Schedule, &parts),
+                origin: origin_of(owner, reminder.number),
+                mention: [].into(),
+            }),
+            ..RunRecord::new(account.user(), room, &tasked.request, owner, place, tasked.at)
+        };
+        Ok(if self.start_run(record, None)? == Started::TooManyWait { Done::Busy } else { Done::Yes })
+    }
+
+    /// Notes a due time under its owner's key, in case its room is still their chat.
+    fn note_task(&self, owner: &OwnedUserId, room: &OwnedRoomId, tasked: &Tasked) -> Result<(), StoreError> {
+        self.tables.assistants.update(owner, |kept: Option<AssistantRecord>| {
+            let mut kept = kept?;
+            if kept.room.as_ref() == Some(room) {
+                kept.tasks.push(tasked.clone());
+                let surplus = kept.tasks.len().saturating_sub(TASKS_MAX);
+                kept.tasks.drain(..surplus);
+            }
+            Some(kept)
+        })?;
+        Ok(())
+    }
+
+    /// Returns whether a due time's run is recorded: it goes on, or has ended.
+    fn has_task_run(&self, account: &Account, tasked: &Tasked) -> Result<bool, StoreError> {
+        let run = RunId::of(&tasked.request, account.user()).as_str().to_owned();
+        Ok(self.tables.runs.get(&run)?.is_some() || self.tables.run_index.get(&(tasked.at, run))?.is_some())
+    }
+
+    /// Returns what a card says beside a call that sets up a task: when it would be due, in the owner's time zone.
+    pub(super) fn meaning_of_task(record: &RunRecord, pending: &Pending) -> String {
+        let text = |name: &str| pending.arguments.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+        let (when, task, zone) = (text("when"), text("task"), record.zone());
+        let read = |reading: &Reading<'_>| Asked::of(when, task, true, reading);
+        let (now, read_at) = (clock::now(), record.accepted_at);
+        let asked = match read(&Reading { zone: &zone, now: read_at }) {
+            Ok(_) if record.zone.is_none() && !Asked::is_same_everywhere(read, read_at) => {
+                return words::which_zone();
+            }
+            asked => asked,
+        };
+        match asked.and_then(|asked| check_reminder(&asked, &zone, now)) {
+            Ok(rule) => words::would_be_due(&rule.next(now, NEXT_SHOWN), &zone),
+            Err(why) => words::cannot_be_set(&why.to_string()),
+        }
+    }
+}
+
+/// Returns what the model is told in place of the notices of an owner's tasks.
+pub(in crate::engine) fn briefs(owner: &OwnedUserId, kept: &AssistantRecord) -> BTreeMap<OwnedEventId, Brief> {
+    let brief = |one: &Tasked| Brief {
+        origin: origin_of(owner, one.number),
+        task: one.task.clone(),
+        payload: None,
+        payload_cut: false,
+        due_at: one.due,
+    };
+    kept.tasks.iter().map(|one| (one.request.clone(), brief(one))).collect()
+}
+
+fn origin_of(owner: &OwnedUserId, number: u32) -> Origin {
+    Origin { kind: OriginKind::Schedule, name: words::numbered(number), set_by: Some(owner.clone()) }
+}
+
+/// Returns the assistants' tools for reminders and tasks. What they keep is the owner's own and leaves nowhere. A
+/// reminder needs no approval; a task makes the model work later, so its owner has to see the whole of it. The same call
+/// sets one however often it is made.
+pub(in crate::engine) fn chat_offers() -> impl Iterator<Item = Offer> {
+    let offer = |name: &str, what: &str, about: &str, class: Class, approval: ApprovalRule| {
+        let properties = json!({
+            "when": { "type": "string", "description": "When, e.g. tomorrow at 10:00, in 20 minutes, every monday at 9." },
+            what: { "type": "string", "description": format!("{about}, at most {REMINDER_CHARS_MAX} characters.") },
+        });
+        Some(Offer {
+            name: ToolName::parse(name)?,
+            description: built_in(name)?.told.trim_end().to_owned(),
+            schema: json!({
+                "type": "object", "properties": properties, "required": ["when", what], "additionalProperties": false,
+            }),
+            source: Source::Chat,
+            class,
+            approval,
+            idempotent: true,
+        })
+    };
+    let reminder = offer(REMINDER_TOOL, "text", "What to say then", Class::Read, ApprovalRule::Never);
+    let task = offer(TASK_TOOL, "task", "What to do then", Class::Write, ApprovalRule::Asker);
+    reminder.into_iter().chain(task)
+}

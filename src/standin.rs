@@ -18,6 +18,8 @@
 //! ```
 
 mod answer;
+mod batch_calls;
+mod batches;
 mod cache;
 mod http;
 mod journal;
@@ -45,6 +47,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+pub use batches::BatchPlan;
 pub use journal::{RecordedFile, RecordedRequest, WAIT_SECONDS_MAX};
 pub use script::Matcher;
 pub use turn::{Failure, Fault, Gate, Turn};
@@ -151,6 +154,7 @@ impl StandIn {
             scripts: Mutex::new(Scripts::default()),
             cache: Mutex::new(Cache::new()),
             memory: Mutex::new(Memory::default()),
+            batches: Mutex::default(),
             ids: answer::Ids::default(),
             stop: stop.clone(),
         });
@@ -202,12 +206,41 @@ impl StandIn {
         lock(&self.shared.scripts).respond_with(Arc::new(respond));
     }
 
-    /// Returns every request so far, in order, refused ones included; requests about models are in [`Self::looks`].
+    /// Returns every request so far, in order, refused ones included; requests about models are in [`Self::looks`], those
+    /// about batches in [`Self::batch_calls`].
     #[must_use]
     pub fn requests(&self) -> Vec<RecordedRequest> {
         let mut requests = self.shared.journal.all();
-        requests.retain(|request| !request.is_look());
+        requests.retain(|request| !request.is_look() && !request.route.contains("/v1/messages/batches"));
         requests
+    }
+
+    /// Plans what becomes of the next batch that has no plan yet.
+    pub fn plan_batch(&self, plan: BatchPlan) {
+        lock(&self.shared.batches).plan(plan);
+    }
+
+    /// Returns the batches that were made and not deleted, oldest first, and whether each has ended.
+    #[must_use]
+    pub fn batches(&self) -> Vec<(String, bool)> {
+        lock(&self.shared.batches).ids()
+    }
+
+    /// Waits until every batch is deleted.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRequest`] after [`WAIT_SECONDS_MAX`].
+    pub async fn wait_until_no_batch_is_left(&self) -> Result<(), Error> {
+        let found = self.shared.journal.wait_for(|_| self.batches().is_empty()).await;
+        found.map(|_| ()).ok_or_else(|| Error::NoSuchRequest { seen: self.batch_calls().len() })
+    }
+
+    /// Returns every call about batches so far, in order.
+    #[must_use]
+    pub fn batch_calls(&self) -> Vec<RecordedRequest> {
+        let mut calls = self.shared.journal.all();
+        calls.retain(|request| request.route.contains("/v1/messages/batches"));
+        calls
     }
 
     /// Returns every request about models so far, in order.

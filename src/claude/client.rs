@@ -1,6 +1,7 @@
 //! The call: one POST, retries until the answer begins, and the answer's stream.
 
 mod answer;
+mod batches;
 mod billing;
 mod decoding;
 mod headers;

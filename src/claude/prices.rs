@@ -34,6 +34,9 @@ struct Tier {
     cache_write_1h: u64,
 }
 
+/// The `service_tier` of an answer in a batch.
+pub const BATCH_TIER: &str = "batch";
+
 const fn no_bound() -> u64 {
     u64::MAX
 }
@@ -57,6 +60,8 @@ pub fn cost(model: &str, usage: &Usage) -> Option<Cost> {
             passes.iter().map(of).sum::<Option<u128>>()?
         }
     };
+    // What was answered in a batch costs half; searches cost what they cost.
+    let tokens = if usage.service_tier.as_deref() == Some(BATCH_TIER) { tokens.div_ceil(2) } else { tokens };
     let searches = usage.server_tool_use.as_ref().and_then(|used| used.web_search_requests).unwrap_or(0);
     // Inference only in the US costs a tenth more (docs/claude-api.md, section 10).
     let tokens = if usage.inference_geo.as_deref() == Some("us") { tokens * 11 / 10 } else { tokens };
@@ -213,6 +218,10 @@ mod tests {
         assert_eq!(micro_usd("claude-sonnet-5-5", &searched), Some(20_002));
         let unsplit = Usage { cache_creation: None, ..usage(0, 10, 0, 0, 0) };
         assert_eq!(micro_usd("claude-sonnet-5-5", &unsplit), Some(40));
+        let batched = Usage { service_tier: Some("batch".to_owned()), ..usage(1001, 0, 0, 0, 0) };
+        assert_eq!(micro_usd("claude-sonnet-5-5", &batched), Some(1001), "C20: a batch costs half");
+        let batched = Usage { service_tier: Some("batch".to_owned()), ..searched.clone() };
+        assert_eq!(micro_usd("claude-sonnet-5-5", &batched), Some(20_001), "C20: searches in a batch cost the same");
         let absurd = usage(u64::MAX, 0, 0, 0, u64::MAX);
         assert_eq!(micro_usd("claude-fable-5", &absurd), Some(u64::MAX));
     }

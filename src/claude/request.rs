@@ -147,6 +147,17 @@ impl Request {
         request
     }
 
+    /// Returns the same request without breakpoints: what a batch writes to the cache is seldom read again, and writing
+    /// costs more than not.
+    #[must_use]
+    pub fn uncached(mut self) -> Self {
+        self.cache_control = None;
+        for block in &mut self.system {
+            block.cache_control = None;
+        }
+        self
+    }
+
     /// Returns why the API would refuse this request, as far as that can be seen without a call.
     #[must_use]
     pub fn fault(&self) -> Option<&'static str> {

@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, Ids};
+use super::batch_calls;
+use super::batches::Batches;
 use super::cache::{Cache, prompt_tokens};
 use super::journal::{Entry, Journal, redact};
 use super::models::{self, Model};
@@ -41,6 +43,7 @@ pub(super) struct Shared {
     pub(super) scripts: Mutex<Scripts>,
     pub(super) cache: Mutex<Cache>,
     pub(super) memory: Mutex<Memory>,
+    pub(super) batches: Mutex<Batches>,
     pub(super) ids: Ids,
     pub(super) stop: CancellationToken,
 }
@@ -62,6 +65,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/messages", post(create))
         .route("/v1/messages/count_tokens", post(count))
+        .merge(batch_calls::routes())
         .route("/v1/models", get(list_models))
         .route("/v1/models/{id}", get(get_model))
         .fallback(unknown_route)
@@ -128,26 +132,30 @@ fn models_page(query: &BTreeMap<String, String>) -> Result<Value, Problem> {
 }
 
 /// A call in progress: its id and its journal entry.
-struct Call {
+pub(super) struct Call {
     shared: Arc<Shared>,
     id: String,
     entry: Entry,
 }
 
 impl Call {
-    fn open(shared: Arc<Shared>, request: &Request) -> Self {
+    pub(super) fn open(shared: Arc<Shared>, request: &Request) -> Self {
         let id = shared.ids.next("req");
         let route = format!("{} {}", request.method(), request.uri().path());
         let entry = shared.journal.open(&id, route, journal_headers(request.headers()));
         Self { shared, id, entry }
     }
 
-    fn keys(&self) -> Option<&[String]> {
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn keys(&self) -> Option<&[String]> {
         self.shared.options.keys.as_deref()
     }
 
     /// Answers a call that needs no script.
-    fn reply(mut self, result: Result<Value, Problem>) -> Response<Body> {
+    pub(super) fn reply(mut self, result: Result<Value, Problem>) -> Response<Body> {
         let response = match result {
             Ok(value) => self.json(200, &value),
             Err(problem) => self.problem(&problem),
@@ -170,30 +178,53 @@ impl Call {
         }
     }
 
+    /// Answers with a scripted HTTP error.
+    pub(super) fn fail(mut self, failure: &Failure) -> Response<Body> {
+        self.entry.finish();
+        self.failure(failure)
+    }
+
+    /// Reports something that no test should have let happen.
+    pub(super) fn report(&self, description: String) {
+        lock(&self.shared.scripts).report_unmatched(description);
+    }
+
     /// Reads and validates a request.
     async fn accept(&self, request: Request, endpoint: Endpoint) -> Result<(Caller, &'static Model, Value), Problem> {
+        let (caller, body) = self.read(request).await?;
+        let model = self.judge(endpoint, &caller, &body)?;
+        Ok((caller, model, body))
+    }
+
+    /// Reads a request with a JSON body.
+    pub(super) async fn read(&self, request: Request) -> Result<(Caller, Value), Problem> {
         let caller = validate::caller(request.headers(), self.keys(), true);
         let bytes = read(request.into_body(), self.shared.options.body_bytes_max).await;
         let caller = caller?;
         let body: Value = serde_json::from_slice(&bytes?)
             .map_err(|error| Problem::invalid(format!("The request body is not valid JSON: {error}")))?;
         self.entry.set_body(body.clone());
+        Ok((caller, body))
+    }
+
+    /// Decides whether the API would accept a request for a message.
+    pub(super) fn judge(&self, endpoint: Endpoint, caller: &Caller, body: &Value) -> Result<&'static Model, Problem> {
         let mut memory = lock(&self.shared.memory);
-        let model = validate::request(endpoint, &caller, &body, (&memory.block_types, &memory.paused))?;
-        signature::check(model, &body, &mut memory.loops)?;
-        let tokens = prompt_tokens(&body);
+        let model = validate::request(endpoint, caller, body, (&memory.block_types, &memory.paused))?;
+        signature::check(model, body, &mut memory.loops)?;
+        let tokens = prompt_tokens(body);
         if tokens > model.context_tokens {
             return Err(Problem::invalid(format!(
                 "prompt is too long: {tokens} tokens > {} maximum",
                 model.context_tokens
             )));
         }
-        Ok((caller, model, body))
+        Ok(model)
     }
 
     /// Answers with the turn that is due.
     async fn say(mut self, caller: &Caller, model: &'static Model, body: &Value) -> Response<Body> {
-        let turn = match self.turn(body) {
+        let turn = match self.turn_of(body) {
             Ok(turn) => turn,
             Err(problem) => return self.reply(Err(problem)),
         };
@@ -227,7 +258,7 @@ impl Call {
     }
 
     /// Composes the message, and remembers what must be recognised later.
-    fn message(&self, turn: &Turn, caller: &Caller, model: &'static Model, body: &Value) -> Value {
+    pub(super) fn message(&self, turn: &Turn, caller: &Caller, model: &'static Model, body: &Value) -> Value {
         let usage = lock(&self.shared.cache).account(&redact(&caller.key), model, body);
         let message = answer::message(turn, body, body["model"].as_str().unwrap_or(model.id), usage, &self.shared.ids);
         self.entry.set_usage(message["usage"].clone());
@@ -242,11 +273,15 @@ impl Call {
     }
 
     /// Returns a request's turn: pre-warming, a script, the responder, or the offline answer.
-    fn turn(&self, body: &Value) -> Result<Turn, Problem> {
+    pub(super) fn turn_of(&self, body: &Value) -> Result<Turn, Problem> {
         if body["max_tokens"] == 0 {
             return Ok(Turn::empty().stop_reason("max_tokens"));
         }
-        let Some(request) = self.entry.snapshot() else { return Err(Problem::new(500, "the journal lost a request")) };
+        let Some(mut request) = self.entry.snapshot() else {
+            return Err(Problem::new(500, "the journal lost a request"));
+        };
+        // Of a batch, it is one of several.
+        request.body.clone_from(body);
         let (scripted, responder) = {
             let mut scripts = lock(&self.shared.scripts);
             (scripts.take(&request), scripts.responder())

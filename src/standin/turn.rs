@@ -337,6 +337,10 @@ impl Gate {
         self.released.cancel();
     }
 
+    pub(super) fn is_released(&self) -> bool {
+        self.released.is_cancelled()
+    }
+
     pub(super) async fn pass(&self) {
         self.reached.cancel();
         self.released.cancelled().await;

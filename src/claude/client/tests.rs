@@ -1,5 +1,6 @@
 //! Tests the client against a real server on loopback, well-behaved and not.
 
+mod batches;
 mod gateways;
 mod server;
 

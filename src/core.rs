@@ -8,6 +8,7 @@ pub(crate) mod admission;
 pub(crate) mod approval;
 pub(crate) mod asker;
 pub mod audit;
+pub(crate) mod batch;
 pub(crate) mod beginning;
 pub(crate) mod belonging;
 pub(crate) mod breaker;

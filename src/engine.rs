@@ -29,6 +29,7 @@ mod approvals;
 mod ask;
 mod assistants;
 mod audit;
+mod batches;
 mod beginning;
 mod bindings;
 mod budget;
@@ -139,6 +140,8 @@ struct Engine {
     given_up: AtomicUsize,
     moments: readable::Moments,
     timetable: timetable::Timetable,
+    /// Tells that a run is over that left a batch at the provider.
+    batches_left: tokio::sync::Notify,
     approvals: approvals::desk::Desk,
     bindings: bindings::Bindings,
     changes: changes::Changes,

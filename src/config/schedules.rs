@@ -12,6 +12,7 @@ use super::{
     yaml::Node,
 };
 use crate::core::{
+    batch::Latency,
     timetable::{Rule, When, WhenError},
     zone::Zone,
 };
@@ -35,6 +36,8 @@ pub struct Schedule {
     pub mention: BTreeSet<OwnedUserId>,
     /// How late it may still run, in minutes.
     pub grace_minutes: u32,
+    /// How many hours the answer may take, if what it asks first goes as a batch.
+    pub answer_within_hours: Option<u32>,
 }
 
 impl Schedule {
@@ -122,6 +125,7 @@ fn schedule(section: &Section<'_>, faults: &mut Faults) -> Option<Schedule> {
     }
     let only_if_new_messages = section.truth("only_if_new_messages", faults);
     let grace_minutes = section.number("grace_minutes", faults);
+    let answer_within_hours = waits(section, faults);
     let (said, rule) = due?;
     Some(Schedule {
         name: name?,
@@ -132,7 +136,25 @@ fn schedule(section: &Section<'_>, faults: &mut Faults) -> Option<Schedule> {
         only_if_new_messages,
         mention: mention.into_iter().collect(),
         grace_minutes,
+        answer_within_hours,
     })
+}
+
+/// Returns how many hours the answer may take, if it may wait.
+fn waits(section: &Section<'_>, faults: &mut Faults) -> Option<u32> {
+    let latencies = [("normal", Latency::Normal), ("batch", Latency::Batch)];
+    if section.choice("latency", faults, &latencies) == Some(Latency::Batch) {
+        return Some(section.number("answer_within_hours", faults));
+    }
+    if section.has("answer_within_hours") {
+        let trouble = Trouble::new(
+            "it is without `latency: batch`",
+            "An answer that does not go as a batch is there within minutes.",
+            "add `latency: batch`, for half the price, or remove this line.",
+        );
+        section.report("answer_within_hours", trouble, faults);
+    }
+    None
 }
 
 fn zone(node: &Node) -> Result<Zone, Trouble> {

@@ -7,6 +7,7 @@ use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    batch::BatchEnd,
     origin::Origin,
     outcome::Outcome,
     people::{Namespace, Who},
@@ -87,6 +88,9 @@ pub struct RunSummary {
     /// What it came from, where nobody asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// Whether its first question went as a batch, and what became of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchEnd>,
     /// Whether its line in the audit room is still missing.
     #[serde(default)]
     pub line_due: bool,
@@ -160,6 +164,9 @@ pub struct Entry {
     /// What it came from, where nobody asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// Whether its first question went as a batch, and what became of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchEnd>,
     /// Its usage of the model.
     #[serde(flatten)]
     pub spent: Spent,
@@ -205,6 +212,7 @@ impl Entry {
             model: summary.model,
             refused: summary.refused.filter(|_| public),
             origin: summary.origin.filter(|_| public),
+            batch: summary.batch.filter(|_| public),
             spent,
             accepted_at,
             ended_at: summary.ended_at,

@@ -9,6 +9,7 @@
 mod account;
 mod estimate;
 mod holder;
+mod left;
 mod low;
 pub(crate) mod outlay;
 mod ratio;
@@ -23,6 +24,7 @@ pub use self::{
     account::{Account, Entry, reserve, reserve_again},
     estimate::{Estimate, Price, estimate, prompt_tokens},
     holder::{Holder, Terms},
+    left::Left,
     low::{LOW_PERCENT, Level, Low, Lows},
     ratio::Ratio,
     usd::Usd,

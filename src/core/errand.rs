@@ -6,7 +6,8 @@
 //! - **Asker**: nobody. The run's asker is the coworker itself, which is no person, so that no rule about people holds.
 //! - **Approver**: where a tool's rule names the asker, a moderator of the room decides instead. Other rules hold as
 //!   they are, and fail closed.
-//! - **Payer**: no person. The workspace, the coworker and the room pay.
+//! - **Payer**: the member who set up the schedule; no person for what the operator configured. The workspace, the
+//!   coworker and the room always pay.
 //! - **Rate**: the room's own breaker for errands. It is apart from the people's, so that neither stops the other.
 //! - **Reader**: the coworker. It reads what it could read in the room as its member.
 //!
@@ -131,6 +132,9 @@ pub struct Errand {
     /// How what caused it came: what was encrypted is answered encrypted or not at all.
     #[serde(default)]
     pub came: Carriage,
+    /// When the answer is due; `None` if it cannot wait. One that can goes as a batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_by: Option<Timestamp>,
     /// How far it has come.
     #[serde(default)]
     pub stage: Stage,
@@ -198,6 +202,7 @@ impl Errand {
             thread: None,
             threadless: false,
             came: Carriage::default(),
+            answer_by: None,
             stage: Stage::Accepted,
             of: None,
             again: 0,
@@ -220,6 +225,12 @@ impl Errand {
     #[must_use]
     pub fn is_announced(&self) -> bool {
         !self.headline.is_empty()
+    }
+
+    /// Returns what a run keeps of it.
+    #[must_use]
+    pub fn charge(self) -> Charge {
+        Charge { id: self.id, origin: self.origin, mention: self.mention, answer_by: self.answer_by }
     }
 
     /// Returns the key of its matter's thread, if it has one.
@@ -319,7 +330,7 @@ impl Errand {
     #[must_use]
     pub fn run(&self, request: &EventId, place: Place, came: Carriage, deadline_ms: u64, now: Timestamp) -> RunRecord {
         let late_after_ms = if self.origin.kind == OriginKind::Schedule { LATE_AFTER_MS } else { deadline_ms };
-        let charge = Charge { id: self.id.clone(), origin: self.origin.clone(), mention: self.mention.clone() };
+        let charge = self.clone().charge();
         RunRecord {
             asked_at: self.due_at,
             late: self.late || now.ms_since(self.due_at) > late_after_ms,

@@ -6,7 +6,7 @@ use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::hex::hex;
+use super::{hex::hex, time::Timestamp};
 
 /// An errand's id. The same cause always has the same one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -92,4 +92,7 @@ pub struct Charge {
     /// Whom its answer mentions.
     #[serde(default)]
     pub mention: BTreeSet<OwnedUserId>,
+    /// When the answer is due; `None` if it cannot wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_by: Option<Timestamp>,
 }

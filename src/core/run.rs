@@ -19,6 +19,7 @@ use super::{event::Outgoing, mask::Mask, time::Timestamp, tool::Toolset, work::T
 
 mod asking;
 mod attempt;
+mod batching;
 mod calling;
 mod effect;
 mod failing;
@@ -38,6 +39,7 @@ pub(in crate::core) mod trace;
 mod used;
 
 pub use self::{
+    batching::BatchNews,
     effect::{CatchUp, Effect, End, Flush, Remark, Start},
     input::{Failure, Input, Ready, Reply},
     order::{Nearness, Order},
@@ -185,7 +187,7 @@ impl Run {
                 self.go();
             }
             Input::Ahead(ahead) => self.tell_place(ahead, now),
-            Input::Quiet => self.quiet(),
+            Input::Quiet => self.quiet(now),
             Input::Back => self.back(),
             Input::Unparked => self.unparked(now),
             Input::Opened => self.opened(now),
@@ -195,6 +197,7 @@ impl Run {
             Input::Reserved(reserved) => self.reserved(reserved),
             Input::Heard { text, waiting_ms } => self.heard(text, waiting_ms, now),
             Input::Replied(reply) => self.replied(reply, now),
+            Input::Batch(news) => self.batched(news),
             Input::Ran { call, output, pictures } => self.ran(&call, output, pictures, now),
             Input::Decided { call, decision } => self.decided(call, decision, now),
             Input::BudgetWord(is_due) => self.weighed(is_due),

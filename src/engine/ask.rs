@@ -44,12 +44,8 @@ pub(super) type Reply = Result<ModelTurn, Fault>;
 impl Engine {
     /// Asks the model and shows its progress. Dropping the future closes the stream at the provider.
     pub(super) async fn ask(&self, question: &Question<'_>, progress: &watch::Sender<Progress>) -> Reply {
-        let output_tokens_max = self.config.claude.output_tokens_max;
-        let request_of = |prompt: &Prompt| {
-            let (model, tag) = (question.model, Some(question.user_tag.as_str()));
-            let effort = self.claude.facts(model).effort(question.effort);
-            claude::Request::from_prompt(prompt, model, effort, output_tokens_max, tag)
-        };
+        let request_of =
+            |prompt: &Prompt| self.request_of((prompt, question.model), question.effort, &question.user_tag);
         let mut request = request_of(question.prompt);
         let with_files = question.prompt.has_files();
         let (mut first_break, mut broken, mut paid) = (None, 0, 0);
@@ -157,8 +153,23 @@ impl Engine {
                 so_far.usage = usage;
             });
         }
-        let answer = stream.finish().await?;
-        let message = answer.message;
+        let message = stream.finish().await?.message;
+        Ok(self.turn_of((question.prompt, &request.model), message, progress))
+    }
+
+    /// Returns the request that asks this.
+    pub(super) fn request_of(&self, (prompt, model): (&Prompt, &str), effort: Effort, tag: &str) -> claude::Request {
+        let effort = self.claude.facts(model).effort(effort);
+        claude::Request::from_prompt(prompt, model, effort, self.config.claude.output_tokens_max, Some(tag))
+    }
+
+    /// Returns the turn that a whole answer is, and notes what it used.
+    pub(super) fn turn_of(
+        &self,
+        (prompt, model): (&Prompt, &str),
+        message: claude::Message,
+        progress: &watch::Sender<Progress>,
+    ) -> ModelTurn {
         let stop = match &message.stop_reason {
             Some(StopReason::Refusal) => TurnStop::Refused,
             Some(StopReason::PauseTurn) => TurnStop::Paused,
@@ -166,7 +177,7 @@ impl Engine {
             _ => TurnStop::End,
         };
         let blocks: Vec<String> = message.content.iter().map(|block| Json::of(block).as_str().to_owned()).collect();
-        let usage = whole(&message.usage, &blocks, || self.tokens_of(question.prompt, question.model));
+        let usage = whole(&message.usage, &blocks, || self.tokens_of(prompt, model));
         let is_unbilled = message.is_refused_unsaid();
         let refused = (stop == TurnStop::Refused).then(|| {
             let category = message.stop_details.as_ref().and_then(|details| details.category.clone());
@@ -177,10 +188,10 @@ impl Engine {
             so_far.complete = true;
             so_far.unbilled = is_unbilled;
             so_far.refused = refused;
-            so_far.model = Some(answering(&request.model, message.model));
+            so_far.model = Some(answering(model, message.model));
             so_far.usage = usage;
         });
-        Ok(ModelTurn { blocks, stop })
+        ModelTurn { blocks, stop }
     }
 }
 

@@ -25,6 +25,7 @@ use crate::{
     config::Config,
     core::{
         audit::Spent,
+        batch::Latency,
         budget::{
             self, Estimate, Holder, Price, Terms, Usd, Why,
             outlay::{RunBy, key_of},
@@ -56,11 +57,32 @@ impl Engine {
         &'a self,
         (leave, progress): (&lanes::Place, &'a watch::Sender<Progress>),
         (record, is_begun): (&RunRecord, bool),
-        prompt: &Prompt,
-        model: &str,
+        (prompt, model): (&Prompt, &str),
+        latency: Latency,
     ) -> Result<Result<Hold<'a>, Fault>, EngineError> {
-        let holders = Self::holders_of(record);
-        let opening = Opening { record, by: self.run_by(record), model, estimate: self.estimate(prompt, model) };
+        let (holders, by) = (Self::holders_of(record), self.run_by(record));
+        let key = key_of(record.accepted_at, record.id().as_str(), &by);
+        let estimate = self.estimate(prompt, model, latency);
+        let hold = |holders, call| Hold {
+            ledger: &self.ledger,
+            holders,
+            call,
+            model: model.to_owned(),
+            estimate,
+            progress,
+            noted_ms: AtomicI64::new(i64::MIN),
+            untold: AtomicU64::new(0),
+            is_under_way: false,
+            waits: latency == Latency::Batch,
+        };
+        if let Some(call) = self.ledger.waiting(&key)? {
+            if latency == Latency::Batch {
+                // An earlier process, or attempt, reserved it.
+                return Ok(Ok(hold(holders, call)));
+            }
+            self.ledger.leave(&holders, &call)?;
+        }
+        let opening = Opening { record, by, model, estimate, latency };
         let mut freed = self.ledger.freed.subscribe();
         let deadline = tokio::time::Instant::now() + ROOM_PATIENCE;
         let mut is_parked = false;
@@ -80,17 +102,7 @@ impl Engine {
                 break Err(full);
             }
         };
-        let reserved = reserved.map(|call| Hold {
-            ledger: &self.ledger,
-            holders,
-            call,
-            model: model.to_owned(),
-            estimate: opening.estimate,
-            progress,
-            noted_ms: AtomicI64::new(i64::MIN),
-            paid: AtomicU64::new(0),
-            is_under_way: false,
-        });
+        let reserved = reserved.map(|call| hold(holders, call));
         if is_parked {
             leave.unpark().await;
         }
@@ -111,13 +123,32 @@ impl Engine {
         self.ledger.ratio(model).apply(budget::prompt_tokens(prompt))
     }
 
-    fn estimate(&self, prompt: &Prompt, model: &str) -> Estimate {
+    /// Settles what a run that is over reserved for a batch, and has its batch cleared away.
+    pub(super) fn leave_batch(&self, record: &RunRecord) {
+        if record.errand.is_none() {
+            return;
+        }
+        let key = key_of(record.accepted_at, record.id().as_str(), &self.run_by(record));
+        let left = self.ledger.waiting(&key).and_then(|call| match call {
+            Some(call) => self.ledger.leave(&Self::holders_of(record), &call),
+            None => Ok(()),
+        });
+        if let Err(error) = left {
+            tracing::error!(%error, "what a batch cost cannot be counted; it is at the next start");
+        }
+    }
+
+    fn estimate(&self, prompt: &Prompt, model: &str, latency: Latency) -> Estimate {
         let tokens = self.tokens_of(prompt, model);
         let price = claude::dearest(model, tokens).map_or(Price::UNKNOWN, |dearest| Price {
             prompt_nano_usd: dearest.prompt,
             answer_nano_usd: dearest.answer,
             search_nano_usd: dearest.search,
         });
+        let price = match latency {
+            Latency::Normal => price,
+            Latency::Batch => price.halved(),
+        };
         budget::estimate(prompt, tokens, self.config.claude.output_tokens_max, price)
     }
 
@@ -160,3 +191,6 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -426,7 +426,7 @@ impl Engine {
         user: &UserId,
     ) -> Result<Option<Charge>, StoreError> {
         let errand = self.errand_at(room, request, user)?;
-        Ok(errand.map(|errand| Charge { id: errand.id, origin: errand.origin, mention: errand.mention }))
+        Ok(errand.map(Errand::charge))
     }
 }
 

@@ -34,6 +34,11 @@ impl Progress {
         self.broken.push(usage);
     }
 
+    /// Returns whether the provider has told what the answer that is being written used of the prompt.
+    pub(super) fn is_told(&self) -> bool {
+        self.usage.input_tokens.is_some()
+    }
+
     /// Returns what the answer that is being written used. The provider tells the answer's own tokens at its end:
     /// until then they are estimated from the text, thinking left out.
     pub(super) fn usage_so_far(&self) -> claude::Usage {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
+use super::batches::BatchRecord;
 use crate::{
     core::{
         address::ThreadSoFar,
@@ -372,6 +373,8 @@ pub(super) struct Tables {
     pub(super) heard: Table<String, Heard>,
     /// How far schedules have come.
     pub(super) timetable: Table<String, Handled>,
+    /// The batches at the provider, by their ids there.
+    pub(super) batches: Table<String, BatchRecord>,
     pub(super) schedules: Table<OwnedRoomId, RoomSchedules>,
     pub(super) reminders: Table<OwnedUserId, Reminders>,
 }
@@ -400,6 +403,7 @@ impl Tables {
             matters: store.matters(),
             heard: store.heard().owned_by(|_, heard: &Heard| heard.owner.as_deref()),
             timetable: store.timetable(),
+            batches: store.batches(),
             schedules: store.schedules(),
             reminders: store.reminders().owned_by(|owner, _: &Reminders| Some(owner)),
         }

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     clock::Steady,
     core::{
-        run::{Effect, End, Failure, Fault, Input, Nearness, Ready, Run, RunId, RunRecord},
+        run::{BatchNews, Effect, End, Failure, Fault, Input, Nearness, Ready, Run, RunId, RunRecord},
         time::Timestamp,
     },
     matrix::{Account, MatrixError},
@@ -43,6 +43,8 @@ enum Done<'a> {
     Composed(Option<Box<(Asking<'a>, Ready)>>),
     /// What the call of the model holds of the budgets.
     Reserved(Result<Hold<'a>, Fault>),
+    /// What became of the batch; what it holds of the budgets, while it is waited for.
+    Batched(Option<Hold<'a>>, BatchNews),
 }
 
 /// Whether it was to send something of the run's, and what came of it.
@@ -174,6 +176,10 @@ impl<'a> Driver<'a> {
                 self.asking = Some(Arc::new(asking));
                 ready
             })),
+            Ok(Done::Batched(hold, news)) => {
+                self.hold = hold;
+                Input::Batch(news)
+            }
             Ok(Done::Reserved(reserved)) => Input::Reserved(reserved.map(|hold| self.hold = Some(hold))),
             Err(error) if posts => Input::Sent(Err(self.failed(error))),
             Err(error) => Input::Failed(self.failed(error)),

@@ -89,7 +89,7 @@ impl Engine {
         if full.begun {
             return Ok(true);
         }
-        if record.payer().is_some() {
+        if !record.is_unasked() {
             return self.is_word_due(&record.asker, &full.name(), &record.request, WORD_INTERVAL_MS);
         }
         let (limit, cause) = (format!("{}/{}", record.user, full.name()), &record.request);

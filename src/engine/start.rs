@@ -331,6 +331,7 @@ async fn build(
         given_up: AtomicUsize::new(0),
         moments: super::readable::Moments::default(),
         timetable: super::timetable::Timetable::default(),
+        batches_left: tokio::sync::Notify::new(),
         approvals: Desk::new(store.approvals(), store.cards_begun()),
         bindings: super::bindings::Bindings::default(),
         changes: super::changes::Changes::default(),
@@ -404,6 +405,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     engine.serving.store(true, Ordering::Relaxed);
     engine.take_up_errands();
     engine.tasks.spawn(super::timetable::keep_timetable(engine.clone()));
+    engine.tasks.spawn(super::batches::keep_batches(engine.clone()));
     tracing::info!(coworkers = engine.config.coworkers.len(), "serving");
     Ok(())
 }

@@ -117,7 +117,7 @@ impl World {
                 let what = if failed { Done::Was(Box::new(Input::Failed(passing()))) } else { Done::Compose };
                 self.later(id, delay, what);
             }
-            Effect::Reserve(tool_use) => {
+            Effect::Reserve(tool_use, _) => {
                 self.check_holds_places(id);
                 self.live(id)?.tool_use = tool_use;
                 self.soon(id, Input::Reserved(Ok(())));

@@ -116,6 +116,8 @@ tables! {
     Schedules schedules: OwnedRoomId;
     #[doc = "owners' reminders, by owner; sealed under their keys."]
     Reminders reminders: OwnedUserId;
+    #[doc = "the batches that are not cleared away at the provider, by their ids there; never content."]
+    Batches batches: String;
 }
 
 #[cfg(test)]

@@ -240,7 +240,7 @@ async fn gauge(workmate: &Workmate, name: &str) -> Result<u64> {
 }
 
 /// Checks that the sums of `audit spend`, of the index and of the budget agree, and returns them. No run may be going on.
-async fn sums_agree(workmate: &Workmate) -> Result<u64> {
+pub(crate) async fn sums_agree(workmate: &Workmate) -> Result<u64> {
     let index = audit::told(workmate, "export")?;
     let entries: Vec<Value> = index.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let in_index: u64 = entries.iter().filter_map(|entry| entry["cost_micro_usd"].as_u64()).sum();

@@ -6,7 +6,7 @@ use anyhow::Result;
 use reqwest::Method;
 use ruma::{OwnedRoomId, RoomId, UserId, events::room::member::MembershipState};
 use serde_json::{Value, json};
-use workmate::standin::{Matcher, RecordedRequest, Turn};
+use workmate::standin::{BatchPlan, Matcher, RecordedRequest, Turn};
 
 use crate::{
     assistants,
@@ -17,6 +17,7 @@ use crate::{
         readiness::{is_ready, readiness},
         workmate::{Workmate, coworker},
     },
+    spending::sums_agree,
 };
 
 /// How long after the start the first schedules are due: longer than a start takes.
@@ -163,6 +164,90 @@ async fn c20_a_due_time_runs_once_through_a_kill_and_a_missed_one_says_that_it_i
     let logs = office.workmate.logs();
     assert!(logs.contains("a due time is skipped"), "the log says why nothing came");
     assert!(logs.contains("not_there"), "and that it could not speak in the first room");
+    Ok(())
+}
+
+#[tokio::test]
+async fn c20_c23_what_may_wait_goes_as_one_batch_through_a_kill_is_stopped_or_falls_back_and_costs_half() -> Result<()>
+{
+    let clock = Clock::new();
+    let (mut office, room) = office_with_room(&clock).await?;
+    let oncall = office.oncall();
+    for (task, text) in [
+        ("TASK-WAITS", "All was calm."),
+        ("TASK-STOPPED", "Nobody reads this."),
+        ("TASK-EXPIRES", "Nobody reads this."),
+        ("TASK-EXPIRES", "Asked again, and calm."),
+        ("TASK-LOST", "Found again."),
+        ("TASK-SLOW", "Nobody reads this."),
+        ("TASK-SLOW", "In time after all."),
+    ] {
+        script(&office, task, Turn::text(text));
+    }
+    let (waiting, gate) = BatchPlan::waiting();
+    office.claude.plan_batch(waiting.for_text("TASK-WAITS"));
+    office.claude.plan_batch(BatchPlan::waiting().0.for_text("TASK-STOPPED"));
+    office.claude.plan_batch(BatchPlan::waiting().0.for_text("TASK-SLOW"));
+    office.claude.plan_batch(BatchPlan::default().outcome("expired").for_text("TASK-EXPIRES"));
+    office.claude.plan_batch(BatchPlan::default().loses_reply().for_text("TASK-LOST"));
+    office.workmate.stop().await;
+    let due = now_s() + DUE_AFTER_S;
+    let schedule = |name: &str, task: &str| {
+        json!({"name": name, "when": date(due), "rooms": [room], "task": task, "latency": "batch",
+               "answer_within_hours": 1})
+    };
+    give_schedules(
+        &office.workmate,
+        &json!([
+            schedule("waits", "TASK-WAITS"),
+            schedule("stopped", "TASK-STOPPED"),
+            schedule("expires", "TASK-EXPIRES"),
+            schedule("lost", "TASK-LOST")
+        ]),
+    );
+    office.workmate.start_again().await;
+
+    // One that brings nothing is asked again in a normal call; one whose creation had no reply is found.
+    answered(&office.bob, &room, &oncall, "expires", "Asked again, and calm.").await?;
+    answered(&office.bob, &room, &oncall, "lost", "Found again.").await?;
+    let status = answered(&office.bob, &room, &oncall, "stopped", "half price").await?;
+    office.bob.react(&room, &status.event_id, "🛑").await?;
+    answered(&office.bob, &room, &oncall, "waits", "half price").await?;
+    answered(&office.bob, &room, &oncall, "slow", "half price").await?;
+    let made = |office: &Office| {
+        let calls = office.claude.batch_calls();
+        calls.iter().filter(|call| call.route == "POST /v1/messages/batches").count()
+    };
+    assert_eq!(made(&office), 5);
+
+    office.workmate.kill();
+    gate.release();
+    office.workmate.start_again().await;
+    let answer = answered(&office.alice, &room, &oncall, "waits", "All was calm.").await?;
+    let root = answer.thread_root().map(ToOwned::to_owned).expect("it is in a thread");
+    assert_eq!(made(&office), 5, "no second batch");
+    office.alice.send(&room, Message::text("!why").replying_to(&answer.event_id)).await?;
+    office.alice.until(&room, "that it was batched", says(&oncall, "as a batch, at half price")).await?;
+    office.ask(&office.alice, &room, "!schedules").await?;
+    office
+        .alice
+        .until(&room, "what may wait", says(&oncall, "at half price as a batch, answered within an hour"))
+        .await?;
+    // 15 minutes before its answer is due, one that is not there is cancelled, and asked in a normal call.
+    let month = |at_s: i64| date(at_s)[..7].to_owned();
+    let (ahead, began) = (46 * 60, now_s());
+    clock.ahead(ahead);
+    answered(&office.alice, &room, &oncall, "slow", "In time after all.").await?;
+    // Whatever was made is cleared away.
+    office.claude.wait_until_no_batch_is_left().await?;
+    let seen = office.alice.timeline(&room);
+    let answers = seen.messages_of(&oncall).filter(|event| event.body().contains("All was calm.")).count();
+    assert_eq!(answers, 1, "{root}: {seen}");
+    assert!(!seen.messages_of(&oncall).any(|event| event.body().contains("Nobody reads this.")), "{seen}");
+    // What was answered in batches counts half, wherever it is added up; nothing stays reserved.
+    if month(began) == month(now_s() + ahead) {
+        sums_agree(&office.workmate).await?;
+    }
     Ok(())
 }
 

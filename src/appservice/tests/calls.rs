@@ -221,6 +221,7 @@ async fn metrics_show_conditions_provisioning_and_runs_and_nobody_s_name() {
 
 fn ended(coworker: Option<&str>, outcome: Outcome) -> RunSummary {
     RunSummary {
+        batch: None,
         user: owned_user_id!("@somebody:hs"),
         coworker: coworker.map(str::to_owned),
         private: coworker.is_none(),

@@ -3,7 +3,7 @@
 use super::{DOLLARS, Fallback as F, Form, Key, Kind as K, MODEL, PATH, PROSE, ROOM, USER_ID, claude::EFFORTS, key};
 use crate::{
     config::grants::{GRANTS_MAX, HOSTS_MAX, PLACES_MAX},
-    core::{timetable::TEXT_CHARS_MAX, watch::PATTERN_CHARS_MAX},
+    core::{batch::WITHIN_HOURS, timetable::TEXT_CHARS_MAX, watch::PATTERN_CHARS_MAX},
 };
 
 /// Most characters of a name; clients cut longer ones in member lists.
@@ -185,7 +185,7 @@ static WATCH: [Key; 7] = [
     key("mention", K::List(&K::Text(&USER_ID), LIST_MAX), F::Told("nobody"), "Whom the answer notifies."),
 ];
 
-static SCHEDULE: [Key; 8] = [
+static SCHEDULE: [Key; 10] = [
     key("name", K::Text(&NAME), F::Required, "Its name, which people see in the room."),
     key(
         "when",
@@ -203,6 +203,18 @@ static SCHEDULE: [Key; 8] = [
         K::Number(0, 1_440),
         F::Number(GRACE_MINUTES),
         "How late it may still run, in minutes, when it was missed; later it is skipped.",
+    ),
+    key(
+        "latency",
+        K::Choice(&["normal", "batch"]),
+        F::Word("normal"),
+        "`batch`: what it asks first goes as a batch, at half price, and may take hours.",
+    ),
+    key(
+        "answer_within_hours",
+        K::Number(WITHIN_HOURS.min as u64, WITHIN_HOURS.max as u64),
+        F::Number(WITHIN_HOURS.default as u64),
+        "With `latency: batch`: how many hours after `when` the answer is there at the latest.",
     ),
 ];
 

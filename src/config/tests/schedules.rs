@@ -31,6 +31,16 @@ fn c20_a_file_sets_times_rooms_and_a_task() {
 }
 
 #[test]
+fn c20_what_may_wait_says_how_long() {
+    let within = |more: &str| {
+        with(&GOOD.replace("task: x", &format!("task: x{more}"))).coworkers[0].schedules[0].answer_within_hours
+    };
+    assert_eq!([within(""), within(", latency: normal")], [None, None]);
+    assert_eq!(within(", latency: batch"), Some(4));
+    assert_eq!(within(", latency: batch, answer_within_hours: 24"), Some(24));
+}
+
+#[test]
 fn c20_each_fault_of_a_schedule_says_how_to_mend_it() {
     let changed = |from: &str, to: &str| GOOD.replace(from, to);
     let table = [
@@ -45,6 +55,10 @@ fn c20_each_fault_of_a_schedule_says_how_to_mend_it() {
         (changed("rooms: [\"#a:b.c\"]", "rooms: []"), "list 1 to 50 room ids or aliases"),
         (changed("\"#a:b.c\"", "here"), "neither a room id nor an alias"),
         (changed("task: x", "task: x, grace_minutes: 2000"), "0 to 1440"),
+        (changed("task: x", "task: x, latency: slow"), "schedules[0].latency"),
+        (changed("task: x", "task: x, answer_within_hours: 3"), "add `latency: batch`"),
+        (changed("task: x", "task: x, latency: batch, answer_within_hours: 25"), "1 to 24"),
+        (changed("task: x", "task: x, latency: batch, answer_within_hours: 0"), "1 to 24"),
         (changed("task: x", "task: x, every: day"), "unknown key"),
         ("  - daily\n".to_owned(), "a single value where a schedule belongs"),
         (format!("{GOOD}{GOOD}"), "is the name of another schedule too"),

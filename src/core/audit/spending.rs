@@ -204,7 +204,14 @@ mod tests {
 
     fn outlay(day: &str, person: Option<OwnedUserId>, model: &str, micro: u64) -> Outlay {
         let priced = model != "odd";
-        Outlay { day: day.to_owned(), person, model: model.to_owned(), cost: Some(Usd::from_micro(micro)), priced }
+        Outlay {
+            day: day.to_owned(),
+            person,
+            model: model.to_owned(),
+            cost: Some(Usd::from_micro(micro)),
+            priced,
+            batch: false,
+        }
     }
 
     fn run(coworker: Option<&str>, calls: Vec<Vec<Outlay>>) -> RunOutlays {

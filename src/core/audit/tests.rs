@@ -19,6 +19,7 @@ fn tally(tool: &str) -> Tally {
 
 pub(super) fn summary() -> RunSummary {
     RunSummary {
+        batch: None,
         user: owned_user_id!("@coworker-oncall:hs"),
         coworker: Some("oncall".to_owned()),
         private: false,
@@ -50,6 +51,7 @@ impl Entry {
     /// Returns a coworker's run with no more than each run has; tests add what they are about.
     pub(crate) fn bare(accepted_at: Timestamp) -> Self {
         Self {
+            batch: None,
             run: "0123456789abcdef".to_owned(),
             kind: Kind::Coworker,
             coworker: Some("oncall".to_owned()),

@@ -12,6 +12,8 @@ const MONTHS_KEPT: usize = 13;
 const DAYS_KEPT: usize = 32;
 /// Most warnings that an account remembers.
 const WARNINGS_KEPT: usize = 8;
+/// The characters of a month at the beginning of a day.
+const MONTH_CHARS: usize = "2026-11".len();
 /// How long an account must be unused to be dropped at a start, in milliseconds: three months.
 const STALE_AFTER_MS: i64 = 92 * 24 * 60 * 60 * 1000;
 
@@ -168,6 +170,20 @@ impl Account {
         add(&mut self.months, &held.month, more, MONTHS_KEPT);
         add(&mut self.days, &held.day, more, DAYS_KEPT);
         held.counted.add(more)
+    }
+
+    /// Replaces a call's reservation by what its answers cost, each on its day. So its sums are those of the outlays, even
+    /// if a crash came between an answer that broke off and the next one's reservation in this account.
+    pub fn recover(&mut self, call: &str, parts: &[(String, Usd)]) {
+        let Some(held) = self.held.remove(call) else { return };
+        let mut counted = held.counted;
+        for (day, cost) in parts {
+            let more = cost.without(counted);
+            counted = counted.without(*cost);
+            let month = day.get(..MONTH_CHARS).unwrap_or(&held.month);
+            add(&mut self.months, month, more, MONTHS_KEPT);
+            add(&mut self.days, day, more, DAYS_KEPT);
+        }
     }
 
     /// Returns the calls that it holds, and the cost noted of each. At a start, they are those of an earlier process.

@@ -7,7 +7,7 @@
 use ruma::{OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use super::{Usd, day_of};
+use super::{Holder, Usd, day_of};
 use crate::core::time::Timestamp;
 
 /// The key of a run's outlays; see [`key_of`].
@@ -51,6 +51,9 @@ pub struct Outlay {
     pub cost: Option<Usd>,
     /// Whether the model's price is known; without one, the dearest counts.
     pub priced: bool,
+    /// Whether it was asked as a batch, which outlives a process.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub batch: bool,
 }
 
 /// The cost of a call, all its answers together.
@@ -105,15 +108,48 @@ impl RunOutlays {
         }
     }
 
-    /// Settles a call of an earlier process that noted this cost, unless that process settled it. Returns what the call
-    /// counts as in every account that still holds it.
-    pub fn recover(&mut self, call: usize, noted: Usd) -> Usd {
-        let Some(last) = self.calls.get(call).and_then(|parts| parts.last()) else { return noted };
-        if last.cost.is_none() {
-            let cost = Cost { amount: noted, model: None, priced: last.priced };
-            self.settle(call, &cost);
+    /// Settles a call of an earlier process that noted this cost, unless that process settled it. `held_by_all` says
+    /// whether every account of its holders holds it: if not, its reservation was cut short and it was never made.
+    pub fn recover(&mut self, call: usize, noted: Usd, held_by_all: bool) {
+        let Some(parts) = self.calls.get(call) else { return };
+        let Some(last) = parts.last().filter(|last| last.cost.is_none()) else { return };
+        let is_unmade = parts.len() == 1 && !held_by_all;
+        let amount = if is_unmade { Usd::ZERO } else { noted };
+        let cost = Cost { amount, model: None, priced: last.priced };
+        self.settle(call, &cost);
+    }
+
+    /// Returns the number of the call that waits for a batch, if one does.
+    #[must_use]
+    pub fn waiting(&self) -> Option<usize> {
+        let is_open = |parts: &Vec<Outlay>| parts.last().is_some_and(|last| last.batch && last.cost.is_none());
+        self.calls.iter().rposition(is_open)
+    }
+
+    /// Returns whether the price of a call's model is known.
+    #[must_use]
+    pub fn is_priced(&self, call: usize) -> bool {
+        self.calls.get(call).and_then(|parts| parts.last()).is_some_and(|last| last.priced)
+    }
+
+    /// Returns each answer of a call with its day, as far as they are settled.
+    #[must_use]
+    pub fn parts(&self, call: usize) -> Vec<(String, Usd)> {
+        let parts = self.calls.get(call).map(Vec::as_slice).unwrap_or_default();
+        parts.iter().map(|part| (part.day.clone(), part.cost.unwrap_or_default())).collect()
+    }
+
+    /// Returns whose accounts a call falls under.
+    #[must_use]
+    pub fn holders(&self, call: usize) -> Vec<Holder> {
+        let person = self.calls.get(call).and_then(|parts| parts.first()).and_then(|part| part.person.clone());
+        let mut holders = vec![Holder::Workspace];
+        holders.extend(person.clone().map(Holder::Person));
+        match &self.room {
+            Some(room) => holders.extend([Holder::Coworker(self.user.clone()), Holder::Room(room.clone())]),
+            None => holders.extend(person.map(Holder::Assistant)),
         }
-        self.counted(call)
+        holders
     }
 
     /// Returns what a call is counted with so far.
@@ -183,7 +219,7 @@ mod tests {
 
     fn outlay() -> Outlay {
         let person = Some(owned_user_id!("@alice:hs"));
-        Outlay { day: day_of(AT), person, model: "asked".to_owned(), cost: None, priced: true }
+        Outlay { day: day_of(AT), person, model: "asked".to_owned(), cost: None, priced: true, batch: false }
     }
 
     fn costs(micro: u64) -> Cost {

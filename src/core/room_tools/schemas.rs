@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{FILE_BYTES_MAX, MEDIA_TYPES, RoomTool};
-use crate::core::{notes::NOTE_CHARS_MAX, timetable::TASK_CHARS_MAX};
+use crate::core::{batch::WITHIN_HOURS, notes::NOTE_CHARS_MAX, timetable::TASK_CHARS_MAX};
 
 pub(super) fn of(tool: RoomTool) -> Value {
     let (properties, required): (Value, &[&str]) = match tool {
@@ -59,6 +59,10 @@ pub(super) fn of(tool: RoomTool) -> Value {
                 "task": { "type": "string", "description": format!("What to do each time, at most {TASK_CHARS_MAX} characters.") },
                 "only_if_new_messages": { "type": "boolean", "description": "Stay silent where nobody wrote since the last time." },
                 "mention": { "type": "boolean", "description": "Mention who set it up in each answer." },
+                "answer_within_hours": {
+                    "type": "integer", "minimum": WITHIN_HOURS.min, "maximum": WITHIN_HOURS.max,
+                    "description": "Only if they say that the answer may wait: by so many hours after it is due. It costs half.",
+                },
             }),
             &["when", "task"],
         ),

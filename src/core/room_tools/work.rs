@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::arguments::{ArgumentError, given, shape};
 use crate::core::{
+    batch::{Hours, WITHIN_HOURS},
     timetable::{TASK_CHARS_MAX, TEXT_CHARS_MAX},
     zone::Zone,
 };
@@ -22,6 +23,8 @@ pub struct NewWork {
     pub only_if_new_messages: bool,
     /// Whether its answers mention who set it up.
     pub mention: bool,
+    /// How many hours the answer may take, if it may wait: at half price.
+    pub answer_within_hours: Option<u32>,
 }
 
 impl NewWork {
@@ -38,6 +41,7 @@ impl NewWork {
             task: Option<Value>,
             only_if_new_messages: Option<Value>,
             mention: Option<Value>,
+            answer_within_hours: Option<Value>,
         }
         let raw: Raw = shape(arguments)?;
         let zone = match &raw.zone {
@@ -54,6 +58,7 @@ impl NewWork {
             task: text(raw.task.as_ref(), "task", TASK_CHARS_MAX)?,
             only_if_new_messages: truth(raw.only_if_new_messages.as_ref(), "only_if_new_messages")?,
             mention: truth(raw.mention.as_ref(), "mention")?,
+            answer_within_hours: raw.answer_within_hours.as_ref().map(hours).transpose()?,
         })
     }
 }
@@ -64,6 +69,12 @@ fn text(value: Option<&Value>, name: &'static str, chars_max: usize) -> Result<S
         Some(text) => Ok(text.to_owned()),
         None => Err(ArgumentError::wrong(name, format!("a text of 1 to {chars_max} characters"))),
     }
+}
+
+fn hours(value: &Value) -> Result<u32, ArgumentError> {
+    let Hours { min, max, .. } = WITHIN_HOURS;
+    let hours = value.as_u64().and_then(|hours| u32::try_from(hours).ok()).filter(|hours| (min..=max).contains(hours));
+    hours.ok_or_else(|| ArgumentError::wrong("answer_within_hours", format!("a whole number from {min} to {max}")))
 }
 
 fn truth(value: Option<&Value>, name: &'static str) -> Result<bool, ArgumentError> {

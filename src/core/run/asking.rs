@@ -27,8 +27,9 @@ impl Run {
                 self.phase = Phase::Held;
             }
             Next::Ask(tool_use) => {
-                self.phase = Phase::Reserving;
-                self.push(Effect::Reserve(tool_use));
+                let latency = self.latency(now);
+                self.phase = Phase::Reserving(latency);
+                self.push(Effect::Reserve(tool_use, latency));
             }
             Next::Calls => {
                 self.phase = Phase::Calling(Box::<Calling>::default());
@@ -39,13 +40,11 @@ impl Run {
     }
 
     pub(super) fn reserved(&mut self, reserved: Result<(), Fault>) {
-        if !matches!(self.phase, Phase::Reserving) {
-            return;
-        }
+        let Phase::Reserving(latency) = self.phase else { return };
         match reserved {
             Ok(()) => {
                 // What comes now is asked with the request as it reads when it has been left alone.
-                self.phase = Phase::Quieting;
+                self.phase = Phase::Quieting(latency);
                 self.push(Effect::AwaitQuiet);
             }
             Err(fault) => self.unsilence(Err(fault)),

@@ -7,7 +7,7 @@ use super::{
     phase::{Phase, Posting},
     showing::Showing,
 };
-use crate::core::{refused::Breadth, time::Timestamp, words};
+use crate::core::{batch::Latency, refused::Breadth, time::Timestamp, words};
 
 impl Run {
     /// Begins another attempt; an order that waited goes first.
@@ -24,13 +24,14 @@ impl Run {
         }
     }
 
-    pub(super) fn quiet(&mut self) {
+    pub(super) fn quiet(&mut self, now: Timestamp) {
         match &mut self.phase {
             Phase::Lining { quiet } => {
                 *quiet = true;
                 self.go();
             }
-            Phase::Quieting => self.ask(),
+            Phase::Quieting(Latency::Normal) => self.ask(),
+            Phase::Quieting(Latency::Batch) => self.batch(now),
             _ => {}
         }
     }
@@ -69,6 +70,7 @@ impl Run {
                 self.push(Effect::Open);
             }
             Phase::Calling(_) => self.returned(now),
+            Phase::Batching(_) => self.batch_returned(now),
             _ => {}
         }
     }

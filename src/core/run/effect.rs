@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Outcome, Step};
 use crate::core::{
+    batch::{Batch, Latency},
     budget::Full,
     event::{Outgoing, Place},
     prompt::ToolUse,
@@ -42,9 +43,13 @@ pub enum Effect {
     /// Read the room and compose the context.
     Compose(Breadth),
     /// Reserve what asking the model may cost, with the work so far behind the context.
-    Reserve(ToolUse),
+    Reserve(ToolUse, Latency),
     /// Ask the model.
     Ask,
+    /// Send what is to be asked as a batch.
+    SendBatch(Batch),
+    /// Wait until the batch ends or is given up; look for it if it is not known whether it was made.
+    AwaitBatch(Batch),
     /// Take the files out of the context: the provider refused them.
     LeaveOutFiles,
     /// Carry out a tool call.
@@ -113,6 +118,8 @@ pub enum Flush {
     Begun,
     /// What calls gave that must not be made twice.
     Done,
+    /// That a batch is about to be sent, or its id.
+    Batch,
 }
 
 /// A tool call to be carried out.
@@ -166,6 +173,8 @@ pub enum Remark {
     AskedAlone,
     /// Earlier messages are left out from now on.
     LeavesOut(usize),
+    /// Its batch brings no answer.
+    BatchGivenUp,
     /// Calls can neither be carried out nor be answered.
     CallsStuck,
     /// What it shows beside its work cannot be shown.

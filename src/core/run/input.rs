@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ruma::{OwnedEventId, OwnedUserId};
 
-use super::{Bill, Fault, Flush, Order};
+use super::{BatchNews, Bill, Fault, Flush, Order};
 use crate::core::{
     media::Unread,
     prompt::FileContent,
@@ -46,6 +46,8 @@ pub enum Input {
     },
     /// The model has ended.
     Replied(Reply),
+    /// Something became of the batch.
+    Batch(BatchNews),
     /// A tool call ended.
     Ran {
         /// Which (`tool_use_id`).

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use ruma::OwnedEventId;
 
-use super::{Answer, Failure, Ready, Start, Step};
-use crate::core::{budget::Full, event::Outgoing, trail::Decision};
+use super::{Answer, Failure, Ready, Start, Step, batching::Stage};
+use crate::core::{batch::Latency, budget::Full, event::Outgoing, trail::Decision};
 
 /// What a run is doing, or waits for.
 #[derive(Debug)]
@@ -28,11 +28,13 @@ pub(super) enum Phase {
     /// The context of the request by itself, which was refused.
     ComposingAlone,
     /// The budget.
-    Reserving,
+    Reserving(Latency),
     /// That the request is left alone: it is asked as it reads then.
-    Quieting,
+    Quieting(Latency),
     /// The model.
     Asking,
+    /// A batch.
+    Batching(Stage),
     /// Tools and people.
     Calling(Box<Calling>),
     /// Whether a word about a budget is due.

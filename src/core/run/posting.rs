@@ -62,6 +62,7 @@ impl Run {
                 saying.flushed = true;
                 self.say_on();
             }
+            (Flush::Batch, Phase::Batching(_)) => self.batch_noted(),
             (Flush::Begun, Phase::Calling(_)) => self.calls_may_begin(now),
             (Flush::Done, Phase::Calling(_)) => self.calls_are_done(now),
             _ => {}
@@ -83,7 +84,7 @@ impl Run {
                     _ => return self.after_posting(now),
                 }
                 self.push(Effect::Journal);
-                if self.record.resumed && matches!(self.phase, Phase::Asking) {
+                if self.record.resumed && matches!(self.phase, Phase::Asking | Phase::Batching(_)) {
                     // What was there before it was known may have been reacted to.
                     self.posting = Some(Posting::LookingBack);
                     return self.push(Effect::LookBack);
@@ -140,6 +141,7 @@ impl Run {
                 Some(reply) => self.replied(reply, now),
                 None => self.show_progress(false, now),
             },
+            Phase::Batching(_) => self.go_on_after_batch(now),
             Phase::Calling(_) => self.carry_on(now),
             _ => {}
         }

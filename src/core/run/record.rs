@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Answer, RunId};
 use crate::core::{
+    batch::Batch,
     event::Place,
     hex::hex,
     origin::Charge,
@@ -99,6 +100,9 @@ pub struct RunRecord {
     /// Whose gesture made it work last, where that was not the asker's: who edited the request.
     #[serde(default)]
     pub payer: Option<OwnedUserId>,
+    /// The batch in which its first question went (C20).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
     /// The errand that it carries out, where nobody asked (C20 to C22). Its asker is then the answering user itself, or
     /// whoever ran it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,6 +141,7 @@ impl RunRecord {
             joined: Vec::new(),
             zone: None,
             payer: None,
+            batch: None,
             errand: None,
         }
     }
@@ -165,10 +170,13 @@ impl RunRecord {
         self.errand.is_some() && self.asker == self.user
     }
 
-    /// Returns whose gesture made it work last, whom its cost counts for (C23); `None` if that was no person's.
+    /// Returns whose gesture made it work last, whom its cost counts for (C23): who asked, who edited the request, or who
+    /// set up the schedule. `None` if that was no person's: what the operator configured is paid by coworker, room and
+    /// workspace alone.
     #[must_use]
     pub fn payer(&self) -> Option<&UserId> {
-        self.payer.as_deref().or_else(|| (!self.is_unasked()).then_some(&*self.asker))
+        let set_by = || self.errand.as_ref().and_then(|charge| charge.origin.set_by.as_deref());
+        self.payer.as_deref().or_else(|| if self.is_unasked() { set_by() } else { Some(&*self.asker) })
     }
 
     /// Returns whom its answer mentions: who asked, or whom the errand's config names.

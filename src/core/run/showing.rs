@@ -8,9 +8,13 @@ use std::collections::BTreeSet;
 use ruma::OwnedUserId;
 
 use super::{
-    Answer, Doing, Ended, Fault, Outcome, RunRecord, Step, Stop, record::EDITS_OF_A_PROCESS, status::Status, trace,
+    Answer, Doing, Ended, Fault, Outcome, RunRecord, Step, Stop,
+    record::EDITS_OF_A_PROCESS,
+    status::{Status, later},
+    trace,
 };
 use crate::core::{
+    batch::FALLBACK_MS,
     event::{Outgoing, OutgoingKind, Place},
     pace::{Edit, Pace},
     render::{self, EDIT_BYTES_MAX, MESSAGE_BYTES_MAX, Rendered},
@@ -33,6 +37,8 @@ pub(in crate::core) enum News<'a> {
     Waiting(u64),
     /// Tools are used; this is how far that is.
     Steps(&'a Doing),
+    /// The question went as a batch, which is given up at this time.
+    Batched(Timestamp),
 }
 
 /// What is to be shown. The step says whether it is sent or replaces what was sent.
@@ -43,6 +49,8 @@ pub(in crate::core) type Show = (Step, Outgoing);
 pub(in crate::core) struct Showing {
     /// Whom its messages mention.
     addressees: BTreeSet<OwnedUserId>,
+    /// The member who set up what nobody asks for now.
+    set_by: Option<OwnedUserId>,
     place: Place,
     prefix: Option<String>,
     pace: Option<Pace>,
@@ -70,6 +78,11 @@ impl Showing {
         let late_minutes = record.late.then(|| now.ms_since(record.asked_at) / 60_000);
         Self {
             addressees: record.addressees(),
+            set_by: record
+                .errand
+                .as_ref()
+                .filter(|_| record.is_unasked())
+                .and_then(|charge| charge.origin.set_by.clone()),
             place: record.place.clone(),
             prefix: late_minutes.map(if record.errand.is_some() { words::timetable::late } else { words::late_prefix }),
             pace,
@@ -104,6 +117,7 @@ impl Showing {
             }
             News::Waiting(elapsed_ms) => self.waiting(elapsed_ms, now),
             News::Steps(doing) => self.steps(doing, now),
+            News::Batched(until) => self.batched(until, now),
         }
     }
 
@@ -149,6 +163,15 @@ impl Showing {
         }
         status.next = now;
         self.show_status("", now).into_iter().collect()
+    }
+
+    /// Says once that the answer may take hours; nothing else is to be said until it is there.
+    fn batched(&mut self, until: Timestamp, now: Timestamp) -> Vec<Show> {
+        let began = self.began;
+        let status = self.status.get_or_insert_with(|| Status::new(began, false, now));
+        let step = status.step(now);
+        let answer_by = later(until, FALLBACK_MS);
+        vec![(step, self.notice(&words::timetable::batched(answer_by, &self.zone)))]
     }
 
     fn show_status(&mut self, so_far: &str, now: Timestamp) -> Option<Show> {
@@ -248,7 +271,7 @@ impl Showing {
             Fault::TooLong => words::too_long(),
             Fault::RequestRefused => words::request_refused(),
             Fault::Unreadable(why) => words::files::unreadable(why),
-            Fault::OverBudget(full) => words::spending::budget_reached(&full, &self.zone),
+            Fault::OverBudget(full) => words::spending::budget_reached(&full, self.set_by.as_deref(), &self.zone),
             Fault::WorkTooLong => words::work_too_long(),
             Fault::ToolsFailed => words::tools_failed(again),
             Fault::CallCut => words::call_cut(),

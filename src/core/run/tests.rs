@@ -15,6 +15,7 @@ use crate::core::{
     words,
 };
 
+mod batching;
 mod properties;
 mod record;
 

@@ -41,6 +41,9 @@ pub struct RoomSchedule {
     /// Whether the answer mentions who set it up.
     #[serde(default)]
     pub mention: bool,
+    /// How many hours the answer may take, if what it asks first goes as a batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_within_hours: Option<u32>,
     /// When it was set up.
     pub at: Timestamp,
     /// The call that set it up; the same call sets up no second one.
@@ -87,6 +90,8 @@ pub struct NewSchedule<'a> {
     pub only_if_new_messages: bool,
     /// See [`RoomSchedule::mention`].
     pub mention: bool,
+    /// See [`RoomSchedule::answer_within_hours`].
+    pub answer_within_hours: Option<u32>,
     /// See [`RoomSchedule::cause`].
     pub cause: &'a str,
 }
@@ -154,6 +159,7 @@ impl RoomSchedules {
             task: new.task.trim().to_owned(),
             only_if_new_messages: new.only_if_new_messages,
             mention: new.mention,
+            answer_within_hours: new.answer_within_hours,
             at: now,
             cause: new.cause.to_owned(),
         };

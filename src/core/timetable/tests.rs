@@ -277,6 +277,7 @@ fn new<'a>(when: &str, task: &'a str, cause: &'a str) -> NewSchedule<'a> {
         task,
         only_if_new_messages: false,
         mention: false,
+        answer_within_hours: None,
         cause,
     }
 }

@@ -3,14 +3,14 @@
 
 use std::fmt::Write as _;
 
-use ruma::ServerName;
+use ruma::{ServerName, UserId};
 
 use crate::core::{
     breaker::{WINDOW_MS, Whose},
     budget::{Full, Holder, LOW_PERCENT, Level, Low, Period, Scope, Usd, Why},
     edits::RESTARTS_MAX,
     links::room_link,
-    names::Names,
+    names::{Names, literal_name},
     time::Timestamp,
     zone::Zone,
 };
@@ -44,16 +44,17 @@ pub struct Crowd {
     pub used_up: usize,
 }
 
-/// A budget has no room for a request or its next step.
+/// A budget has no room for a request or its next step. `set_by` is the member who set up what nobody asks for at the time.
 #[must_use]
-pub fn budget_reached(full: &Full, zone: &Zone) -> String {
+pub fn budget_reached(full: &Full, set_by: Option<&UserId>, zone: &Zone) -> String {
     let Full { scope, period, limit, why, until, begun } = *full;
     let span = this_span(period);
-    let whose = match scope {
-        Scope::Workspace => "The budget of this workspace",
-        Scope::Coworker | Scope::Assistant => "My budget",
-        Scope::Person => "Your budget",
-        Scope::Room => "This room's budget",
+    let whose = match (scope, set_by) {
+        (Scope::Workspace, _) => "The budget of this workspace".to_owned(),
+        (Scope::Coworker | Scope::Assistant, _) => "My budget".to_owned(),
+        (Scope::Person, None) => "Your budget".to_owned(),
+        (Scope::Person, Some(who)) => format!("The budget of {}, who set this up,", literal_name(who.as_str())),
+        (Scope::Room, _) => "This room's budget".to_owned(),
     };
     let stopped = if begun { "so I stopped before I was done" } else { "so I didn't start" };
     match why {

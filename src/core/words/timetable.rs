@@ -23,6 +23,12 @@ pub fn due(name: &str, said: &str, who: Option<&UserId>) -> String {
     format!("🗓️ **{}** · {} · {}", literal_name(name), literal_name(said), set_by(who))
 }
 
+/// Says, while a batch is waited for, by when its answer is there.
+#[must_use]
+pub fn batched(answer_by: Timestamp, zone: &Zone) -> String {
+    format!("🕰️ This can wait, so I asked at half price. My answer is here by {}.", zone.date(answer_by))
+}
+
 /// Begins an answer that nobody asked for and that comes late.
 #[must_use]
 pub fn late(minutes: u64) -> String {
@@ -151,12 +157,21 @@ pub struct Listed<'a> {
     pub set_by: Option<&'a UserId>,
     /// When it is due next.
     pub next: Option<Timestamp>,
+    /// How many hours the answer may take, if it may wait.
+    pub within_hours: Option<u32>,
 }
 
 /// Says on a card when what is asked for would be due.
 #[must_use]
-pub fn would_be_due(next: &[Timestamp], zone: &Zone) -> String {
-    format!("It would be due next on:\n\n{}", next_times(next, zone))
+pub fn would_be_due(next: &[Timestamp], within_hours: Option<u32>, zone: &Zone) -> String {
+    let waits = within_hours.map_or_else(String::new, |hours| {
+        format!("\n\nThe answer may wait: it comes at half price, within {} of being due.", counted_hours(hours))
+    });
+    format!("It would be due next on:\n\n{}{waits}", next_times(next, zone))
+}
+
+fn counted_hours(hours: u32) -> String {
+    if hours == 1 { "an hour".to_owned() } else { format!("{hours} hours") }
 }
 
 /// Says on a card that what is asked for cannot be set up.
@@ -171,6 +186,9 @@ pub fn schedule_line(of: &Listed<'_>, progress: &Progress, zone: &Zone) -> Strin
     let name = of.number.map_or_else(|| literal_name(of.name), |number| number.to_string());
     let next = of.next.map_or_else(|| "never again".to_owned(), |at| format!("next on {}", zone.day(at)));
     let mut line = format!("- **{name}** · {} · {next} · {}", literal_name(of.said), set_by(of.set_by));
+    if let Some(hours) = of.within_hours {
+        line = format!("{line} · at half price as a batch, answered within {}", counted_hours(hours));
+    }
     if progress.asked_at.is_some() {
         line.push_str(" · paused, because nobody reads it: write something here");
     }

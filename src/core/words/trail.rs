@@ -7,6 +7,7 @@ use ruma::{EventId, RoomId, ServerName};
 use super::duration_seconds;
 use crate::core::{
     audit::{Entry, Spent},
+    batch::BatchEnd,
     legible::legible,
     names::Names,
     run::Outcome,
@@ -251,6 +252,17 @@ pub fn why(entry: &Entry, links_max: usize, via: &ServerName, names: &Names, zon
         if let Some(more) = entry.tools.len().checked_sub(TOOLS_LISTED_MAX).filter(|more| *more > 0) {
             let _ = write!(text, "\n- {}", more_steps(more));
         }
+    }
+    match entry.batch {
+        Some(BatchEnd::Answered) => {
+            text.push_str("\n\nIt could wait, so my first question went as a batch, at half price.")
+        }
+        Some(BatchEnd::GivenUp) => {
+            text.push_str(
+                "\n\nIt went as a batch at first; no answer came in time, so I asked again at the full price.",
+            );
+        }
+        None => {}
     }
     let mut parts = vec![format!("It took {}", took(entry.duration_ms()))];
     parts.extend(spent_on(&entry.spent));

@@ -27,11 +27,13 @@ pub(in crate::engine) struct Hold<'a> {
     pub(super) estimate: Estimate,
     pub(super) progress: &'a watch::Sender<Progress>,
     pub(super) noted_ms: AtomicI64,
-    /// The cost of answers that broke off, in millionths of a dollar.
-    pub(super) paid: AtomicU64,
+    /// What is counted for answers that broke off before the provider told what they used, in millionths of a dollar.
+    pub(super) untold: AtomicU64,
     /// Whether the call has begun and not ended. If it is cut short before the provider reports usage, its prompt
     /// counts.
     pub(super) is_under_way: bool,
+    /// Whether it waits for a batch: dropped meanwhile, it stays reserved, for whoever takes the run up again.
+    pub(super) waits: bool,
 }
 
 impl Hold<'_> {
@@ -44,7 +46,7 @@ impl Hold<'_> {
             return;
         }
         // This goes through the whole text.
-        let so_far = used::cost_of(progress).amount;
+        let so_far = self.cost_of(progress, Usd::ZERO).amount;
         if so_far == Usd::ZERO {
             return;
         }
@@ -56,13 +58,13 @@ impl Hold<'_> {
 
     /// Reserves again, for an answer that broke off and is requested again. The broken answer's cost counts as paid.
     pub(in crate::engine) fn again(&self) -> Result<(), Fault> {
-        let told = used::cost_of(&self.progress.borrow());
-        let cost = if told.amount > self.estimate.prompt { told } else { self.untold(self.estimate.prompt) };
+        let progress = self.progress.borrow().clone();
+        if !progress.is_told() {
+            self.untold.fetch_add(self.estimate.prompt.micro(), Ordering::Relaxed);
+        }
+        let cost = self.cost_of(&progress, Usd::ZERO);
         match self.ledger.again(&self.holders, &self.call, &cost, &self.estimate) {
-            Ok(Ok(())) => {
-                self.paid.store(cost.amount.micro(), Ordering::Relaxed);
-                Ok(())
-            }
+            Ok(Ok(())) => Ok(()),
             Ok(Err(full)) => Err(Fault::OverBudget(budget::Full { begun: true, ..full })),
             Err(error) => {
                 tracing::error!(%error, "a call's cost cannot be reserved; it is not made");
@@ -78,26 +80,34 @@ impl Hold<'_> {
 
     /// Marks the call as ended: its cost is what the provider reported.
     pub(in crate::engine) fn end(mut self) {
-        self.is_under_way = false;
+        (self.is_under_way, self.waits) = (false, false);
     }
 
-    /// Returns a cost that the provider has not reported.
-    fn untold(&self, amount: Usd) -> Cost {
-        Cost { amount, model: None, priced: is_priced(&self.model) }
+    /// Marks the call as ended, at a cost that nobody knows: its prompt counts.
+    pub(in crate::engine) fn end_unknown(mut self) {
+        (self.is_under_way, self.waits) = (true, false);
+    }
+
+    /// Returns the cost of all answers: as the provider told, and what is counted where it did not.
+    fn cost_of(&self, progress: &Progress, more: Usd) -> Cost {
+        let told = used::cost_of(progress);
+        let untold = more.micro().saturating_add(self.untold.load(Ordering::Relaxed));
+        Cost {
+            amount: Usd::from_micro(told.amount.micro().saturating_add(untold)),
+            priced: told.priced && (untold == 0 || is_priced(&self.model)),
+            model: told.model.filter(|_| told.amount != Usd::ZERO || untold == 0),
+        }
     }
 }
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        let told = used::cost_of(&self.progress.borrow());
-        let paid = self.paid.load(Ordering::Relaxed);
-        let cost = if told.amount.micro() > paid {
-            told
-        } else if self.is_under_way {
-            self.untold(Usd::from_micro(paid.saturating_add(self.estimate.prompt.micro())))
-        } else {
-            self.untold(told.amount)
-        };
+        if self.waits {
+            return;
+        }
+        let progress = self.progress.borrow().clone();
+        let is_untold = self.is_under_way && !progress.is_told();
+        let cost = self.cost_of(&progress, if is_untold { self.estimate.prompt } else { Usd::ZERO });
         if let Err(error) = self.ledger.settle(&self.holders, &self.call, &cost) {
             tracing::error!(%error, "what a call cost cannot be counted; it is at the next start");
         }

@@ -15,9 +15,10 @@ use tokio::sync::{Notify, watch};
 use crate::{
     claude, clock,
     core::{
+        batch::Latency,
         budget::{
-            self, Account, Entry, Estimate, Full, Holder, Level, Low, Lows, Period, Ratio, Scope, Terms, Usd, day_of,
-            month_of,
+            self, Account, Entry, Estimate, Full, Holder, Left, Level, Low, Lows, Period, Ratio, Scope, Terms, Usd,
+            day_of, month_of,
             outlay::{Cost, Outlay, OutlaysKey, RunBy, RunOutlays, call_name, call_named, key_of},
         },
         prompt::{Prompt, ToolDefinition},
@@ -63,6 +64,7 @@ pub(super) struct Opening<'a> {
     pub(super) by: RunBy,
     pub(super) model: &'a str,
     pub(super) estimate: Estimate,
+    pub(super) latency: Latency,
 }
 
 /// A call whose cost is reserved.
@@ -88,15 +90,9 @@ impl Ledger {
             freed: watch::Sender::new(0),
             warning_due: Notify::new(),
         };
+        this.settle_left(&store.runs())?;
         for record in this.accounts.iter() {
-            let (name, mut account) = record?;
-            let held = account.held();
-            for (call, noted) in &held {
-                account.settle(call, this.recovered(call, *noted)?);
-            }
-            if !held.is_empty() {
-                this.accounts.put(&name, &account)?;
-            }
+            let (name, account) = record?;
             if let Some(holder) = Holder::parse(&name) {
                 this.see(&holder, &account, now);
             }
@@ -107,15 +103,52 @@ impl Ledger {
         Ok(this)
     }
 
-    /// Returns what a call of an earlier process counts as, and settles its outlay.
-    fn recovered(&self, call: &str, noted: Usd) -> Result<Usd, StoreError> {
-        let Some((key, number)) = call_named(call) else { return Ok(noted) };
-        let Some(mut run) = self.outlays.get(&key)? else { return Ok(noted) };
-        let (before, counts) = (run.clone(), run.recover(number, noted));
+    /// Settles the calls that an earlier process left open, but for batches that their runs still wait for.
+    fn settle_left(&self, runs: &Table<String, RunRecord>) -> Result<(), StoreError> {
+        let mut calls: BTreeMap<String, Left> = BTreeMap::new();
+        for record in self.accounts.iter() {
+            let (name, account) = record?;
+            Left::gather(&mut calls, &name, &account);
+        }
+        for (call, left) in calls {
+            let Some(parts) = self.recovered(&call, &left, runs)? else { continue };
+            for name in left.held_by {
+                self.accounts.update(&name, |account: Option<Account>| {
+                    let mut account = account?;
+                    match &parts {
+                        Some(parts) => account.recover(&call, parts),
+                        None => {
+                            account.settle(&call, left.noted);
+                        }
+                    }
+                    Some(account)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Settles the outlay of a call of an earlier process, and returns what its answers cost. The outer `None` means that
+    /// the call goes on, the inner one that it has no outlay, as in early versions.
+    #[expect(clippy::option_option, reason = "whether it is over, and whether there is an outlay")]
+    fn recovered(
+        &self,
+        call: &str,
+        left: &Left,
+        runs: &Table<String, RunRecord>,
+    ) -> Result<Option<Option<Vec<(String, Usd)>>>, StoreError> {
+        let Some((key, number)) = call_named(call) else { return Ok(Some(None)) };
+        let Some(mut run) = self.outlays.get(&key)? else { return Ok(Some(None)) };
+        if run.waiting() == Some(number) && runs.get(&key.1)?.is_some() {
+            return Ok(None);
+        }
+        let before = run.clone();
+        let is_held = |holder: &Holder| left.held_by.contains(&holder.to_string());
+        run.recover(number, left.noted, run.holders(number).iter().all(is_held));
         if run != before {
             self.outlays.put(&key, &run)?;
         }
-        Ok(counts)
+        Ok(Some(Some(run.parts(number))))
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {
@@ -202,7 +235,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Result<Call, Full>, StoreError> {
         let _changing = self.lock();
-        let Opening { record, by, model, estimate } = opening;
+        let Opening { record, by, model, estimate, latency } = opening;
         let key = key_of(record.accepted_at, record.id().as_str(), by);
         let run = self.outlays.get(&key)?;
         let mut run = run.unwrap_or_else(|| RunOutlays::of(record.user.clone(), by.clone()));
@@ -219,10 +252,28 @@ impl Ledger {
             model: (*model).to_owned(),
             cost: None,
             priced: is_priced(model),
+            batch: *latency == Latency::Batch,
         });
         self.outlays.put(&call.key, &run)?;
         self.keep(holders, &before, &after, now)?;
         Ok(Ok(call))
+    }
+
+    /// Returns the call of a run that waits for a batch, if one does.
+    pub(super) fn waiting(&self, key: &OutlaysKey) -> Result<Option<Call>, StoreError> {
+        let number = self.outlays.get(key)?.and_then(|run| run.waiting());
+        Ok(number.map(|number| Call { name: call_name(key, number), key: key.clone(), number }))
+    }
+
+    /// Settles a call at what is noted of it: nobody waits for its answer any more, and what it costs is not known.
+    pub(super) fn leave(&self, holders: &[Holder], call: &Call) -> Result<(), StoreError> {
+        let account = self.account(&Holder::Workspace, clock::now())?;
+        let noted = account.held().into_iter().find(|(name, _)| *name == call.name);
+        let priced = self.outlays.get(&call.key)?.is_some_and(|run| run.is_priced(call.number));
+        let amount = noted.map(|(_, noted)| noted).unwrap_or_default();
+        self.settle(holders, call, &Cost { amount, model: None, priced })?;
+        self.freed.send_modify(|count| *count = count.wrapping_add(1));
+        Ok(())
     }
 
     /// Reserves a call again whose answer broke off.

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use super::{Done, Driver};
 use crate::{
+    claude::{BATCH_TIER, Message},
     core::{
+        batch::{Batch, Latency},
         context,
         prompt::ToolUse,
         refused::Breadth,
-        run::{Input, Ready, Reply},
+        run::{BatchNews, Fault, Input, Ready, Reply},
         time::Timestamp,
-        work,
+        work::{self, ModelTurn},
     },
-    engine::{ask::Question, budget::Hold, progress::Progress, used::bill_of, user_tag},
+    engine::{ask::Question, batches::Awaited, budget::Hold, progress::Progress, used::bill_of, user_tag},
 };
 
 impl Driver<'_> {
@@ -42,7 +44,7 @@ impl Driver<'_> {
         });
     }
 
-    pub(super) fn reserve(&mut self, tool_use: ToolUse) {
+    pub(super) fn reserve(&mut self, tool_use: ToolUse, latency: Latency) {
         let Some(asking) = &mut self.asking else { return };
         let prompt = &mut Arc::make_mut(asking).composed.prompt;
         prompt.rounds = self.run.record().work.rounds_whole();
@@ -51,8 +53,9 @@ impl Driver<'_> {
         let (is_begun, record) = (!self.run.record().work.is_empty(), self.facts());
         let (place, sender) = (self.place, self.sender);
         self.begin(false, async move {
-            let reserved =
-                engine.reserve((place, sender), (&record, is_begun), &asking.composed.prompt, asking.model).await?;
+            let reserved = engine
+                .reserve((place, sender), (&record, is_begun), (&asking.composed.prompt, asking.model), latency)
+                .await?;
             Ok(Done::Reserved(reserved))
         });
     }
@@ -78,13 +81,58 @@ impl Driver<'_> {
             };
             hold.end();
             let asked = sender.send_replace(Progress::default());
-            let so_far = asked.usage_so_far();
             if asked.complete && asked.broken.is_empty() {
                 engine.ledger.learn(asking.model, &asking.composed.prompt, asked.usage.prompt_tokens());
             }
-            let tokens = so_far.prompt_tokens().saturating_add(so_far.output_tokens.unwrap_or_default());
-            let (bill, files_refused) = (bill_of(&asked), asked.files_refused);
-            Ok(Done::Was(Input::Replied(Reply { turn, tokens, bill, files_refused })))
+            Ok(Done::Was(Input::Replied(reply_of(turn, &asked))))
+        });
+    }
+
+    /// Sends what is to be asked as a batch.
+    pub(super) fn send_batch(&mut self, batch: Batch) {
+        let (engine, id, sender) = (self.engine, self.id, self.sender);
+        let (Some(asking), Some(hold)) = (self.asking.clone(), self.hold.take()) else { return };
+        // For hours nobody is typing.
+        self.presence = None;
+        let tag = user_tag(&engine.config.master, &self.run.record().asker);
+        sender.send_replace(Progress::default());
+        self.begin(false, async move {
+            let request = engine.request_of((&asking.composed.prompt, asking.model), asking.effort, &tag);
+            let news = engine.send_batch(id, &batch, &request).await;
+            let hold = if news == BatchNews::GivenUp {
+                hold.end();
+                None
+            } else {
+                Some(hold)
+            };
+            Ok(Done::Batched(hold, news))
+        });
+    }
+
+    /// Waits for the batch's end, and takes its answer as that of a call.
+    pub(super) fn await_batch(&mut self, batch: Batch) {
+        let (engine, id, sender) = (self.engine, self.id, self.sender);
+        let (Some(asking), Some(hold)) = (self.asking.clone(), self.hold.take()) else { return };
+        self.presence = None;
+        sender.send_replace(Progress::default());
+        self.begin(false, async move {
+            let message = match engine.await_batch(id, &batch).await {
+                Awaited::Found(id) => return Ok(Done::Batched(Some(hold), BatchNews::Made(id))),
+                Awaited::Nothing { may_cost } => {
+                    if may_cost {
+                        hold.end_unknown();
+                    } else {
+                        hold.end();
+                    }
+                    return Ok(Done::Batched(None, BatchNews::GivenUp));
+                }
+                Awaited::Answer(message) => *message,
+            };
+            engine.note_model_answers(asking.model);
+            let turn = engine.turn_of((&asking.composed.prompt, asking.model), batched(message), sender);
+            hold.end();
+            let reply = reply_of(Ok(turn), &sender.send_replace(Progress::default()));
+            Ok(Done::Batched(None, BatchNews::Answered(reply)))
         });
     }
 
@@ -94,6 +142,19 @@ impl Driver<'_> {
             asking.composed.prompt = context::without_files(&asking.composed.prompt);
         }
     }
+}
+
+/// Returns an answer in a batch, which costs half whether or not the provider says that it came in one.
+fn batched(mut message: Message) -> Message {
+    message.usage.service_tier = Some(BATCH_TIER.to_owned());
+    message
+}
+
+/// Returns how a call of the model ended.
+fn reply_of(turn: Result<ModelTurn, Fault>, asked: &Progress) -> Reply {
+    let so_far = asked.usage_so_far();
+    let tokens = so_far.prompt_tokens().saturating_add(so_far.output_tokens.unwrap_or_default());
+    Reply { turn, tokens, bill: bill_of(asked), files_refused: asked.files_refused }
 }
 
 /// Notes what a call costs as it is written.

@@ -41,8 +41,10 @@ impl<'a> Driver<'a> {
             Effect::CatchUp(what) => self.catch_up(what),
             Effect::ShowPresence => self.show_presence(),
             Effect::Compose(breadth) => self.compose(breadth),
-            Effect::Reserve(tool_use) => self.reserve(tool_use),
+            Effect::Reserve(tool_use, latency) => self.reserve(tool_use, latency),
             Effect::Ask => self.ask(),
+            Effect::SendBatch(batch) => self.send_batch(batch),
+            Effect::AwaitBatch(batch) => self.await_batch(batch),
             Effect::LeaveOutFiles => self.leave_out_files(),
             Effect::Call(start) => self.call(start),
             Effect::Approve(pending) => self.approve(pending),
@@ -195,6 +197,7 @@ impl<'a> Driver<'a> {
             Remark::LeavesOut(messages) => {
                 tracing::info!(messages, "earlier messages were refused; they are left out from now on");
             }
+            Remark::BatchGivenUp => tracing::info!("a batch brings no answer; the model is asked in a normal call"),
             Remark::CallsStuck => {
                 tracing::error!("calls can neither be carried out nor be answered; they are given up");
             }

@@ -37,7 +37,11 @@ impl Engine {
         if let Err(error) = self.approvals.close(&record.room, id) {
             tracing::warn!(%error, "a run's cards cannot be forgotten; the next start does it");
         }
+        self.leave_batch(record);
         self.close_run(id, run, end).await;
+        if record.batch.is_some() {
+            self.leave_batches();
+        }
         match self.pay(id).await {
             Ok(true) => self.try_what_is_owed(),
             Ok(false) => {}

@@ -7,6 +7,7 @@ use super::{Id, Tried, jobs::Job};
 use crate::{
     clock,
     core::{
+        batch::answer_by,
         errand::{Errand, ErrandId, Left, Origin, OriginKind},
         time::Timestamp,
         timetable::{Around, Handled, Progress, Skip, UNREAD_RUNS_MAX, Verdict, begins_until, owing, verdict},
@@ -168,6 +169,7 @@ fn errand_of(job: &Job, room: &RoomId, due: Timestamp, is_late: bool) -> Errand 
         schedule: Some(job.key.clone()),
         late: is_late,
         mention: job.mention.clone(),
+        answer_by: job.answer_within_hours.map(|hours| answer_by(due, hours)),
         ..Errand::new(id, &job.user, room, origin, &job.task, clock::now())
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct Job {
     pub(super) mention: BTreeSet<OwnedUserId>,
     /// How late it may run.
     pub(super) grace_ms: u64,
+    /// How many hours the answer may take, if it may wait.
+    pub(super) answer_within_hours: Option<u32>,
     /// The member who set it up; `None` for the operator.
     pub(super) set_by: Option<OwnedUserId>,
 }
@@ -81,6 +83,7 @@ impl Engine {
             only_if_new_messages: schedule.only_if_new_messages,
             mention: schedule.mention.clone(),
             grace_ms: schedule.grace_ms(),
+            answer_within_hours: schedule.answer_within_hours,
             set_by: None,
         }
     }
@@ -102,6 +105,7 @@ pub(super) fn job_of_room(room: &RoomId, schedule: &RoomSchedule) -> Option<Job>
         only_if_new_messages: schedule.only_if_new_messages,
         mention: schedule.mention.then(|| schedule.set_by.clone()).into_iter().collect(),
         grace_ms: GRACE_OF_ROOM_MS,
+        answer_within_hours: schedule.answer_within_hours,
         set_by: Some(schedule.set_by.clone()),
     })
 }

@@ -42,10 +42,11 @@ impl Engine {
             let zone = zone_of(&new, record);
             let when =
                 When::parse(&new.when, &Reading { zone: &zone, now: read_at }).map_err(|error| error.to_string())?;
-            timetable::check(&when, &zone, &new.task, now).map_err(|error| error.to_string())
+            let rule = timetable::check(&when, &zone, &new.task, now).map_err(|error| error.to_string())?;
+            Ok((rule, new.answer_within_hours))
         });
         Some(match looked {
-            Ok(rule) => words::would_be_due(&rule.next(now, NEXT_SHOWN), &record.zone()),
+            Ok((rule, within)) => words::would_be_due(&rule.next(now, NEXT_SHOWN), within, &record.zone()),
             Err(why) => words::cannot_be_set(&why),
         })
     }
@@ -76,6 +77,7 @@ impl Engine {
             task: &task,
             only_if_new_messages: new.only_if_new_messages,
             mention: new.mention,
+            answer_within_hours: new.answer_within_hours,
             cause: &cause,
         };
         let of_coworker = self.schedules_of(&record.user)?;
@@ -142,7 +144,14 @@ impl Engine {
         let progress: Progress = handled.as_ref().and_then(|kept| kept.rooms.get(room)).cloned().unwrap_or_default();
         let now = clock::now();
         let next = timetable::next_due(&job.rule, handled.map_or(now, |kept| kept.until), now);
-        let told = words::Listed { number, name: &job.name, said: &job.said, set_by: job.set_by.as_deref(), next };
+        let told = words::Listed {
+            number,
+            name: &job.name,
+            said: &job.said,
+            set_by: job.set_by.as_deref(),
+            next,
+            within_hours: job.answer_within_hours,
+        };
         Ok(words::schedule_line(&told, &progress, zone))
     }
 

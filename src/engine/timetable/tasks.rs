@@ -90,6 +90,7 @@ impl Engine {
                 id: ErrandId::of(OriginKind::Schedule, &parts),
                 origin: origin_of(owner, reminder.number),
                 mention: [].into(),
+                answer_by: None,
             }),
             ..RunRecord::new(account.user(), room, &tasked.request, owner, place, tasked.at)
         };
@@ -129,7 +130,7 @@ impl Engine {
             asked => asked,
         };
         match asked.and_then(|asked| check_reminder(&asked, &zone, now)) {
-            Ok(rule) => words::would_be_due(&rule.next(now, NEXT_SHOWN), &zone),
+            Ok(rule) => words::would_be_due(&rule.next(now, NEXT_SHOWN), None, &zone),
             Err(why) => words::cannot_be_set(&why.to_string()),
         }
     }

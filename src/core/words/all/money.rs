@@ -19,8 +19,12 @@ fn account(name: &str, limits: [Option<u32>; 2]) -> Account {
 pub(super) fn declined(book: &mut Book) {
     for scope in [Scope::Workspace, Scope::Person, Scope::Room, Scope::Coworker] {
         let full = |why| Full { scope, period: Period::Day, limit: Usd::dollars(5), why, until: AT, begun: false };
-        book.told("a budget", &spending::budget_reached(&full(Why::Spent), &Zone::default()));
-        book.told("a budget", &spending::budget_reached(&full(Why::Reserved), &Zone::default()));
+        book.told("a budget", &spending::budget_reached(&full(Why::Spent), None, &Zone::default()));
+        book.told("a budget", &spending::budget_reached(&full(Why::Reserved), None, &Zone::default()));
+        book.told(
+            "a budget, of a schedule",
+            &spending::budget_reached(&full(Why::Spent), Some(ruma::user_id!("@bob:example.org")), &Zone::default()),
+        );
     }
     for whose in [Whose::Person, Whose::Room] {
         book.told("a breaker", &spending::breaker(whose, 30, AT, &Zone::default()));

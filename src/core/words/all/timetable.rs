@@ -15,7 +15,9 @@ pub(super) fn timetable(book: &mut Book) {
     book.told("another's", &due(&numbered(2), "every monday at 9", Some(alice)));
     book.told("a late answer", &late(75));
     book.told("nobody reads it", &still_wanted("weekday summary", 5));
-    book.told("a card, below the call", &would_be_due(&[day(1), day(2), day(3)], &zone));
+    book.told("a card, below the call", &would_be_due(&[day(1), day(2), day(3)], None, &zone));
+    book.told("a card, where the answer may wait", &would_be_due(&[day(1)], Some(4), &zone));
+    book.told("while a batch is waited for", &batched(day(1), &zone));
     book.told("a card, below the call", &cannot_be_set(&WhenError::NoTime.to_string()));
     let of_file = Listed {
         number: None,
@@ -23,8 +25,16 @@ pub(super) fn timetable(book: &mut Book) {
         said: "every weekday at 09:00",
         set_by: None,
         next: Some(day(1)),
+        within_hours: None,
     };
-    let of_alice = Listed { number: Some(2), name: "", said: "2026-12-24 09:00", set_by: Some(alice), next: None };
+    let of_alice = Listed {
+        number: Some(2),
+        name: "",
+        said: "2026-12-24 09:00",
+        set_by: Some(alice),
+        next: None,
+        within_hours: Some(1),
+    };
     let paused = Progress { asked_at: Some(AT), skipped: Some((AT, Skip::NobodyReads)), ..Progress::default() };
     let mut lines =
         vec![schedule_line(&of_file, &Progress::default(), &zone), schedule_line(&of_alice, &paused, &zone)];

@@ -47,6 +47,7 @@ impl Records {
                     task: "Sum up what happened since the last time: what broke, what was mended, and who has it.",
                     only_if_new_messages: true,
                     mention: false,
+                    answer_within_hours: None,
                     cause: &format!("{number}"),
                 };
                 let added = kept.add(&new, 0, now).expect("there is room");

@@ -1,0 +1,145 @@
+//! The ledger on a real store: what restarts, broken answers and batches leave in it.
+
+use ruma::{event_id, room_id, user_id};
+
+use super::*;
+use crate::{
+    core::{
+        budget::{Period, Usd},
+        event::Place,
+        time::Timestamp,
+    },
+    store::Store,
+};
+
+const MODEL: &str = "claude-opus-5-5";
+
+struct Bench {
+    store: Store,
+    record: RunRecord,
+    _dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Store::open(dir.path(), &[7; 32]).expect("the store opens");
+        let (user, asker) = (user_id!("@coworker-ci:hs"), user_id!("@alice:hs"));
+        let record = RunRecord::new(user, room_id!("!dev:hs"), event_id!("$ask"), asker, Place::Timeline, clock::now());
+        Self { store, record, _dir: dir }
+    }
+
+    /// Opens the ledger as a process does at its start.
+    fn ledger(&self) -> Ledger {
+        Ledger::open(&self.store, Terms::default(), clock::now()).expect("the ledger opens")
+    }
+
+    fn by(&self) -> RunBy {
+        RunBy::Coworker(Some("ci".to_owned()), self.record.room.clone())
+    }
+
+    fn key(&self) -> budget::outlay::OutlaysKey {
+        key_of(self.record.accepted_at, self.record.id().as_str(), &self.by())
+    }
+
+    fn reserve(&self, ledger: &Ledger, latency: Latency) -> ledger::Call {
+        let holders = Engine::holders_of(&self.record);
+        let opening = Opening { record: &self.record, by: self.by(), model: MODEL, estimate: estimate(), latency };
+        ledger.reserve(&holders, &opening, clock::now()).expect("it is stored").expect("there is no limit")
+    }
+
+    /// Returns what each account has spent and reserved this month; they must agree.
+    fn sums(&self, ledger: &Ledger) -> (u64, u64) {
+        let now: Timestamp = clock::now();
+        let of = |holder: &Holder| {
+            let account = ledger.account(holder, now).expect("it is read");
+            (account.spent(Period::Month, now).micro(), account.reserved(Period::Month, now).micro())
+        };
+        let holders = Engine::holders_of(&self.record);
+        let sums = of(&holders[0]);
+        assert!(holders.iter().all(|holder| of(holder) == sums), "all accounts agree");
+        sums
+    }
+}
+
+fn estimate() -> Estimate {
+    Estimate { prompt: Usd::from_micro(800_000), answer: Usd::from_micro(100_000) }
+}
+
+#[test]
+fn c20_c23_a_batch_stays_reserved_through_a_restart_for_as_long_as_its_run_is_there() {
+    let bench = Bench::new();
+    let call = bench.reserve(&bench.ledger(), Latency::Batch);
+    bench.store.runs().put(&bench.record.id().as_str().to_owned(), &bench.record).expect("stored");
+    for _ in 0..3 {
+        let ledger = bench.ledger();
+        assert_eq!(bench.sums(&ledger), (0, 900_000));
+        assert_eq!(ledger.waiting(&bench.key()).expect("read").map(|waiting| waiting.name), Some(call.name.clone()));
+    }
+    // Its answer is read by another process than the one that reserved it, and once more after a crash.
+    let cost = budget::outlay::Cost { amount: Usd::from_micro(1_234), model: None, priced: true };
+    for _ in 0..2 {
+        let ledger = bench.ledger();
+        ledger.settle(&Engine::holders_of(&bench.record), &call, &cost).expect("it is settled");
+        assert_eq!((bench.sums(&ledger), ledger.waiting(&bench.key()).expect("read").is_none()), ((1_234, 0), true));
+    }
+
+    // Nobody waits for that of a run that is over: its prompt counts.
+    let bench = Bench::new();
+    bench.reserve(&bench.ledger(), Latency::Batch);
+    assert_eq!(bench.sums(&bench.ledger()), (800_000, 0));
+    let bench = Bench::new();
+    let (ledger, holders) = (bench.ledger(), Engine::holders_of(&bench.record));
+    let call = bench.reserve(&ledger, Latency::Batch);
+    ledger.leave(&holders, &call).expect("it is left");
+    assert_eq!(bench.sums(&ledger), (800_000, 0));
+    // A normal call that a crash cuts off is settled whether or not its run goes on.
+    let bench = Bench::new();
+    bench.reserve(&bench.ledger(), Latency::Normal);
+    bench.store.runs().put(&bench.record.id().as_str().to_owned(), &bench.record).expect("stored");
+    assert_eq!(bench.sums(&bench.ledger()), (800_000, 0));
+}
+
+#[test]
+fn c23_an_answer_that_broke_off_counts_as_told_and_as_its_prompt_only_where_nothing_was_told() {
+    let told = |cached: u64| claude::Usage {
+        input_tokens: Some(10),
+        cache_read_input_tokens: Some(cached),
+        output_tokens: Some(1),
+        ..claude::Usage::default()
+    };
+    let costs = |usage: &claude::Usage| claude::cost(MODEL, usage).expect("it has a price").micro_usd;
+    let bench = Bench::new();
+    let ledger = bench.ledger();
+    let progress = watch::Sender::new(Progress::default());
+    let hold = Hold {
+        holders: Engine::holders_of(&bench.record),
+        call: bench.reserve(&ledger, Latency::Normal),
+        ledger: &ledger,
+        model: MODEL.to_owned(),
+        estimate: estimate(),
+        progress: &progress,
+        noted_ms: AtomicI64::new(i64::MIN),
+        untold: AtomicU64::new(0),
+        is_under_way: true,
+        waits: false,
+    };
+    let hear = |usage: &claude::Usage| {
+        progress.send_modify(|so_far| (so_far.model, so_far.usage) = (Some(MODEL.to_owned()), usage.clone()));
+    };
+    hear(&told(100_000));
+    hold.again().expect("there is no limit");
+    progress.send_modify(Progress::begin_again);
+    let first = costs(&told(100_000));
+    assert!(first < 800_000 / 10, "a cached prompt costs little: {first}");
+    assert_eq!(bench.sums(&ledger).0, first);
+
+    // Nothing was told of the second one: its prompt counts, beside what the others cost.
+    hold.again().expect("there is no limit");
+    progress.send_modify(Progress::begin_again);
+    assert_eq!(bench.sums(&ledger).0, first + 800_000);
+    hear(&told(50_000));
+    progress.send_modify(|so_far| so_far.complete = true);
+    hold.end();
+    assert_eq!(bench.sums(&ledger), (first + 800_000 + costs(&told(50_000)), 0));
+}

@@ -77,6 +77,7 @@ impl Engine {
 
     fn spawn_run(self: &Shared, record: RunRecord, place: PlaceInLine, accepted: Option<Instant>) {
         let (engine, id) = (self.clone(), record.id());
+        let registered = self.running.register(&id, &record);
         self.tasks.spawn(async move {
             let stop = engine.stop.clone();
             let cut_off = async {
@@ -86,7 +87,7 @@ impl Engine {
             // A run cut off here is in the journal and continues at the next start; this does not count as a crash.
             tokio::select! {
                 () = cut_off => engine.note_cut_off(&id),
-                () = Box::pin(engine.run(&id, record, place, accepted.unwrap_or_else(Instant::now))) => {}
+                () = Box::pin(engine.run(registered, record, place, accepted.unwrap_or_else(Instant::now))) => {}
             }
         });
     }

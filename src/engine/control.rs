@@ -35,8 +35,8 @@ const ENDING_PATIENCE: Duration = Duration::from_secs(8);
 const EARLY_MAX: usize = 16;
 
 /// The runs that are going on or waiting for their turn.
-#[derive(Default)]
-pub(super) struct Running(Mutex<HashMap<RunId, Entry>>);
+#[derive(Clone, Default)]
+pub(super) struct Running(Arc<Mutex<HashMap<RunId, Entry>>>);
 
 struct Entry {
     user: OwnedUserId,
@@ -61,8 +61,8 @@ struct Entry {
 }
 
 /// Removes a run from [`Running`] when it ends.
-pub(super) struct Registered<'a> {
-    running: &'a Running,
+pub(super) struct Registered {
+    running: Running,
     id: RunId,
     orders: watch::Receiver<Order>,
     /// An order that was received but not carried out yet.
@@ -70,7 +70,12 @@ pub(super) struct Registered<'a> {
     sending: Arc<FairMutex<()>>,
 }
 
-impl Registered<'_> {
+impl Registered {
+    /// Returns the run's id.
+    pub(super) fn id(&self) -> &RunId {
+        &self.id
+    }
+
     /// Returns the next order other than to go on, once no tool of the run is posting anything.
     pub(super) async fn next_order(&mut self) -> Order {
         while self.pending.is_none() {
@@ -90,7 +95,7 @@ impl Registered<'_> {
     }
 }
 
-impl Drop for Registered<'_> {
+impl Drop for Registered {
     fn drop(&mut self) {
         self.running.lock().remove(&self.id);
     }
@@ -112,7 +117,8 @@ impl Running {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn register(&self, id: &RunId, record: &RunRecord) -> Registered<'_> {
+    /// Registers a run, before anything later of its room is handled: that may be about it.
+    pub(super) fn register(&self, id: &RunId, record: &RunRecord) -> Registered {
         let (order, orders) = watch::channel(Order::default());
         let sending = Arc::new(FairMutex::new(()));
         let entry = Entry {
@@ -132,7 +138,7 @@ impl Running {
             sending: sending.clone(),
         };
         self.lock().insert(id.clone(), entry);
-        Registered { running: self, id: id.clone(), orders, pending: None, sending }
+        Registered { running: self.clone(), id: id.clone(), orders, pending: None, sending }
     }
 
     /// Starts a send by a tool of a run. While the guard is held, no order interrupts the run, so that every event that

@@ -74,9 +74,15 @@ struct Driver<'a> {
 
 impl Engine {
     /// Waits for its turn and runs to the end: the answer is sent, or nothing can be said any more.
-    #[tracing::instrument(name = "run", skip_all, fields(run.id = id.as_str(), room.id = %record.room, user.id = %record.user))]
-    pub(super) async fn run(self: &Shared, id: &RunId, record: RunRecord, place: lanes::Place, accepted: Instant) {
-        let mut registered = self.running.register(id, &record);
+    #[tracing::instrument(name = "run", skip_all, fields(run.id = registered.id().as_str(), room.id = %record.room, user.id = %record.user))]
+    pub(super) async fn run(
+        self: &Shared,
+        mut registered: Registered,
+        record: RunRecord,
+        place: lanes::Place,
+        accepted: Instant,
+    ) {
+        let id = &registered.id().clone();
         let (sender, clock) = (watch::Sender::new(Progress::default()), Steady::start());
         let mut driver = Driver {
             engine: self,
@@ -105,7 +111,7 @@ impl Engine {
 
 impl<'a> Driver<'a> {
     /// Carries out effects and takes what comes of them, until the run is over.
-    async fn drive(&mut self, registered: &mut Registered<'_>) -> End {
+    async fn drive(&mut self, registered: &mut Registered) -> End {
         let mut progress = self.sender.subscribe();
         let (mut is_stopping, mut told) = (false, Nearness::default());
         loop {

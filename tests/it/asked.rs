@@ -132,6 +132,18 @@ async fn c6_the_picture_behind_the_question_is_seen_and_a_mention_edited_away_st
     until_said(&office, &room, "Stopped").await?;
     office.asked_and_answered(&room, "and now?").await?;
     assert!(office.questions().iter().all(|question| !question.contains("never mind")), "{:?}", office.questions());
+
+    // What was sent while the coworker joined is found at once, one behind the other.
+    let room = office.room_of_people(RoomKind::Plain).await?;
+    alice.invite(&room, &oncall).await?;
+    let request = office.ask(alice, &room, "whose wall is it?").await?;
+    let file = alice.send_file(&room, &wall, None).await?;
+    office.answer(alice, &room, &oncall, "You asked").await?;
+    office.asked_and_answered(&room, "is that all?").await?;
+    let seen = alice.timeline(&room);
+    let in_thread =
+        |root: &OwnedEventId| seen.messages_of(&oncall).any(|said| said.thread_root() == Some(root.as_str()));
+    assert!(in_thread(&request) && !in_thread(&file), "{seen}");
     Ok(())
 }
 

@@ -48,11 +48,13 @@ pub(super) fn events(markdown: &str, pills: Pills) -> Cleaned {
     }
     folds::close(&mut cleaner.events);
     let mut events = Vec::with_capacity(cleaner.events.len());
-    let mut in_code_block = false;
+    let (mut in_code_block, mut in_cell) = (false, false);
     for event in TextMergeStream::new(cleaner.events.into_iter()) {
         match event {
             Event::Start(Tag::CodeBlock(_)) => in_code_block = true,
             Event::End(TagEnd::CodeBlock) => in_code_block = false,
+            Event::Start(Tag::TableCell) => in_cell = true,
+            Event::End(TagEnd::TableCell) => in_cell = false,
             _ => {}
         }
         // Tame text only now, because entities such as `&#x202e;` are characters by here.
@@ -60,7 +62,12 @@ pub(super) fn events(markdown: &str, pills: Pills) -> Cleaned {
             Event::Text(text) if in_code_block => events.push(Event::Text(letters::tamed(&text).into())),
             Event::Text(text) => split_mentions(&letters::tamed(&text), &mut events),
             Event::Code(code) => events.push(Event::Code(letters::tamed(&code).into())),
-            Event::InlineMath(formula) => events.push(Event::InlineMath(letters::tamed(&formula).into())),
+            Event::InlineMath(formula) => {
+                let formula = letters::tamed(&formula);
+                // A table's escape, which is no part of its cell (GitHub Flavored Markdown 0.29, "Tables").
+                let formula = if in_cell { formula.replace("\\|", "|") } else { formula };
+                events.push(Event::InlineMath(formula.into()));
+            }
             event => events.push(event),
         }
     }

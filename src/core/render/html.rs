@@ -8,6 +8,8 @@ use super::{inline, kept, mentions, tasks};
 
 /// The largest heading level written, because `<h1>` shouts in a chat.
 const HEADING_MIN: u8 = 3;
+/// The language of a code block that is a formula, as GitHub and GitLab write them.
+const MATHS: &str = "math";
 /// The length at which a code block's language is cut, in characters.
 const LANGUAGE_CHARS_MAX: usize = 30;
 
@@ -43,6 +45,13 @@ impl Writer {
                 && kept::formula(source).1
             {
                 self.formula(source, "div");
+                at += 3;
+            } else if let [Event::Start(Tag::CodeBlock(kind)), Event::Text(tex), Event::End(TagEnd::CodeBlock), ..] =
+                rest
+                && language(kind) == Some(MATHS)
+                && tex.len() <= kept::FORMULA_BYTES_MAX
+            {
+                self.formula(tex.trim(), "div");
                 at += 3;
             } else {
                 self.event(event);

@@ -25,7 +25,9 @@ pub(super) enum Kept<'a> {
 
 /// Returns the content between a formula's delimiters, and whether it is a display formula.
 pub(super) fn formula(source: &str) -> (&str, bool) {
-    for (open, close, display) in [("$$", "$$", true), ("\\[", "\\]", true), ("\\(", "\\)", false), ("$", "$", false)] {
+    let delimiters =
+        [("$$", "$$", true), ("\\[", "\\]", true), ("\\(", "\\)", false), ("$`", "`$", false), ("$", "$", false)];
+    for (open, close, display) in delimiters {
         if let Some(inner) = source.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)) {
             return (inner.trim(), display);
         }
@@ -177,6 +179,8 @@ fn formula_at(rest: &str, before: Option<char>) -> Option<usize> {
     }
     let (open, close) = match () {
         () if rest.starts_with("$$") => ("$$", "$$"),
+        // As GitHub and GitLab write formulas in text.
+        () if rest.starts_with("$`") => ("$`", "`$"),
         () if rest.starts_with('$') => ("$", "$"),
         () if rest.starts_with("\\(") => ("\\(", "\\)"),
         () if rest.starts_with("\\[") => ("\\[", "\\]"),
@@ -190,6 +194,13 @@ fn formula_at(rest: &str, before: Option<char>) -> Option<usize> {
     }
     let fits = match open {
         "$$" => true,
+        // A dollar sign in code, and code again, is none.
+        "$`" => {
+            before != Some('`')
+                && !inner.contains('\n')
+                && inner.trim() == inner
+                && (is_mathematical(inner) || is_term(inner))
+        }
         "$" => {
             let behind = rest[length..].chars().next();
             let tight =

@@ -235,6 +235,8 @@ fn h_formulas_keep_every_letter_of_their_source() {
         ("$$\\frac{1}{2}$$", "\\frac{1}{2}", "div"),
         ("\\[\n\\sum_{i=1}^n i\n= x\n\\]", "\\sum_{i=1}^n i\n= x", "div"),
         ("\\(a < b & c\\)", "a &lt; b &amp; c", "span"),
+        ("$`\\sqrt{2}`$", "\\sqrt{2}", "span"),
+        ("```math\n\\int_0^1 x\n= \\|v\\|\n```", "\\int_0^1 x\n= \\|v\\|", "div"),
     ];
     for (source, tex, element) in table {
         let found = render(source);
@@ -242,10 +244,17 @@ fn h_formulas_keep_every_letter_of_their_source() {
         let html = found.html.expect("a formula");
         assert!(html.starts_with(&format!("<{element} data-mx-maths=\"{tex}\"")), "{html}");
     }
+    for text in ["`$` or `$HOME`", "a `$` b `$`", "5 $`pwd`$ 6"] {
+        assert!(!render(text).html.unwrap_or_default().contains("maths"), "{text}");
+    }
     let inline = render("so \\(a^2\\) and | `$x$` **b**");
     assert_eq!(inline.body, "so \\(a^2\\) and | `$x$` b");
     let cell = render("| a |\n|---|\n| \\(|x|_1\\) |");
     assert!(cell.body.contains("\\(|x|_1\\)"), "{}", cell.body);
+    let cell = render("| a |\n|---|\n| $P(A\\|B)$ |");
+    assert!(cell.body.contains("$P(A|B)$") && cell.html.is_some_and(|html| html.contains("maths=\"P(A|B)\"")));
+    assert!(render("$\\|v\\| = 1$").html.is_some_and(|html| html.contains("maths=\"\\|v\\| = 1\"")), "a norm");
+    assert!(!render("```mathematica\nx^2\n```").html.expect("code").contains("maths"));
     for text in ["it costs $5 and $10", "$5-$10", "$HOME/bin:$PATH", "a $ b $ c", "US$5 + US$6 = $11"] {
         assert_eq!(render(text), Rendered { body: text.to_owned(), html: None }, "{text}");
     }

@@ -96,7 +96,11 @@ pub(super) fn check(path: &Path, env: Env<'_>) -> anyhow::Result<(String, Vec<Fa
         budgets = budgets(&config),
         model = config.claude.model,
         base = shown(&config.claude.base_url),
-        key = if config.claude.api_key.is_some() { "with a key" } else { "without a key" },
+        key = match &config.claude {
+            claude if claude.api_key.is_some() => "with a key",
+            claude if claude.auth_token.is_some() => "with a token",
+            _ => "without a key",
+        },
     );
     Ok((summary, warnings))
 }
@@ -169,5 +173,15 @@ mod tests {
         assert!(differs.contains("registration.yaml:9 as_token: differs from appservice.as_token\n"), "{differs}");
         assert!(missing.contains("registration.yaml: cannot be read: there is no such file\n"), "{missing}");
         assert!(summary.contains("not compared: there is none beside the config\n"), "{summary}");
+        let keyed = |variable: &'static str| {
+            check(&config, &|name| (name == variable).then(|| "x".to_owned())).expect("is fine").0
+        };
+        for (variable, expected) in [
+            ("ANTHROPIC_AUTH_TOKEN", ", with a token"),
+            ("ANTHROPIC_API_KEY", ", with a key"),
+            ("OTHER", ", without a key"),
+        ] {
+            assert!(keyed(variable).ends_with(expected), "{}", keyed(variable));
+        }
     }
 }

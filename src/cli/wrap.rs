@@ -4,8 +4,13 @@
 pub const COLUMNS: usize = 80;
 /// The largest indent of a continuation line.
 const HANG_MAX: usize = 32;
+/// The divisor of the width for the largest indent of a continuation line.
+const HANG_SHARE: usize = 3;
 /// Beginnings of lines that people copy into a shell, which are not wrapped.
 const COMMANDS: [&str; 5] = ["workmate ", "sudo ", "export ", "curl ", "systemctl "];
+
+/// What is in a line that sets something in a TOML file.
+const SETTING: &str = " = \"";
 
 /// Wraps a text's lines at `columns`. A longer word, such as an id, a path or a URL, stays whole on its own line.
 #[must_use]
@@ -18,13 +23,16 @@ pub fn wrapped(text: &str, columns: usize) -> String {
 }
 
 fn wrap(line: &str, columns: usize, lines: &mut Vec<String>) {
-    if width(line) <= columns {
+    // A setting of another program's file, which people copy, stays whole.
+    if width(line) <= columns || line.contains(SETTING) {
         lines.push(line.to_owned());
         return;
     }
     let indent = line.len() - line.trim_start_matches(' ').len();
     let is_command = COMMANDS.iter().any(|command| line[indent..].starts_with(command));
-    let (hang, more) = (hang(line, indent), if is_command { " \\" } else { "" });
+    // Under a far column, a narrow terminal would have no room left.
+    let most = (columns / HANG_SHARE).max(indent + 2);
+    let (hang, more) = (hang(line, indent).min(most), if is_command { " \\" } else { "" });
     let mut now = String::new();
     // Several spaces in a row separate table columns, and are kept.
     for word in words(line) {
@@ -82,10 +90,11 @@ mod tests {
             ("short", 10, "short".to_owned()),
             ("one two three four", 10, "one two\n  three\n  four".to_owned()),
             ("  Mend: do this and that", 14, "  Mend: do\n    this and\n    that".to_owned()),
+            ("  ok     data      it can be written", 28, "  ok     data      it can be\n         written".to_owned()),
             (
-                "  ok     data      it can be written",
-                28,
-                "  ok     data      it can be\n                   written".to_owned(),
+                "  ok     data      it can be written and so on, all in one",
+                57,
+                "  ok     data      it can be written and so on, all in\n                   one".to_owned(),
             ),
             ("  1. give it the file", 12, "  1. give it\n     the\n     file".to_owned()),
             (
@@ -93,6 +102,7 @@ mod tests {
                 24,
                 "  workmate serve \\\n    --config \\\n    /etc/a.yaml".to_owned(),
             ),
+            ("  dir = \"/var/lib/it\"", 12, "  dir = \"/var/lib/it\"".to_owned()),
             (&format!("see {url} for more"), 20, format!("see\n  {url}\n  for more")),
             ("é".repeat(12).as_str(), 5, "é".repeat(12)),
             ("a\n\nb c d", 3, "a\n\nb c\n  d".to_owned()),

@@ -83,7 +83,8 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
     let hooks_listen = root
         .get("hooks_listen", faults, value::socket)
         .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 29333));
-    let data_dir = root.get("data_dir", faults, |node| value::path(node, base)).unwrap_or_else(|| base.join("../data"));
+    let data_dir =
+        root.get("data_dir", faults, |node| value::path(node, base)).unwrap_or_else(|| value::below(base, "../data"));
     let master = sources.master(&root, faults);
     let registration_file = root.get("registration_file", faults, |node| value::path(node, base));
     let claude = claude::claude(&root, &sources, faults);

@@ -93,7 +93,8 @@ fn a_minimal_file_gets_every_default() {
         ["workmate", "workmate", "coworker-", "assistant-"]
     );
     assert_eq!(config.health_listen.to_string(), "127.0.0.1:29331");
-    assert_eq!(config.data_dir, folder.path("../data"));
+    assert_eq!(config.data_dir, value::below(&folder.path("."), "../data"));
+    assert!(config.data_dir.ends_with("data") && !config.data_dir.to_string_lossy().contains(".."));
     assert_eq!(config.claude.base_url.as_str(), "https://api.anthropic.com/");
     assert!(config.claude.api_key.is_none());
     assert_eq!((config.claude.model.as_str(), config.claude.effort), ("claude-opus-5-5", Effort::Medium));

@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     ops::RangeInclusive,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use ruma::{OwnedRoomOrAliasId, OwnedServerName, OwnedUserId, RoomOrAliasId, ServerName, UserId};
@@ -261,5 +261,21 @@ pub(super) fn path(node: &Node, base: &Path) -> Result<PathBuf, Trouble> {
     if text.is_empty() || text.contains('\0') {
         return Err(Trouble::new("not a path", "A file or folder is expected.", "write its path."));
     }
-    Ok(base.join(text))
+    Ok(below(base, &text))
+}
+
+/// Returns a path that starts in `base`, without the steps down and up again that people would stumble over. Through a
+/// link, a step up leads elsewhere, so it stays.
+pub(super) fn below(base: &Path, path: &str) -> PathBuf {
+    let mut tidy = PathBuf::new();
+    for part in base.join(path).components() {
+        let is_step = matches!(tidy.components().next_back(), Some(Component::Normal(_)));
+        match part {
+            Component::ParentDir if is_step && !tidy.is_symlink() => {
+                tidy.pop();
+            }
+            part => tidy.push(part),
+        }
+    }
+    tidy
 }

@@ -124,7 +124,7 @@ async fn c23_a_burst_finds_what_is_reserved_and_spends_past_a_budget_by_no_more_
     until_runs_ended(&office.workmate, 20).await;
 
     assert_eq!(office.claude.requests().len(), 2);
-    let word = "The budget of this workspace for this month, $0.50, is used up, so I didn't start.";
+    let word = "This workspace's budget for this month, $0.50, is used up, so I didn't start.";
     for person in [&office.alice, &office.bob] {
         let told = |seen: &Timeline| {
             said(seen, &oncall, word).into_iter().find(|event| event.mentions(person.user_id())).map(|_| ())

@@ -25,12 +25,16 @@ pub struct Described<C> {
 pub static COWORKER: [Described<Coworker>; 14] = [
     plain("!purpose", Coworker::Purpose, "what I'm for", "Says what the coworker is for."),
     plain("!tools", Coworker::Tools, "what I can use", "Lists its tools here, and who approves them."),
-    plain("!status", Coworker::Status, "what I'm doing", "Says what it is working on in this room, and what waits."),
     plain("!why", Coworker::Why, "what I drew on", "In reply to an answer or in its thread: what the answer drew on."),
-    changing("!stop", Coworker::Stop, "stop it; or react 🛑", "Ends what it is working on."),
-    plain("!verify", Coworker::Verify, "prove it's me", "Shows by emoji that it is who it seems."),
-    changing("!mute", Coworker::Mute, "be quiet; `!unmute`", "Keeps it from answering in this room."),
-    plain("!unmute", Coworker::Unmute, "", "Has it answer again."),
+    plain(
+        "!status",
+        Coworker::Status,
+        "what I'm doing",
+        "Says what it is working on in this room, what waits, and what was spent.",
+    ),
+    changing("!stop", Coworker::Stop, "stop me; or react 🛑", "Ends what it is working on."),
+    plain("!schedules", Coworker::Schedules, "my set times", "Lists what it does in the room at set times."),
+    read_elsewhere("!unschedule", " 2", "", "Ends the schedule with this number: for who set it up, and moderators."),
     read_elsewhere("!note", " …", "keep a note", "Keeps a note for this room."),
     plain("!notes", Coworker::Notes, "show the notes", "Lists the room's notes."),
     Described {
@@ -42,8 +46,9 @@ pub static COWORKER: [Described<Coworker>; 14] = [
             "Removes all of the room's notes, or one of them.",
         )
     },
-    plain("!schedules", Coworker::Schedules, "my set times", "Lists what it does in the room at set times."),
-    read_elsewhere("!unschedule", " 2", "", "Ends the schedule with this number: for who set it up, and moderators."),
+    changing("!mute", Coworker::Mute, "be quiet; `!unmute`", "Keeps it from answering in this room."),
+    plain("!unmute", Coworker::Unmute, "", "Has it answer again."),
+    plain("!verify", Coworker::Verify, "prove it's me", "Shows by emoji that it is who it seems."),
     plain("!help", Coworker::Help, "", "Lists these commands."),
 ];
 
@@ -79,7 +84,7 @@ pub static ASSISTANT: [Described<Assistant>; 15] = [
     read_elsewhere(
         "!remind",
         " 10m tea",
-        "or `!reminders`",
+        "me; `!reminders`",
         "Reminds the owner: `10m tea`, `tomorrow at 10 call Anna`.",
     ),
     read_elsewhere(

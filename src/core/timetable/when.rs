@@ -36,7 +36,7 @@ pub enum WhenError {
     Missing,
     /// The text is not understood.
     #[error(
-        "this is no time that is understood; write it like `every weekday at 09:00`, `every monday and thursday at 9`, \
+        "I don't understand that time; write it like `every weekday at 09:00`, `every monday and thursday at 9`, \
          `on the 1st at 10:00`, `in 20 minutes`, `tomorrow at 10`, `2026-12-24 09:00`, or as a cron expression, `0 9 * * 1-5`"
     )]
     Unknown,

@@ -68,7 +68,7 @@ pub fn forgot_all(count: usize) -> String {
     match count {
         0 => "There were no notes.".to_owned(),
         1 => "Forgotten: the one note of this room.".to_owned(),
-        _ => format!("Forgotten: all {count} notes of this room."),
+        _ => format!("Forgotten: all of this room's notes ({count})."),
     }
 }
 
@@ -101,7 +101,11 @@ mod tests {
     fn c16_forgetting_says_how_many() {
         assert_eq!(
             [0, 1, 2].map(forgot_all),
-            ["There were no notes.", "Forgotten: the one note of this room.", "Forgotten: all 2 notes of this room.",]
+            [
+                "There were no notes.",
+                "Forgotten: the one note of this room.",
+                "Forgotten: all of this room's notes (2).",
+            ]
         );
     }
 }

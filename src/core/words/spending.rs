@@ -50,7 +50,7 @@ pub fn budget_reached(full: &Full, set_by: Option<&UserId>, zone: &Zone) -> Stri
     let Full { scope, period, limit, why, until, begun } = *full;
     let span = this_span(period);
     let whose = match (scope, set_by) {
-        (Scope::Workspace, _) => "The budget of this workspace".to_owned(),
+        (Scope::Workspace, _) => "This workspace's budget".to_owned(),
         (Scope::Coworker | Scope::Assistant, _) => "My budget".to_owned(),
         (Scope::Person, None) => "Your budget".to_owned(),
         (Scope::Person, Some(who)) => format!("The budget of {}, who set this up,", literal_name(who.as_str())),

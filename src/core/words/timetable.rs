@@ -65,7 +65,7 @@ pub fn reminder(text: &str, late: Option<&str>) -> String {
     let text = letter_by_letter(text);
     match late {
         None => format!("⏰ {text}"),
-        Some(due) => format!("⏰ {text}\n\nThis was due on {due}. I was not there then; sorry."),
+        Some(due) => format!("⏰ {text}\n\nThis was due on {due}. I was away then, sorry."),
     }
 }
 
@@ -184,13 +184,13 @@ pub fn cannot_be_set(why: &str) -> String {
 #[must_use]
 pub fn schedule_line(of: &Listed<'_>, progress: &Progress, zone: &Zone) -> String {
     let name = of.number.map_or_else(|| literal_name(of.name), |number| number.to_string());
-    let next = of.next.map_or_else(|| "never again".to_owned(), |at| format!("next on {}", zone.day(at)));
+    let next = of.next.map_or_else(|| "not due again".to_owned(), |at| format!("next on {}", zone.day(at)));
     let mut line = format!("- **{name}** · {} · {next} · {}", literal_name(of.said), set_by(of.set_by));
     if let Some(hours) = of.within_hours {
         line = format!("{line} · at half price as a batch, answered within {}", counted_hours(hours));
     }
     if progress.asked_at.is_some() {
-        line.push_str(" · paused, because nobody reads it: write something here");
+        line.push_str(" · paused, because nobody reads it; write something here, and it goes on");
     }
     if let Some((at, why)) = progress.skipped {
         line = format!("{line} · last skipped on {}, because {}", zone.day(at), because(why));
@@ -228,7 +228,7 @@ pub fn no_such_schedule(number: u32) -> String {
 /// Says who may end a schedule.
 #[must_use]
 pub fn not_yours_to_end(number: u32) -> String {
-    format!("Schedule {number} can be ended by who set it up, and by this room's moderators.")
+    format!("Only whoever set schedule {number} up, or a moderator of this room, can end it.")
 }
 
 /// Confirms that a schedule is ended.

@@ -177,9 +177,15 @@ fn due(node: &Node, zone: &Zone) -> Result<(String, Rule), Trouble> {
 
 fn trouble(said: &str, why: &WhenError) -> Trouble {
     let what = format!("{} is no time at which it can be due", shown(said));
+    // What people may say in a room counts from that moment; a file is read at every start.
+    let why = match why {
+        WhenError::Missing | WhenError::Unknown => "it is not understood".to_owned(),
+        why => why.to_string(),
+    };
     Trouble::new(
         what,
         format!("It cannot be put into the calendar: {why}."),
-        "correct it; docs/schedules.md has every form.",
+        "write it like `every weekday at 09:00`, `on the 1st at 10:00`, `2026-12-24 09:00` or, in quotes, `0 9 * * 1-5`; \
+         docs/schedules.md has every form.",
     )
 }

@@ -435,6 +435,11 @@ impl Toolset {
         }
     }
 
+    /// Takes a tool out, as if it was not granted.
+    pub fn remove(&mut self, name: &str) {
+        self.tools.retain(|known, _| known.as_str() != name);
+    }
+
     /// Returns the tool that a model's call names.
     ///
     /// # Errors

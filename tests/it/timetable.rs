@@ -278,12 +278,8 @@ async fn c20_a_room_sets_up_work_that_its_asker_approves_and_ends_it_again() -> 
     office.ask(&office.bob, &room, "set up every weekday at 09:00").await?;
     let card = says(&oncall, "It would be due next on:");
     let card = office.bob.until(&room, "the card with due times", card).await?;
-    assert_eq!(
-        card.body().matches(", 07:00 UTC").count() + card.body().matches(", 08:00 UTC").count(),
-        3,
-        "{}",
-        card.body()
-    );
+    // Bob's zone is not known, so that the schedule's own counts.
+    assert_eq!(card.body().matches(", 09:00 CE").count(), 3, "{}", card.body());
     office.bob.react(&room, &card.event_id, "✅").await?;
     office.answer(&office.bob, &room, &oncall, "It said:").await?;
 

@@ -35,6 +35,17 @@ pub fn late(minutes: u64) -> String {
     format!("(This comes late: it was due {} ago.)", super::duration_minutes(minutes))
 }
 
+/// Says in the room that what was to come once did not come, and will not. `due` is when it was due.
+#[must_use]
+pub fn missed(name: &str, due: &str, who: Option<&UserId>) -> String {
+    format!(
+        "🗓️ **{}** · missed · {}\n\nIt was due on {due}, when I was away or too busy, and it is too late for it now. Ask me \
+         again if it is still wanted.",
+        literal_name(name),
+        set_by(who)
+    )
+}
+
 /// Asks whether a schedule that nobody reads should go on.
 #[must_use]
 pub fn still_wanted(name: &str, runs: usize) -> String {
@@ -100,6 +111,15 @@ pub fn which_zone() -> String {
     "I don't know your time zone. Tell me once, for example `!zone Europe/Berlin`, and then ask again. (If your client can \
      set a time zone in your profile, I read it there.)"
         .to_owned()
+}
+
+/// Says that there is no such time zone.
+#[must_use]
+pub fn no_such_zone(name: &str) -> String {
+    format!(
+        "There is no time zone called {}. Write it with its city, for example `!zone Europe/Berlin` or `!zone America/New_York`.",
+        literal_name(name)
+    )
 }
 
 /// Confirms an owner's time zone.

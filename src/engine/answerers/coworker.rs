@@ -10,6 +10,7 @@ use super::{Answerer, Said};
 use crate::{
     core::{
         refused::{Breadth, Refused},
+        room_tools::RoomTool,
         run::RunRecord,
         tool::Toolset,
     },
@@ -124,7 +125,12 @@ impl<'e> Answerer<'e> for Coworker<'e> {
     fn toolset<'a>(&'a self, record: &'a RunRecord) -> BoxFuture<'a, Result<Toolset, EngineError>> {
         async move {
             let Some(coworker) = self.engine.coworker(&self.user) else { return Ok(Toolset::default()) };
-            self.engine.toolset_of_run(coworker, &record.room).await
+            let mut tools = self.engine.toolset_of_run(coworker, &record.room).await?;
+            if record.is_unasked() {
+                // Only who asks can set up work; a card for it could only fail.
+                tools.remove(RoomTool::ScheduleAdd.name());
+            }
+            Ok(tools)
         }
         .boxed()
     }

@@ -14,6 +14,7 @@ use crate::{
         words,
     },
     engine::{EngineError, Shared, errands::Accepted, word, word_transaction},
+    matrix::Account,
     store::StoreError,
 };
 
@@ -92,7 +93,11 @@ impl super::Engine {
         // A coworker that is out of order is being mended.
         let Some(around) = around else { return Ok(false) };
         let decide = |progress: &Progress| verdict(&owed, job.only_if_new_messages, progress, around);
-        if !self.carry_out(job, &room, decide(&progress).0).await? {
+        let verdict = decide(&progress).0;
+        if let (Verdict::Skip(Skip::Missed), Some(due)) = (verdict, owed.last_missed) {
+            self.say_missed(job, &room, due).await?;
+        }
+        if !self.carry_out(job, &room, verdict).await? {
             return Ok(false);
         }
         self.note_handled(&job.key, |kept| {
@@ -142,16 +147,40 @@ impl super::Engine {
         }
     }
 
+    /// Says in the room that what a member set up to come once was missed: nothing else would tell, because it is gone
+    /// then.
+    async fn say_missed(&self, job: &Job, room: &RoomId, due: Timestamp) -> Tried<()> {
+        let Some(account) = self.pool.kept(&job.user).filter(|_| job.set_by.is_some() && !job.rule.repeats()) else {
+            return Ok(());
+        };
+        let record = self.tables.rooms.get(&room.to_owned())?.unwrap_or_default();
+        if record.muted.contains(&job.user) || record.liveliness.is_paused() || !account.is_in(room) {
+            return Ok(());
+        }
+        let text = words::timetable::missed(&job.name, &job.rule.zone().date(due), job.set_by.as_deref());
+        self.say(&account, room, &text, ("missed", &job.key, due)).await
+    }
+
     /// Asks a room whether a schedule should go on. What the room refuses for good is not tried again.
     async fn ask_whether(&self, job: &Job, room: &RoomId, due: Timestamp) -> Result<(), EngineError> {
         let Some(account) = self.pool.kept(&job.user) else { return Ok(()) };
-        let message = word(&words::timetable::still_wanted(&job.name, UNREAD_RUNS_MAX), None);
-        let cause = format!("{}|{room}|{}", job.key, due.as_ms());
-        let txn = word_transaction("still-wanted", &cause, account.user());
-        match account.send(room, &message, txn).await {
+        let text = words::timetable::still_wanted(&job.name, UNREAD_RUNS_MAX);
+        self.say(&account, room, &text, ("still-wanted", &job.key, due)).await
+    }
+
+    /// Says something of a schedule in a room, once. What the room refuses for good is not tried again.
+    async fn say(
+        &self,
+        account: &Account,
+        room: &RoomId,
+        text: &str,
+        (what, key, due): (&'static str, &str, Timestamp),
+    ) -> Tried<()> {
+        let txn = word_transaction(what, &format!("{key}|{room}|{}", due.as_ms()), account.user());
+        match account.send(room, &word(text, None), txn).await {
             Err(error) if error.is_passing() => Err(error.into()),
             Err(error) => {
-                tracing::warn!(room.id = %room, %error, "a room cannot be asked whether a schedule should go on");
+                tracing::warn!(room.id = %room, %error, "a word about a schedule cannot be said in its room");
                 Ok(())
             }
             Ok(_) => Ok(()),

@@ -25,8 +25,14 @@ use crate::{
 /// Most unreadable records that readiness names.
 const NAMED_MAX: usize = 5;
 
-/// What is known of how far each schedule has come, by its key; `None` where that is unreadable.
-type Known = HashMap<String, Option<Handled>>;
+/// What is known of how far each schedule has come, by its key.
+type Known = HashMap<String, Kept>;
+
+/// A record of how far a schedule has come.
+enum Kept {
+    Readable(Handled),
+    Unreadable,
+}
 
 impl Engine {
     /// Notes for each schedule when it is due next, and returns how many there are. A new one begins now.
@@ -50,8 +56,8 @@ impl Engine {
         }
         self.load_reminders(now)?;
         // What is left belongs to no schedule any more.
-        for key in known.into_iter().filter_map(|(key, handled)| handled.map(|_| key)) {
-            if self.is_of_nothing(&key)? {
+        for (key, kept) in known {
+            if matches!(kept, Kept::Readable(_)) && self.is_of_nothing(&key)? {
                 self.tables.timetable.remove(&key)?;
             }
         }
@@ -64,7 +70,7 @@ impl Engine {
             let (key, handled) = kept?;
             let handled = handled
                 .inspect_err(|error| self.leave_out_unreadable(&format!("a schedule ({})", jobs::shown(&key)), error));
-            known.insert(key, handled.ok());
+            known.insert(key, handled.map_or(Kept::Unreadable, Kept::Readable));
         }
         Ok(known)
     }
@@ -81,19 +87,13 @@ impl Engine {
     }
 
     /// Notes when a schedule is due next, by what is known of it.
-    fn load(
-        &self,
-        id: &Id,
-        handled: Option<Option<Handled>>,
-        reads: &str,
-        now: Timestamp,
-        job: impl FnOnce() -> Option<Job>,
-    ) {
-        // Its record is unreadable, and it is left out.
-        if matches!(handled, Some(None)) {
-            return;
-        }
-        let handled = handled.flatten();
+    fn load(&self, id: &Id, kept: Option<Kept>, reads: &str, now: Timestamp, job: impl FnOnce() -> Option<Job>) {
+        let handled = match kept {
+            Some(Kept::Readable(handled)) => Some(handled),
+            // It is left out.
+            Some(Kept::Unreadable) => return,
+            None => None,
+        };
         let due = match handled.as_ref().and_then(|handled| handled.next_noted(reads, now)) {
             Some(next) => Some(next),
             None => match job().map(|job| self.begin(id, handled, &job, now)) {

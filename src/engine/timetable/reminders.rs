@@ -59,7 +59,8 @@ impl Engine {
                     self.change_reminders(owner, |kept| kept.zone = zone.name().map(ToOwned::to_owned)).await?;
                     words::zone_noted(&zone, clock::now())
                 }
-                None => words::which_zone(),
+                None if name.trim().is_empty() => words::which_zone(),
+                None => words::no_such_zone(name),
             },
         })
     }

@@ -16,7 +16,7 @@ use crate::{
         room_tools::{NewWork, RoomTool},
         run::{RunId, RunRecord},
         time::Timestamp,
-        timetable::{self, Handled, NewSchedule, Progress, Reading, RoomSchedule, RoomSchedules, When},
+        timetable::{self, Handled, NewSchedule, Progress, Reading, RoomSchedule, RoomSchedules, Rule, When},
         tool::MODERATOR_LEVEL,
         words::timetable as words,
         zone::Zone,
@@ -46,7 +46,9 @@ impl Engine {
             Ok((rule, new.answer_within_hours))
         });
         Some(match looked {
-            Ok((rule, within)) => words::would_be_due(&rule.next(now, NEXT_SHOWN), within, &record.zone()),
+            Ok((rule, within)) => {
+                words::would_be_due(&rule.next(now, NEXT_SHOWN), within, readers_zone(&record.zone(), &rule))
+            }
             Err(why) => words::cannot_be_set(&why),
         })
     }
@@ -66,12 +68,17 @@ impl Engine {
             Err(why) => return Ok(Err(why.to_string())),
         };
         let task = self.tools.mask().hide(&new.task);
+        // Tomorrow, `tomorrow at ten` would say another day.
+        let said = match &when {
+            When::At(at) => zone.day(*at),
+            When::Cron(_) => new.when.clone(),
+        };
         let wording = id.wording(record.restarts);
         let cause = format!("{wording}|{call}");
         let wanted = NewSchedule {
             user: &record.user,
             set_by: &record.asker,
-            said: &new.when,
+            said: &said,
             when,
             zone: &zone,
             task: &task,
@@ -152,7 +159,7 @@ impl Engine {
             next,
             within_hours: job.answer_within_hours,
         };
-        Ok(words::schedule_line(&told, &progress, zone))
+        Ok(words::schedule_line(&told, &progress, readers_zone(zone, &job.rule)))
     }
 
     /// Ends a schedule of the room, if whoever asks may.
@@ -227,6 +234,11 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Returns the zone that somebody reads times in: theirs, or where that is not known the schedule's own.
+fn readers_zone<'z>(theirs: &'z Zone, rule: &'z Rule) -> &'z Zone {
+    if theirs.name().is_some() { theirs } else { rule.zone() }
 }
 
 /// Returns the zone of what is to be set up: the one that it names, or that of who asks.

@@ -180,9 +180,10 @@ impl Scene {
         self.write()?;
         self.workmate.spawn();
         self.workmate.until_ready_whatever_ends().await?;
-        for number in first..self.due.len() {
+        let moments: Vec<i64> = self.due[first..].iter().map(|due| due.at_s).collect();
+        for at_s in moments {
             let after_ms = i64::try_from(chance.between(0, 1_500))?;
-            until_clock_ms(self.due[number].at_s * 1_000 + after_ms).await;
+            until_clock_ms(at_s * 1_000 + after_ms).await;
             self.workmate.kill();
             self.workmate.spawn();
             self.workmate.until_ready_whatever_ends().await?;

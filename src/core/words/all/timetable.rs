@@ -14,6 +14,7 @@ pub(super) fn timetable(book: &mut Book) {
     book.told("a due time", &due("weekday summary", "every weekday at 09:00", None));
     book.told("another's", &due(&numbered(2), "every monday at 9", Some(alice)));
     book.told("a late answer", &late(75));
+    book.told("one that comes once was missed", &missed(&numbered(2), &zone.date(AT), Some(alice)));
     book.told("nobody reads it", &still_wanted("weekday summary", 5));
     book.told("a card, below the call", &would_be_due(&[day(1), day(2), day(3)], None, &zone));
     book.told("a card, where the answer may wait", &would_be_due(&[day(1)], Some(4), &zone));
@@ -62,6 +63,7 @@ pub(super) fn timetable(book: &mut Book) {
     book.told("!unremind", &reminder_ended(1, true));
     book.told("!unremind", &reminder_ended(7, false));
     book.told("!remind, no zone is known", &which_zone());
+    book.told("!zone", &no_such_zone("Europe/Berln"));
     book.told("!zone", &zone_noted(&zone, AT));
     for why in
         [ReminderError::NoText, ReminderError::When(WhenError::Unknown), ReminderError::Full, ReminderError::NoTask]

@@ -1,19 +1,16 @@
 //! `tools:` of a coworker or of the assistants: which tools are granted, and on what conditions (C12).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{
     fault::{Faults, Trouble, shown},
     section::{Item, Section},
-    tooling::known_credential,
+    tooling::Credentials,
     value,
     yaml::Node,
 };
-use crate::{
-    core::tool::{
-        ApprovalRule, BUILT_IN, Class, Grant, MODERATOR_LEVEL, NAME_CHARS_MAX, SERVER_SEPARATOR, Server, built_in,
-    },
-    secret::Secret,
+use crate::core::tool::{
+    ApprovalRule, BUILT_IN, Class, Grant, MODERATOR_LEVEL, NAME_CHARS_MAX, SERVER_SEPARATOR, Server, built_in,
 };
 
 /// Most entries of `tools:` in one file.
@@ -28,7 +25,7 @@ const DIGEST_CHARS: usize = 32;
 /// The names that grants can refer to.
 pub(super) struct Known<'a> {
     pub(super) servers: &'a [Server],
-    pub(super) credentials: &'a BTreeMap<String, Secret>,
+    pub(super) credentials: &'a Credentials,
 }
 
 /// Parses a coworker's `tools:`.
@@ -194,7 +191,7 @@ fn conditions(section: &Section<'_>, known: &Known<'_>, faults: &mut Faults) -> 
         output_bytes_max: section.number_if_given("output_bytes_max", faults),
         idempotent: section.get("idempotent", faults, value::truth),
         hosts,
-        credential: section.get("credential", faults, |node| known_credential(node, known.credentials)),
+        credential: section.get("credential", faults, |node| known.credentials.label_for_header(node)),
         rooms,
         spaces,
         digest: section.get("digest", faults, digest),

@@ -65,7 +65,7 @@ pub(crate) fn faults_in(text: &str) -> Faults {
     let secret = crate::secret::MasterSecret::new([7; 32]).encode();
     let env = |name: &str| (name == "MASTER").then(|| secret.expose().to_owned());
     let _ = config(path, &node, &env, &mut faults, &mut Faults::default());
-    let none = Known { servers: &[], credentials: &std::collections::BTreeMap::new() };
+    let none = Known { servers: &[], credentials: &tooling::Credentials::default() };
     let _ = coworkers::coworker(path, &node, &none, &mut faults);
     faults.sort();
     faults
@@ -95,7 +95,7 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
     let log = workspace::log(&root, faults);
     let dir =
         root.get("coworkers_dir", faults, |node| value::path(node, base)).unwrap_or_else(|| base.join("coworkers"));
-    let credentials = tooling::credentials(&root, &sources, faults);
+    let credentials = tooling::Credentials::read(&root, &sources, faults);
     let mcp_servers = tooling::servers(&root, &credentials, faults);
     let reachable = Known { servers: &mcp_servers, credentials: &credentials };
     let assistants = workspace::assistants(&root, &reachable, faults);
@@ -140,7 +140,7 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
         budgets,
         coworkers,
         mcp_servers,
-        credentials,
+        credentials: credentials.into_given(),
         audit,
         log,
         registration_file,
@@ -169,6 +169,18 @@ fn check_lists(root: &Section<'_>, config: &Config, faults: &mut Faults) {
                 "remove it from the list.",
             );
             section.report(key, trouble, faults);
+        }
+    }
+    for coworker in &config.coworkers {
+        for sender in coworker.watches.iter().flat_map(|watch| &watch.senders).filter(|user| namespace.is_ours(user)) {
+            faults.push(Fault {
+                file: config.coworkers_dir.join(format!("{}.yaml", coworker.id.0)),
+                line: None,
+                key: "watches".to_owned(),
+                what: format!("{sender} is one of Workmate's own users"),
+                why: "What they say never sets off work, so that nothing goes round in circles.".to_owned(),
+                mend: "remove it from the senders.".to_owned(),
+            });
         }
     }
     for admin in &config.workspace.admins {

@@ -105,8 +105,10 @@ fn schedule(section: &Section<'_>, faults: &mut Faults) -> Option<Schedule> {
         section.need("task", ("It would not know what to do.", "say what it should do each time."), faults, |node| {
             value::task(node, TASK_BYTES_MAX)
         });
+    let before = faults.as_slice().len();
     let rooms = section.list("rooms", faults, value::room_or_alias);
-    if rooms.is_empty() || rooms.len() > ROOMS_MAX {
+    let is_faulty = faults.as_slice().len() > before;
+    if (rooms.is_empty() && !is_faulty) || rooms.len() > ROOMS_MAX {
         let trouble = Trouble::new(
             format!("{} rooms", rooms.len()),
             "It works in the rooms that are named, and nowhere else.",

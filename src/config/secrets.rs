@@ -33,8 +33,19 @@ pub(super) struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    /// Finds the secret `name` in `section`, given as `name`, `name_file` or `name_env`.
+    /// Finds the secret `name` in `section`, given as `name`, `name_file` or `name_env`, which is sent in a header.
     pub(super) fn secret(&self, section: &Section<'_>, name: &str, faults: &mut Faults) -> Found {
+        self.secret_as(section, name, checked, faults)
+    }
+
+    /// Like [`Self::secret`], for one of which `check` says what it may hold.
+    pub(super) fn secret_as(
+        &self,
+        section: &Section<'_>,
+        name: &str,
+        check: impl Fn(&str) -> Result<Secret, Trouble>,
+        faults: &mut Faults,
+    ) -> Found {
         let (file, variable) = (format!("{name}_file"), format!("{name}_env"));
         let given: Vec<&str> = [name, &file, &variable].into_iter().filter(|key| section.has(key)).collect();
         let read = match given.as_slice() {
@@ -53,7 +64,7 @@ impl Sources<'_> {
             }
         };
         let Some(text) = read else { return Found::Faulty };
-        match checked(text.trim()) {
+        match check(text.trim()) {
             Ok(secret) => Found::Given(secret),
             Err(trouble) => {
                 section.report(given[0], trouble, faults);
@@ -134,6 +145,18 @@ impl Sources<'_> {
             )
         })
     }
+}
+
+/// Checks a secret that may have to sign a call or to be a password: any text on one line.
+pub(super) fn on_one_line(text: &str) -> Result<Secret, Trouble> {
+    if text.is_empty() || text.contains(char::is_control) {
+        return Err(Trouble::new(
+            "empty, or more than one line",
+            "It would not be the text that the other side knows.",
+            "copy it again, as one line.",
+        ));
+    }
+    Ok(Secret::new(text))
 }
 
 /// Checks that a secret can be sent in a header.

@@ -1,12 +1,12 @@
 //! `credentials:` and `mcp_servers:`, which tools are built from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use url::Url;
 
 use super::{
     fault::{Faults, Trouble, shown},
-    secrets::{Found, Sources},
+    secrets::{self, Found, Sources},
     section::Section,
     value,
     yaml::Node,
@@ -27,27 +27,76 @@ pub(super) const WORDS_MAX: usize = 64;
 /// Most characters of each.
 const WORD_CHARS_MAX: usize = 4_096;
 
-/// Parses `credentials:`: each a name with the secret as `value_file`, `value_env` or `value`.
-pub(super) fn credentials(root: &Section<'_>, sources: &Sources<'_>, faults: &mut Faults) -> BTreeMap<String, Secret> {
-    let section = root.section("credentials", faults);
-    let mut credentials = BTreeMap::new();
-    for name in names_of(root, &section, ("credentials", CREDENTIALS_MAX), faults) {
-        let one = section.section(name, faults);
-        match sources.secret(&one, "value", faults) {
-            Found::Given(secret) => drop(credentials.insert(name.to_owned(), secret)),
-            Found::Faulty => {}
-            Found::Absent => one.report(
-                "value_file",
-                Trouble::new("missing", "The credential is empty without it.", "set value_file or value_env."),
-                faults,
-            ),
+/// The credentials that tools and webhooks may name.
+#[derive(Default)]
+pub(super) struct Credentials {
+    given: BTreeMap<String, Secret>,
+    /// Those whose fault was reported where they stand, so that it is not reported again where they are named.
+    faulty: BTreeSet<String>,
+}
+
+impl Credentials {
+    /// Parses `credentials:`: each a name with the secret as `value_file`, `value_env` or `value`.
+    pub(super) fn read(root: &Section<'_>, sources: &Sources<'_>, faults: &mut Faults) -> Self {
+        let section = root.section("credentials", faults);
+        let mut read = Self::default();
+        for name in names_of(root, &section, ("credentials", CREDENTIALS_MAX), faults) {
+            let one = section.section(name, faults);
+            match sources.secret_as(&one, "value", secrets::on_one_line, faults) {
+                Found::Given(secret) => {
+                    read.given.insert(name.to_owned(), secret);
+                    continue;
+                }
+                Found::Faulty => {}
+                Found::Absent => one.report(
+                    "value_file",
+                    Trouble::new("missing", "The credential is empty without it.", "set value_file or value_env."),
+                    faults,
+                ),
+            }
+            read.faulty.insert(name.to_owned());
+        }
+        read
+    }
+
+    /// Returns a credential; `None` if there is none of that name, or it has a fault.
+    pub(super) fn get(&self, label: &str) -> Option<&Secret> {
+        self.given.get(label)
+    }
+
+    /// Parses the name of a credential.
+    pub(super) fn label(&self, node: &Node) -> Result<String, Trouble> {
+        let label = value::text(node)?;
+        if self.given.contains_key(&label) || self.faulty.contains(&label) {
+            return Ok(label);
+        }
+        let known: Vec<&str> = self.given.keys().chain(&self.faulty).map(String::as_str).collect();
+        let known =
+            if known.is_empty() { "there are none yet".to_owned() } else { format!("known: {}", known.join(", ")) };
+        Err(Trouble::new(
+            format!("{} is no credential", shown(&label)),
+            "Tools and webhooks get secrets by the names under `credentials` in workmate.yaml.",
+            format!("add it there, or correct the name; {known}."),
+        ))
+    }
+
+    /// Like [`Self::label`], for one that is sent in a header.
+    pub(super) fn label_for_header(&self, node: &Node) -> Result<String, Trouble> {
+        let label = self.label(node)?;
+        match self.get(&label).map(|secret| secrets::checked(secret.expose())) {
+            Some(Err(trouble)) => Err(trouble),
+            _ => Ok(label),
         }
     }
-    credentials
+
+    /// Returns all of them by name.
+    pub(super) fn into_given(self) -> BTreeMap<String, Secret> {
+        self.given
+    }
 }
 
 /// Parses `mcp_servers:`.
-pub(super) fn servers(root: &Section<'_>, credentials: &BTreeMap<String, Secret>, faults: &mut Faults) -> Vec<Server> {
+pub(super) fn servers(root: &Section<'_>, credentials: &Credentials, faults: &mut Faults) -> Vec<Server> {
     let section = root.section("mcp_servers", faults);
     let names = names_of(root, &section, ("mcp_servers", SERVERS_MAX), faults);
     let read = names.into_iter().filter_map(|name| {
@@ -58,7 +107,7 @@ pub(super) fn servers(root: &Section<'_>, credentials: &BTreeMap<String, Secret>
     read.collect()
 }
 
-fn transport(one: &Section<'_>, credentials: &BTreeMap<String, Secret>, faults: &mut Faults) -> Option<Transport> {
+fn transport(one: &Section<'_>, credentials: &Credentials, faults: &mut Faults) -> Option<Transport> {
     match (one.has("command"), one.has("url")) {
         (true, false) => {
             let command = one.list("command", faults, word);
@@ -107,12 +156,7 @@ fn only_for(key: &str) -> Trouble {
 }
 
 /// Parses environment variables or headers: text, or `{credential: name}`.
-fn settings(
-    one: &Section<'_>,
-    key: &str,
-    credentials: &BTreeMap<String, Secret>,
-    faults: &mut Faults,
-) -> BTreeMap<String, Setting> {
+fn settings(one: &Section<'_>, key: &str, credentials: &Credentials, faults: &mut Faults) -> BTreeMap<String, Setting> {
     let section = one.section(key, faults);
     let mut settings = BTreeMap::new();
     for name in section.keys() {
@@ -130,7 +174,7 @@ fn settings(
                 "credential",
                 ("The value is taken from `credentials`.", "name one of them."),
                 faults,
-                |node| known_credential(node, credentials),
+                |node| if key == "headers" { credentials.label_for_header(node) } else { credentials.label(node) },
             );
             settings.extend(credential.map(|label| (name.to_owned(), Setting::Credential(label))));
         } else {
@@ -139,21 +183,6 @@ fn settings(
         }
     }
     settings
-}
-
-/// Parses the name of a configured credential.
-pub(super) fn known_credential(node: &Node, credentials: &BTreeMap<String, Secret>) -> Result<String, Trouble> {
-    let label = value::text(node)?;
-    if credentials.contains_key(&label) {
-        return Ok(label);
-    }
-    let known: Vec<&str> = credentials.keys().map(String::as_str).collect();
-    let known = if known.is_empty() { "there are none yet".to_owned() } else { format!("known: {}", known.join(", ")) };
-    Err(Trouble::new(
-        format!("{} is no credential", shown(&label)),
-        "Tools get secrets by the names under `credentials` in workmate.yaml.",
-        format!("add it there, or correct the name; {known}."),
-    ))
 }
 
 fn word(node: &Node) -> Result<String, Trouble> {

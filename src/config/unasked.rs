@@ -11,7 +11,6 @@ use super::{
     grants::Known,
     keys::{EACH_MAX, LIST_MAX, TASK_CHARS_MAX},
     section::{Item, Section},
-    tooling::known_credential,
     value,
     yaml::Node,
 };
@@ -106,7 +105,7 @@ fn hook(one: &Section<'_>, known: &Known<'_>, faults: &mut Faults) -> Option<Web
         "credential",
         ("Calls are proven with a secret.", "name one of `credentials` in workmate.yaml."),
         faults,
-        |node| known_credential(node, known.credentials),
+        |node| known.credentials.label(node),
     );
     if let (Some(proof), Some(secret)) = (proof, credential.as_ref().and_then(|label| known.credentials.get(label)))
         && key_of(proof, secret.expose()).is_none()
@@ -180,7 +179,17 @@ fn condition(section: &Section<'_>, faults: &mut Faults) -> Option<Condition> {
         below: section.get("below", faults, number),
         exists: section.get("exists", faults, value::truth),
     };
-    if condition == (Condition { at: condition.at.clone(), ..Condition::default() }) {
+    if condition.exists == Some(false)
+        && (!condition.is.is_empty() || condition.above.is_some() || condition.below.is_some())
+    {
+        let trouble = Trouble::new(
+            "a condition that no report meets",
+            "A value that must not exist is also to be something.",
+            "remove `exists: false`, or the rest.",
+        );
+        section.report("exists", trouble, faults);
+    }
+    if section.keys().iter().all(|key| *key == "at") {
         let trouble = Trouble::new(
             "a condition that says nothing",
             "Every report would meet it.",
@@ -203,8 +212,9 @@ fn watch(one: &Section<'_>, faults: &mut Faults) -> Option<Watch> {
     let name = one.need("name", ("The record of what was done names it.", "set it to a short word."), faults, name);
     let room = room(one, faults);
     let task = task(one, faults);
-    let senders: BTreeSet<_> = list(one, "senders", faults, value::user_id).into_iter().collect();
-    if senders.is_empty() {
+    let before = faults.as_slice().len();
+    let senders: BTreeSet<_> = list(one, "senders", faults, sender).into_iter().collect();
+    if senders.is_empty() && faults.as_slice().len() == before {
         let trouble = Trouble::new(
             "nobody",
             "Only the words of named senders count.",
@@ -216,6 +226,19 @@ fn watch(one: &Section<'_>, faults: &mut Faults) -> Option<Watch> {
     let pattern = one.get("pattern", faults, pattern);
     let mention = mention(one, faults);
     Some(Watch { name: name?, room: room?, senders, event, pattern, task: task?, mention })
+}
+
+/// Parses the full id of one whose words are watched.
+fn sender(node: &Node) -> Result<ruma::OwnedUserId, Trouble> {
+    let user = value::user_id(node)?;
+    if user.localpart().contains(['*', '[', '(', '|', '?']) {
+        return Err(Trouble::new(
+            format!("{} looks like a pattern", shown(user.as_str())),
+            "Senders are compared letter by letter, and nobody is called so.",
+            "list each bot or bridge by its full user id.",
+        ));
+    }
+    Ok(user)
 }
 
 fn room(one: &Section<'_>, faults: &mut Faults) -> Option<ruma::OwnedRoomOrAliasId> {
@@ -278,6 +301,13 @@ fn event_type(node: &Node) -> Result<String, Trouble> {
 }
 
 fn pattern(node: &Node) -> Result<Pattern, Trouble> {
+    if value::text(node)?.trim().is_empty() {
+        return Err(Trouble::new(
+            "empty",
+            "It would match every message.",
+            "leave `pattern` out if every message of these senders counts, or write what it must contain.",
+        ));
+    }
     let text = value::line(node, PATTERN_CHARS_MAX)?;
     Pattern::parse(&text).map_err(|error| {
         let what = error.lines().last().unwrap_or_default().trim().to_owned();

@@ -126,6 +126,8 @@ pub enum Denied {
     OutOfTime,
     /// Its body is of a kind that is not read.
     MediaType,
+    /// Its body is compressed.
+    Packed,
     /// Its body is not the JSON that it should be.
     NotJson,
     /// Its body is nested too deeply.
@@ -142,7 +144,7 @@ impl Denied {
     pub fn status(self) -> u16 {
         match self {
             Self::NotProven | Self::OutOfTime => 401,
-            Self::MediaType => 415,
+            Self::MediaType | Self::Packed => 415,
             Self::TooMany => 413,
             Self::NotJson | Self::TooDeep | Self::Nameless => 400,
         }
@@ -155,6 +157,7 @@ impl Denied {
             Self::NotProven => "the call does not prove itself: its signature or token is missing or wrong",
             Self::OutOfTime => "the call's time is more than five minutes off; compare the clocks",
             Self::MediaType => "the body's content type is not read here; send application/json",
+            Self::Packed => "the body is compressed (Content-Encoding); send it as it is",
             Self::NotJson => "the body is not valid JSON",
             Self::TooDeep => "the body is nested too deeply",
             Self::TooMany => "the body has too many values",

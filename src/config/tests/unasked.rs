@@ -97,6 +97,54 @@ fn c21_c22_hooks_and_watches_need_a_task_and_keep_to_the_bounds_of_their_lists()
 }
 
 #[test]
+fn c21_a_credential_s_fault_is_told_where_it_stands_and_only_what_goes_into_a_header_is_bound_to_ascii() {
+    let folder = Folder::new(&format!(
+        "{MINIMAL}credentials: {{gh: {{value: \"schön und gut\"}}, lost: {{value_env: NOT_SET}}}}\n"
+    ));
+    let hook = |name: &str, credential: &str| {
+        format!("{{name: {name}, room: \"!r:x\", task: t, proof: github, credential: {credential}}}")
+    };
+    let write = |credential: &str, tool: &str| {
+        folder.write("coworkers/ci.yaml", &format!("{CI}hooks: [{}]\n{tool}", hook("one", credential)));
+    };
+    let tool = "tools: [{tool: http_get, hosts: [a.example], credential: gh}]\n";
+    write("gh", tool);
+    let faults = folder.load(&[]).expect_err("faulty").to_string();
+    assert!(faults.contains("tools[0].credential") && faults.contains("HTTP header"), "{faults}");
+    assert!(!faults.contains("hooks["), "{faults}");
+    write("lost", "");
+    let faults = folder.load(&[]).expect_err("faulty").to_string();
+    assert!(faults.contains("credentials.lost") && !faults.contains("hooks["), "{faults}");
+}
+
+#[test]
+fn c21_c22_what_can_never_count_is_a_fault_and_each_fault_is_told_once() {
+    let folder = Folder::new(&format!("{MINIMAL}{CREDENTIALS}"));
+    let hook = |filter: &str| {
+        format!(
+            "hooks: [{{name: h, room: \"!r:x\", task: t, proof: bearer, credential: gh, filter: [{{at: /a, {filter}}}]}}]\n"
+        )
+    };
+    let watch = |keys: &str| format!("watches: [{{name: w, room: \"!r:x\", task: t, {keys}}}]\n");
+    for (keys, told) in [
+        (hook("exists: false, is: x"), "a condition that no report meets"),
+        (hook("above: x"), "is not a number"),
+        (hook("exists: perhaps"), "exists"),
+        (hook("ist: x"), "unknown key"),
+        (watch("senders: [\"@b\"]"), "is not a full user id"),
+        (watch("senders: [\"@b.*:localhost\"]"), "looks like a pattern"),
+        (watch("senders: [\"@workmate:example.org\"]"), "one of Workmate's own users"),
+        (watch("senders: [\"@coworker-ci:example.org\"]"), "one of Workmate's own users"),
+        (watch("senders: [\"@b:example.org\"], pattern: ''"), "It would match every message."),
+    ] {
+        folder.write("coworkers/ci.yaml", &format!("{CI}{keys}"));
+        let faults = folder.load(&[]).expect_err(&keys);
+        assert!(faults.to_string().contains(told), "{keys}:\n{faults}");
+        assert_eq!(faults.as_slice().len(), 1, "{keys}:\n{faults}");
+    }
+}
+
+#[test]
 fn c21_two_hooks_of_one_name_are_a_fault() {
     let folder = Folder::new(&format!("{MINIMAL}{CREDENTIALS}"));
     let hook = "hooks: [{name: same, room: \"!r:x\", task: t, proof: bearer, credential: gh}]\n";

@@ -20,6 +20,9 @@ pub(super) enum Kind {
 
 /// Returns what a call's body is written in, by its headers.
 pub(super) fn kind(sender: Sender, headers: &Headers) -> Result<Kind, Denied> {
+    if headers.get("content-encoding").is_some_and(|coding| !coding.trim().eq_ignore_ascii_case("identity")) {
+        return Err(Denied::Packed);
+    }
     let media_type = headers.get("content-type").unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let of_application = essence.strip_prefix("application/").unwrap_or_default();

@@ -287,6 +287,10 @@ fn c21_headers_alone_refuse_a_call_before_its_body_is_read() {
         assert_eq!(admitted(JSON), expected, "{proof:?} {given:?}");
         let typed = expected.and(Err(Denied::MediaType));
         assert_eq!(admitted(("content-type", "text/html")), typed, "{proof:?} {given:?}");
+        let coded =
+            |coding| admit(&hook, &key, &headers(&[&[JSON, ("content-encoding", coding)], &given[..]].concat()), NOW);
+        assert_eq!(coded("gzip"), expected.and(Err(Denied::Packed)), "{proof:?} {given:?}");
+        assert_eq!(coded("identity"), expected, "{proof:?} {given:?}");
     }
 }
 

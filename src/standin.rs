@@ -164,8 +164,8 @@ impl StandIn {
                 tracing::debug!(error = %error, "the stand-in cannot set TCP_NODELAY");
             }
         });
-        let serving =
-            axum::serve(listener, http::router(shared.clone())).with_graceful_shutdown(stop.cancelled_owned());
+        let serving = axum::serve(listener, http::router(shared.clone(), batch_calls::routes()))
+            .with_graceful_shutdown(stop.cancelled_owned());
         let tasks = TaskTracker::new();
         tasks.spawn(async move {
             if let Err(error) = serving.await {

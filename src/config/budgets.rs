@@ -40,7 +40,12 @@ pub(super) fn read(root: &Section<'_>, faults: &mut Faults) -> Budgets {
 /// Parses an amount of money in dollars.
 pub(super) fn dollars(node: &Node) -> Result<Usd, Trouble> {
     let text = value::text(node)?;
-    let mend = || format!("use dollars from 0.01 to {}, such as 20 or 0.50.", BOUNDS.1.micro() / 1_000_000);
+    let mend = || {
+        format!(
+            "use dollars from 0.01 to {}, such as 20 or 0.50, without a currency sign.",
+            BOUNDS.1.micro() / 1_000_000
+        )
+    };
     let amount = Usd::parse(&text).ok_or_else(|| {
         Trouble::new(format!("{} is not an amount of dollars", shown(&text)), "It limits what the model costs.", mend())
     })?;

@@ -278,7 +278,7 @@ fn each_fault_of_the_other_sections_says_how_to_mend_it() {
         "homeserver:\n",
         "budgets:\n  person: {usd_day: $5}\nhomeserver:\n",
         "workmate.yaml:2 budgets.person.usd_day: \"$5\" is not an amount of dollars\n  It limits what the model costs.\n  \
-         Mend: use dollars from 0.01 to 1000000, such as 20 or 0.50.",
+         Mend: use dollars from 0.01 to 1000000, such as 20 or 0.50, without a currency sign.",
     );
     one_fault(
         "homeserver:\n",

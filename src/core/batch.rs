@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{retry::doubled, run::RunRecord, time::Timestamp};
+use super::{retry::doubled, time::Timestamp};
 
 /// Within how many hours an answer that may wait is there. Batches end within a day.
 pub const WITHIN_HOURS: Hours = Hours { min: 1, max: 24, default: 4 };
@@ -80,15 +80,10 @@ pub enum BatchEnd {
 }
 
 impl Batch {
-    /// Returns the batch of a run that may wait and has asked nothing yet; `None` if there is no time for one.
+    /// Returns the batch of one question, about to be sent now; `None` if there is no time for one.
     #[must_use]
-    pub fn begin(record: &RunRecord, now: Timestamp) -> Option<Self> {
-        let answer_by = record.errand.as_ref().and_then(|charge| charge.answer_by)?;
-        if !record.is_unasked() || record.private || !record.work.is_empty() {
-            return None;
-        }
+    pub fn begin(custom_id: String, answer_by: Timestamp, now: Timestamp) -> Option<Self> {
         let until = earlier(answer_by, FALLBACK_MS);
-        let custom_id = format!("wm-{}", record.id().as_str());
         let batch = Self { custom_id, posted_at: now, until, id: None, end: None };
         (until.ms_since(now) >= WORTH_MS).then_some(batch)
     }
@@ -125,13 +120,7 @@ pub fn pause(looks: u32, asked: Option<Duration>, until: Timestamp, now: Timesta
 
 #[cfg(test)]
 mod tests {
-    use ruma::{event_id, room_id, user_id};
-
     use super::*;
-    use crate::core::{
-        event::Place,
-        origin::{Charge, ErrandId, Origin, OriginKind},
-    };
 
     const NOW: Timestamp = Timestamp::from_ms(1_800_000_000_000);
     const HOUR_MS: u64 = 60 * 60 * 1000;
@@ -140,26 +129,18 @@ mod tests {
         Timestamp::from_ms(NOW.as_ms() + i64::try_from(ms).expect("it fits"))
     }
 
-    fn record(answer_by: Option<Timestamp>) -> RunRecord {
-        let user = user_id!("@coworker-oncall:hs");
-        let record = RunRecord::new(user, room_id!("!r:hs"), event_id!("$n"), user, Place::Timeline, NOW);
-        let origin = Origin { kind: OriginKind::Schedule, name: "summary".to_owned(), set_by: None };
-        let id = ErrandId::of(OriginKind::Schedule, &["summary"]);
-        RunRecord { errand: Some(Charge { id, origin, mention: [].into(), answer_by }), ..record }
+    fn begin(answer_by: Timestamp, now: Timestamp) -> Option<Batch> {
+        Batch::begin("wm-1".to_owned(), answer_by, now)
     }
 
     #[test]
     fn c20_a_batch_is_begun_only_where_the_answer_may_wait_and_there_is_time() {
         let (hour, min) = (at(HOUR_MS), at(FALLBACK_MS + WORTH_MS));
-        let batch = Batch::begin(&record(Some(hour)), NOW).expect("there is time");
+        let batch = begin(hour, NOW).expect("there is time");
         assert_eq!((batch.until.ms_since(NOW), batch.is_open()), (HOUR_MS - FALLBACK_MS, true));
-        assert!(batch.custom_id.len() <= 64 && batch.custom_id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
-        assert!(Batch::begin(&record(Some(min)), NOW).is_some());
-        assert_eq!(Batch::begin(&record(Some(min)), at(1)), None, "a run that is late has no time for one");
-        assert_eq!(Batch::begin(&record(Some(NOW)), at(HOUR_MS)), None);
-        assert_eq!(Batch::begin(&record(None), NOW), None);
-        let again = RunRecord { asker: user_id!("@alice:hs").to_owned(), attempt: 1, ..record(Some(hour)) };
-        assert_eq!(Batch::begin(&again, NOW), None, "who runs it again waits for it");
+        assert!(begin(min, NOW).is_some());
+        assert_eq!(begin(min, at(1)), None, "a run that is late has no time for one");
+        assert_eq!(begin(NOW, at(HOUR_MS)), None);
     }
 
     #[test]
@@ -174,7 +155,7 @@ mod tests {
 
     #[test]
     fn c20_only_a_batch_of_its_time_may_be_the_one_whose_reply_was_lost() {
-        let batch = Batch::begin(&record(Some(at(4 * HOUR_MS))), at(HOUR_MS)).expect("there is time");
+        let batch = begin(at(4 * HOUR_MS), at(HOUR_MS)).expect("there is time");
         let table = [(0, false), (HOUR_MS - CLOCKS_DIFFER_MS, true), (HOUR_MS + 1, true), (4 * HOUR_MS, false)];
         for (ms, expected) in table {
             assert_eq!(batch.may_be(at(ms)), expected, "{ms}");

@@ -39,9 +39,8 @@ pub(in crate::core) mod trace;
 mod used;
 
 pub use self::{
-    batching::BatchNews,
     effect::{CatchUp, Effect, End, Flush, Remark, Start},
-    input::{Failure, Input, Ready, Reply},
+    input::{BatchNews, Failure, Input, Ready, Reply},
     order::{Nearness, Order},
     record::{RunRecord, decided_by},
     saying::file_place,

@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, Ids};
-use super::batch_calls;
 use super::batches::Batches;
 use super::cache::{Cache, prompt_tokens};
 use super::journal::{Entry, Journal, redact};
@@ -60,12 +59,12 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns all routes.
-pub(super) fn router(shared: Arc<Shared>) -> Router {
+/// Returns all routes; those of batches are given.
+pub(super) fn router(shared: Arc<Shared>, of_batches: Router<Arc<Shared>>) -> Router {
     Router::new()
         .route("/v1/messages", post(create))
         .route("/v1/messages/count_tokens", post(count))
-        .merge(batch_calls::routes())
+        .merge(of_batches)
         .route("/v1/models", get(list_models))
         .route("/v1/models/{id}", get(get_model))
         .fallback(unknown_route)

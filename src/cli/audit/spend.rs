@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::{ValueEnum, builder::PossibleValue};
 use serde::Serialize;
 
+use super::table::cut;
 use crate::{
     cli::{
         say::fitting,
@@ -58,7 +59,7 @@ pub(super) fn table(spent: &Spent, out: &mut impl Write) -> anyhow::Result<()> {
     };
     writeln!(out, "{}", fitting(&line(["COST", "SHARE", "RUNS", "CALLS"], what)))?;
     for row in &spent.rows {
-        let name = row.name.as_deref().map_or_else(|| nameless(spent.by).to_owned(), legible);
+        let name = row.name.as_deref().map_or_else(|| nameless(spent.by).to_owned(), |name| cut(name, usize::MAX));
         writeln!(out, "{}", fitting(&figures(row, &spent.sum, &name)))?;
     }
     writeln!(out, "{}", fitting(&figures(&spent.sum, &spent.sum, "in all")))?;
@@ -103,6 +104,30 @@ pub(super) fn json(spent: &Spent, out: &mut impl Write) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn c23_no_name_can_forge_a_row_or_turn_the_text_around_at_any_width() {
+        let forged = "@a\n      $0.00    0%       0        0  in all\t\u{1b}[2K\u{202e}:hs";
+        let long = format!("@{}:hs", "ü".repeat(125));
+        let wide = format!("!{}:hs", "漢".repeat(80));
+        let rows: Vec<Row> = [forged, &long, &wide].map(|name| row(Some(name), 1, 1, 0)).into();
+        let spent = Spent { by: By::Person, since: None, rows, sum: row(None, 3, 3, 0) };
+        let mut out = Vec::new();
+        table(&spent, &mut out).expect("memory takes it");
+        let shown = String::from_utf8(out).expect("text");
+        assert!(
+            !shown.contains(|letter: char| letter.is_control() && letter != '\n') && !shown.contains('\u{202e}'),
+            "{shown}"
+        );
+        assert_eq!(shown.lines().filter(|line| line.trim_end().ends_with("in all")).count(), 1, "{shown}");
+        assert!(shown.contains(&long) && shown.contains(&wide), "ids stay whole, to be copied: {shown}");
+        let narrow = wrapped(&shown, 40);
+        assert!(narrow.lines().filter(|line| line.contains('$')).all(|line| line.chars().count() <= 40), "{narrow}");
+        let mut out = Vec::new();
+        json(&spent, &mut out).expect("memory takes it");
+        let read: serde_json::Value = serde_json::from_slice(&out).expect("it is JSON");
+        assert_eq!((out.iter().filter(|byte| **byte == b'\n').count(), &read["rows"][0]["name"]), (1, &forged.into()));
+    }
 
     fn row(name: Option<&str>, runs: usize, cost_micro_usd: u64, unpriced_micro_usd: u64) -> Row {
         Row { name: name.map(ToOwned::to_owned), runs, calls: runs * 3, cost_micro_usd, unpriced_micro_usd }

@@ -172,7 +172,7 @@ fn who(entry: &Entry) -> &str {
 }
 
 /// Returns a text shortened to its column and without terminal control characters.
-fn cut(text: &str, chars_max: usize) -> String {
+pub(super) fn cut(text: &str, chars_max: usize) -> String {
     let text: String = text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect();
     let text = legible(&text);
     match text.char_indices().nth(chars_max) {

@@ -180,7 +180,11 @@ fn takes(kind: &'static Kind) -> String {
         Kind::List(kind, most) => format!("a list of at most {most}: {} each", takes(kind)),
         Kind::Either(kinds) => kinds.iter().map(takes).collect::<Vec<_>>().join(", or "),
         Kind::Number(least, most) => format!("{least} to {most}"),
-        Kind::Dollars(least, most) => format!("{} to {}", Usd::from_micro(*least), Usd::from_micro(*most)),
+        // As it is written: a currency sign is a fault.
+        Kind::Dollars(least, most) => {
+            let [least, most] = [least, most].map(|bound| Usd::from_micro(*bound).to_string());
+            format!("{} to {}", least.trim_start_matches('$'), most.trim_start_matches('$'))
+        }
         Kind::Truth => "true or false".to_owned(),
         Kind::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
         Kind::Text(form) => match form.chars_max {

@@ -2,48 +2,33 @@
 //!
 //! While it waits it holds no place, shows no typing and counts as no crash; an order ends it as it ends anything.
 
-use super::{Effect, Flush, Remark, Reply, Run, phase::Phase, showing::News};
+use super::{
+    BatchNews, Effect, Flush, Remark, Run,
+    phase::{Phase, Stage},
+    showing::News,
+};
 use crate::core::{
     batch::{Batch, BatchEnd, Latency},
     time::Timestamp,
 };
-
-/// What became of a batch, as far as is known.
-#[derive(Clone, Debug, PartialEq)]
-pub enum BatchNews {
-    /// It is there, under this id.
-    Made(String),
-    /// It may be there: no reply came.
-    Unsure,
-    /// It brought the answer.
-    Answered(Reply),
-    /// It was not made, or brings no answer; what may still be there is cancelled.
-    GivenUp,
-}
-
-/// How far a batch is.
-#[derive(Debug)]
-pub(super) enum Stage {
-    /// That it is about to be sent is being brought to the disk.
-    Noting,
-    /// It is sent, looked for or waited for.
-    Waiting,
-    /// Its id is being brought to the disk.
-    Noted,
-    /// It is over, and the run takes its places again, with the answer if there is one.
-    Returning(Option<Reply>),
-    /// It holds its places, and goes on once nothing is on its way.
-    Returned(Option<Reply>),
-}
 
 impl Run {
     /// Returns how the next question is asked.
     pub(super) fn latency(&self, now: Timestamp) -> Latency {
         let is_batch = match &self.record.batch {
             Some(batch) => batch.is_open(),
-            None => Batch::begin(&self.record, now).is_some(),
+            None => self.new_batch(now).is_some(),
         };
         if is_batch { Latency::Batch } else { Latency::Normal }
+    }
+
+    /// Returns the batch of a run that may wait and has asked nothing yet; `None` if there is no time for one. Who runs it
+    /// again waits for it, and so does an assistant's owner.
+    fn new_batch(&self, now: Timestamp) -> Option<Batch> {
+        let record = &self.record;
+        let answer_by = record.errand.as_ref().and_then(|charge| charge.answer_by)?;
+        let may_wait = record.is_unasked() && !record.private && record.work.is_empty();
+        may_wait.then(|| Batch::begin(format!("wm-{}", record.id().as_str()), answer_by, now))?
     }
 
     /// Begins a batch, or goes on waiting for the one that an earlier process or attempt began.
@@ -52,7 +37,7 @@ impl Run {
         self.record.under_way = false;
         let begun = self.record.batch.is_some();
         if !begun {
-            self.record.batch = Batch::begin(&self.record, now);
+            self.record.batch = self.new_batch(now);
         }
         let Some(until) = self.record.batch.as_ref().map(|batch| batch.until) else {
             // The time for it has run out meanwhile.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ruma::{OwnedEventId, OwnedUserId};
 
-use super::{BatchNews, Bill, Fault, Flush, Order};
+use super::{Bill, Fault, Flush, Order};
 use crate::core::{
     media::Unread,
     prompt::FileContent,
@@ -128,6 +128,19 @@ pub struct Reply {
     pub bill: Option<Bill>,
     /// The files of the prompt were refused; it was asked without them.
     pub files_refused: bool,
+}
+
+/// What became of a batch, as far as is known.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BatchNews {
+    /// It is there, under this id.
+    Made(String),
+    /// It may be there: no reply came.
+    Unsure,
+    /// It brought the answer.
+    Answered(Reply),
+    /// It was not made, or brings no answer; what may still be there is cancelled.
+    GivenUp,
 }
 
 /// Why something could not be done, as far as decisions need it.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ruma::OwnedEventId;
 
-use super::{Answer, Failure, Ready, Start, Step, batching::Stage};
+use super::{Answer, Failure, Ready, Reply, Start, Step};
 use crate::core::{batch::Latency, budget::Full, event::Outgoing, trail::Decision};
 
 /// What a run is doing, or waits for.
@@ -49,6 +49,21 @@ pub(super) enum Phase {
     Held,
     /// Nothing: it is over.
     Over,
+}
+
+/// How far a batch is.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// That it is about to be sent is being brought to the disk.
+    Noting,
+    /// It is sent, looked for or waited for.
+    Waiting,
+    /// Its id is being brought to the disk.
+    Noted,
+    /// It is over, and the run takes its places again, with the answer if there is one.
+    Returning(Option<Reply>),
+    /// It holds its places, and goes on once nothing is on its way.
+    Returned(Option<Reply>),
 }
 
 /// What is on its way.

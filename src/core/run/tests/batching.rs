@@ -147,7 +147,8 @@ fn c20_a_run_that_may_wait_asks_once_as_a_batch_and_answers_once() {
 
 #[test]
 fn c20_what_cannot_wait_is_asked_now() {
-    let asked = [record(false), scheduled(None), scheduled(Some(later(NOW, FALLBACK_MS))), record(true)];
+    let again = RunRecord { asker: user_id!("@alice:hs").to_owned(), attempt: 1, ..scheduled(soon()) };
+    let asked = [record(false), scheduled(None), scheduled(Some(later(NOW, FALLBACK_MS))), record(true), again];
     for record in asked {
         let world = World::begin(record, NOW);
         assert_eq!((world.sent, world.asked, world.waits()), (0, 1, false));

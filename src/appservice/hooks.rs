@@ -18,7 +18,7 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
     http::{
         HeaderMap, StatusCode,
-        header::{CONTENT_LENGTH, RETRY_AFTER},
+        header::{CONTENT_LENGTH, EXPECT, RETRY_AFTER},
     },
     response::{IntoResponse, Response},
     routing::post,
@@ -165,8 +165,10 @@ async fn take(
     let mut kept = Headers::default();
     headers.iter().for_each(|(name, value)| kept.add(name.as_str(), value.as_bytes()));
     if let Err(refused) = (places.admit)(&name, &kept).and_then(|()| is_short_enough(&headers)) {
-        // Whatever comes of it, the answer is the same.
-        let _ = body::read(body, REFUSED_BYTES_MAX, REFUSED_WAIT).await;
+        // Whoever asks first does not send it; otherwise it is taken, and whatever comes of that, the answer is the same.
+        if !headers.contains_key(EXPECT) {
+            let _ = body::read(body, REFUSED_BYTES_MAX, REFUSED_WAIT).await;
+        }
         return refused;
     }
     let body = match places.read(&name, body).await {

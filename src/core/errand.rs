@@ -59,9 +59,12 @@ pub const WATCHED_MAX: usize = 10;
 pub struct Matter {
     /// Its key, unique for the coworker and the room.
     pub key: String,
-    /// How it stands now in a word, such as `resolved`; foreign text.
+    /// How it stands now in a word, such as `resolved`, if this report is the matter's own and not a part's; foreign text.
     #[serde(default)]
     pub state: Option<String>,
+    /// When that was so, if the report says it.
+    #[serde(default)]
+    pub at: Option<Timestamp>,
 }
 
 /// How far an errand has come.
@@ -141,6 +144,9 @@ pub struct Errand {
     /// Whose message caused it, if it was a watched one.
     #[serde(default)]
     pub of: Option<OwnedUserId>,
+    /// The digest of the body that names its delivery, where nothing better does.
+    #[serde(default)]
+    pub body: Option<String>,
     /// How often it was left and came again.
     #[serde(default)]
     pub again: u32,
@@ -161,6 +167,15 @@ pub struct MatterThread {
     /// Whose it is, if it was noted.
     #[serde(default)]
     pub user: Option<OwnedUserId>,
+    /// How it stood in its first report, which the headline says.
+    #[serde(default)]
+    pub first_state: Option<String>,
+    /// How it stands now.
+    #[serde(default)]
+    pub state: Option<String>,
+    /// When that was so, if its report said it.
+    #[serde(default)]
+    pub state_at: Option<Timestamp>,
 }
 
 impl MatterThread {
@@ -205,8 +220,15 @@ impl Errand {
             answer_by: None,
             stage: Stage::Accepted,
             of: None,
+            body: None,
             again: 0,
         }
+    }
+
+    /// Returns this errand as one of its own behind another report of the same matter: what is said again then is news.
+    #[must_use]
+    pub fn behind(self, newest: &Self) -> Self {
+        Self { id: ErrandId::of(self.origin.kind, &[self.id.as_str(), newest.id.as_str()]), ..self }
     }
 
     /// Returns this errand as one that was left before and is delivered again: it is announced anew.
@@ -276,11 +298,29 @@ impl Errand {
     /// Returns the thread of its matter after its notice `request`, as it stands in `kept` before, if that is open.
     #[must_use]
     pub fn matter_thread(&self, request: &EventId, kept: Option<&MatterThread>, now: Timestamp) -> MatterThread {
-        let (root, headline) = match kept {
-            Some(kept) => (kept.root.clone(), kept.headline.clone()),
-            None => (self.thread.clone().unwrap_or_else(|| request.to_owned()), self.headline.clone()),
-        };
-        MatterThread { root, headline, at: now, room: Some(self.room.clone()), user: Some(self.user.clone()) }
+        let (room, user) = (Some(self.room.clone()), Some(self.user.clone()));
+        let mut thread = kept.cloned().unwrap_or_else(|| MatterThread {
+            root: self.thread.clone().unwrap_or_else(|| request.to_owned()),
+            headline: self.headline.clone(),
+            at: now,
+            room: None,
+            user: None,
+            first_state: self.matter.as_ref().and_then(|matter| matter.state.clone()),
+            state: None,
+            state_at: None,
+        });
+        if let Some(state) = self.news_of(&thread) {
+            thread.state = Some(state.to_owned());
+            thread.state_at = self.matter.as_ref().and_then(|matter| matter.at).or(thread.state_at);
+        }
+        MatterThread { at: now, room, user, ..thread }
+    }
+
+    /// Returns how its matter stands by this report, unless the report is a part's or older than what is known.
+    fn news_of(&self, thread: &MatterThread) -> Option<&str> {
+        let matter = self.matter.as_ref()?;
+        let is_older = matches!((matter.at, thread.state_at), (Some(at), Some(known)) if at < known);
+        matter.state.as_deref().filter(|_| !is_older)
     }
 
     /// Returns its notice as an event of its room, before the homeserver has sent it back; `None` if there is none yet.
@@ -311,8 +351,13 @@ impl Errand {
     /// Returns what the notice at the root of its matter's thread becomes, if it says how the matter stands.
     #[must_use]
     pub fn root_now(&self, thread: &MatterThread) -> Option<Outgoing> {
-        let state = self.matter.as_ref()?.state.as_deref()?;
-        Some(quiet(&words::errands::standing(&thread.headline, state), Place::Timeline))
+        let state = self.news_of(thread).filter(|state| thread.state.as_deref() != Some(state))?;
+        let text = if thread.first_state.as_deref() == Some(state) {
+            thread.headline.clone()
+        } else {
+            words::errands::standing(&thread.headline, state)
+        };
+        Some(quiet(&text, Place::Timeline))
     }
 
     /// Returns where the answer goes. `latest` is the newest message of the thread, if it is known.

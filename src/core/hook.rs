@@ -179,6 +179,8 @@ pub struct Delivery {
     pub matter: Option<Matter>,
     /// How it stands, in the sender's words.
     pub state: Option<String>,
+    /// The digest of the body, where nothing better names it.
+    pub body: Option<String>,
     /// What the coworker is told.
     pub payload: String,
     /// Whether something of the report was left out.
@@ -222,10 +224,12 @@ pub fn judge(hook: &Hook, key: &[u8], call: &Call<'_>, now: Timestamp) -> Result
         Threading::By(naming) => named_by(naming, call.headers, &value),
         Threading::Apart => None,
     };
-    let matter = key.map(|key| Matter { key: short(key), state: report.state.clone() });
+    let state = report.state.clone().filter(|_| !report.is_part);
+    let matter = key.map(|key| Matter { key: short(key), state, at: report.at });
+    let body = earlier.is_some().then(|| digest(call.body));
     let (payload, cut) = report.payload(&value);
     let (title, state) = (report.title, report.state);
-    Ok(Judged::Accepted(Box::new(Delivery { name, earlier, title, matter, state, payload, cut })))
+    Ok(Judged::Accepted(Box::new(Delivery { name, earlier, title, matter, state, body, payload, cut })))
 }
 
 /// Returns a delivery's name, and the name of an equal one shortly before.
@@ -292,6 +296,7 @@ impl Hook {
             headline,
             mention: self.mention.clone(),
             matter: delivery.matter,
+            body: delivery.body,
             ..Errand::new(self.id(user, &delivery.name), user, room, origin, &self.task, now)
         };
         (errand, earlier)

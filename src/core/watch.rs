@@ -93,7 +93,7 @@ impl Watch {
         }
         match &event.kind {
             EventKind::Message(message) if has_words(message, wanted) => {
-                self.says(&message.body).then_some(Match::Words)
+                self.says(own_words(message)).then_some(Match::Words)
             }
             EventKind::Message(_) if wanted == MESSAGE => None,
             _ => Some(Match::Event),
@@ -123,6 +123,24 @@ impl Watch {
         }
     }
 
+    /// Returns the errand that a message causes which these watches of a coworker's match: one, with all their tasks.
+    #[must_use]
+    pub fn errand_of_all(
+        watches: &[&Self],
+        event: &RoomEvent,
+        came: Carriage,
+        user: &UserId,
+        now: Timestamp,
+    ) -> Option<Errand> {
+        let (first, others) = watches.split_first()?;
+        let mut errand = first.errand(event, came, user, now);
+        for other in others {
+            errand.task = format!("{}\n\n{}", errand.task, other.task);
+            errand.mention.extend(other.mention.iter().cloned());
+        }
+        Some(errand)
+    }
+
     /// Returns the errand that a matching message causes.
     #[must_use]
     pub fn errand(&self, event: &RoomEvent, came: Carriage, user: &UserId, now: Timestamp) -> Errand {
@@ -144,6 +162,19 @@ impl Watch {
             ..Errand::new(id, user, &event.room, origin, &self.task, now)
         }
     }
+}
+
+/// Returns what a message says itself, without the lines that a client put before a reply to quote what it replies to.
+fn own_words(message: &Message) -> &str {
+    let body = message.body.as_str();
+    if message.reply_to.is_none() && message.thread_root.is_none() {
+        return body;
+    }
+    let mut rest = body;
+    while let Some(line) = rest.split_inclusive('\n').next().filter(|line| line.starts_with('>')) {
+        rest = &rest[line.len()..];
+    }
+    rest
 }
 
 /// Returns whether an event is of a type, as far as it is known: an edit is nothing new, whoever edits its report would
@@ -291,6 +322,35 @@ mod tests {
         assert!(errand.is_announced() && errand.payload_cut && errand.request.is_none());
         assert!(errand.payload.is_some_and(|payload| payload.len() <= PAYLOAD_BYTES_MAX));
         assert_eq!(errand.of.as_deref(), Some(ruma::user_id!("@ci-bot:hs")));
+    }
+
+    #[test]
+    fn c22_what_a_reply_quotes_is_not_what_it_says() {
+        let reply = |body: &str| Message { reply_to: Some(event_id!("$ours").to_owned()), ..Message::text(body) };
+        for (message, expected) in [
+            (reply("> <@coworker-oncall:hs> the build FAILED\n\nThank you, noted."), None),
+            (reply("> <@coworker-oncall:hs> the build\n> FAILED"), None),
+            (reply("> <@coworker-oncall:hs> all is well\n\nno: it FAILED"), Some(Match::Words)),
+            (reply("it FAILED"), Some(Match::Words)),
+            // A bot that quotes its log where it replies to nothing says it.
+            (Message::text("> FAILED"), Some(Match::Words)),
+        ] {
+            let event = said("@ci-bot:hs", message);
+            assert_eq!(watch("FAILED").matches(&event, &namespace()), expected, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn c22_a_message_that_several_watches_match_is_one_errand_with_all_their_tasks() {
+        let bob = owned_user_id!("@bob:hs");
+        let other =
+            Watch { name: "b".to_owned(), task: "Tell Bob.".to_owned(), mention: [bob.clone()].into(), ..watch("x") };
+        let (first, event) = (watch("x"), said("@ci-bot:hs", Message::text("x")));
+        let user = owned_user_id!("@coworker-ci:hs");
+        let both = Watch::errand_of_all(&[&first, &other], &event, Carriage::Plain, &user, NOW).expect("two match");
+        assert_eq!((both.task.as_str(), both.mention.contains(&bob)), ("Digest it.\n\nTell Bob.", true));
+        assert_eq!(both.id, first.errand(&event, Carriage::Plain, &user, NOW).id);
+        assert_eq!(Watch::errand_of_all(&[], &event, Carriage::Plain, &user, NOW), None);
     }
 
     #[test]

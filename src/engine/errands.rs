@@ -99,8 +99,10 @@ impl Errands {
     }
 
     /// Takes all that wait in a line out of it.
-    fn drop_line(&self, desk: &Desk) -> VecDeque<ErrandId> {
-        self.lock().get_mut(desk).map(std::mem::take).unwrap_or_default()
+    fn drop_line(&self, desk: &Desk) {
+        if let Some(line) = self.lock().get_mut(desk) {
+            line.clear();
+        }
     }
 
     fn waiting(&self, desk: &Desk) -> usize {
@@ -122,6 +124,8 @@ pub(super) enum Accepted {
     Stopped {
         /// When errands may begin again.
         until: Timestamp,
+        /// Whether the room is to be told; once each time.
+        say: bool,
     },
 }
 
@@ -138,6 +142,10 @@ impl Engine {
     /// in and whatever crashes.
     pub(super) async fn accept_errand(self: &Shared, errand: Errand) -> Result<Accepted, EngineError> {
         let taken = self.take_in(&errand)?;
+        if let Accepted::Stopped { until, say: true } = taken {
+            self.tasks.spawn(self.clone().tell_too_fast(errand, until));
+            return Ok(taken);
+        }
         let Accepted::Durable { is_new } = taken else { return Ok(taken) };
         // Also where it was known: another call may have stored it a moment ago.
         self.store.flush().await?;
@@ -155,14 +163,14 @@ impl Engine {
         let _accepting = self.errands.accepting.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.kept_errand(&errand.id)?;
         let left = match known {
-            Some(known) if !self.may_come_again(&known)? => return Ok(Accepted::Durable { is_new: false }),
+            Some(known) if !Self::may_come_again(&known) => return Ok(Accepted::Durable { is_new: false }),
             left => left,
         };
         if self.errands.waiting(&desk_of(errand)) >= errand::ROOM_WAITING_MAX {
             return Ok(Accepted::Full);
         }
-        if let Gate::Stopped { until, .. } = self.gate_errand(errand)? {
-            return Ok(Accepted::Stopped { until });
+        if let Gate::Stopped { until, say, .. } = self.gate_errand(errand)? {
+            return Ok(Accepted::Stopped { until, say });
         }
         match left {
             Some(left) => self.keep_errand(&errand.clone().after(&left))?,
@@ -211,6 +219,13 @@ impl Engine {
         let (Some(request), Some(at)) = (&errand.request, errand.begun_at) else { return Ok(false) };
         let run = RunId::of(request, &errand.user).as_str().to_owned();
         Ok(self.tables.runs.get(&run)?.is_some() || self.tables.run_index.get(&(at, run))?.is_some())
+    }
+
+    /// Returns whether an errand's run is going on.
+    fn is_carried_out(&self, errand: &Errand) -> Result<bool, StoreError> {
+        let Some(request) = &errand.request else { return Ok(false) };
+        let run = RunId::of(request, &errand.user).as_str().to_owned();
+        Ok(self.tables.runs.get(&run)?.is_some())
     }
 
     /// Begins what was accepted and has not begun, in order.
@@ -303,10 +318,11 @@ impl Engine {
             }
         };
         let Some(key) = matter else { return Ok(errand) };
-        self.tables.matters.put(&key, &errand.matter_thread(&notice, kept.as_ref(), now))?;
-        if let Some(thread) = kept.filter(|thread| thread.root != notice) {
-            self.edit_root(account, &errand, &thread).await;
+        // Before its note, by which it would be no news any more after a crash.
+        if let Some(thread) = kept.as_ref().filter(|thread| thread.root != notice) {
+            self.edit_root(account, &errand, thread).await;
         }
+        self.tables.matters.put(&key, &errand.matter_thread(&notice, kept.as_ref(), now))?;
         Ok(errand)
     }
 

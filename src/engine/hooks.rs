@@ -19,8 +19,11 @@ use crate::{
     config::{Coworker, Webhook},
     core::{
         breaker::SaidOnce,
+        errand::Errand,
         hook::{self, Call, Delivery, Denied, Judged},
+        time::Timestamp,
     },
+    store::StoreError,
 };
 
 /// Calls that wait to be judged.
@@ -31,6 +34,8 @@ const PROVEN_MAX: usize = 300;
 const PROVEN_WINDOW: Duration = Duration::from_mins(1);
 /// What a sender is told that is too fast.
 const TOO_MANY: &str = "too many deliveries for this hook's room";
+/// What a sender is told whose hook's coworker is not in its room.
+const NOT_THERE: &str = "the hook's coworker is not in its room";
 /// Calls that are judged at once: a large body takes a processor for a while, and people wait for that too.
 const JUDGED_AT_ONCE_MAX: usize = 2;
 /// Refused calls of a hook are logged at most this often, in milliseconds.
@@ -136,8 +141,8 @@ impl Engine {
                 HookAnswer::not_now("the call could not be judged now")
             }
         };
-        if let HookAnswer::Refused { status: 429, told, .. } = &answer {
-            self.log_refused(name, 429, told);
+        if let HookAnswer::Refused { status, told, .. } = &answer {
+            self.log_refused(name, *status, told);
         }
         answer
     }
@@ -199,20 +204,48 @@ impl Engine {
             tracing::error!(hook = hook.name, room = %hook.room, "a webhook's room does not exist");
             return Ok(HookAnswer::not_now("the hook's room does not exist"));
         };
+        let user = self.coworker_user(coworker);
+        if self.pool.kept(&user).is_some_and(|account| !account.is_in(&room)) {
+            return Ok(HookAnswer::not_now(NOT_THERE));
+        }
         let now = clock::now();
-        let (errand, earlier) = hook.errand(delivery, &self.coworker_user(coworker), &room, now);
+        let (errand, earlier) = hook.errand(delivery, &user, &room, now);
         let known = earlier.map_or(Ok(None), |earlier| self.kept_errand(&earlier))?;
-        if let Some(known) = known.filter(|known| hook::is_same_delivery(known, now))
-            && !self.may_come_again(&known)?
-        {
+        let is_known = known.is_some_and(|known| hook::is_same_delivery(&known, now) && !Self::may_come_again(&known));
+        if is_known || self.kept_errand(&errand.id)?.is_some() {
+            // Behind another report of the same matter an equal body is news: what is down again was up in between.
+            let newest = self.newest_of_matter(&errand)?.filter(|newest| newest.body != errand.body);
+            if let Some(newest) = newest {
+                return self.accept_delivery(errand.behind(&newest), now).await;
+            }
+        }
+        if is_known {
             self.store.flush().await?;
             return Ok(HookAnswer::Accepted { became: "known" });
         }
+        self.accept_delivery(errand, now).await
+    }
+
+    /// Returns the newest errand of a matter, where bodies name deliveries.
+    fn newest_of_matter(&self, errand: &Errand) -> Result<Option<Errand>, StoreError> {
+        let Some(key) = errand.matter_key().filter(|_| errand.body.is_some()) else { return Ok(None) };
+        let mut newest: Option<Errand> = None;
+        for kept in self.tables.errands.iter() {
+            let (_, kept) = kept?;
+            let is_newer = newest.as_ref().is_none_or(|newest| newest.accepted_at <= kept.accepted_at);
+            if is_newer && kept.matter_key().as_ref() == Some(&key) {
+                newest = Some(kept);
+            }
+        }
+        Ok(newest)
+    }
+
+    async fn accept_delivery(self: &Shared, errand: Errand, now: Timestamp) -> Result<HookAnswer, EngineError> {
         Ok(match self.accept_errand(errand).await? {
             Accepted::Durable { is_new: true } => HookAnswer::Accepted { became: "accepted" },
             Accepted::Durable { is_new: false } => HookAnswer::Accepted { became: "known" },
             Accepted::Full => HookAnswer::too_fast(TOO_MANY, AGAIN_S),
-            Accepted::Stopped { until } => HookAnswer::too_fast(TOO_MANY, until.ms_since(now).div_ceil(1000)),
+            Accepted::Stopped { until, .. } => HookAnswer::too_fast(TOO_MANY, until.ms_since(now).div_ceil(1000)),
         })
     }
 }

@@ -84,6 +84,8 @@ impl Engine {
             self.roster.enter(room, &change.user);
             return Ok(());
         }
+        // Before its runs end: what they carry out counts as left.
+        self.forget_errands_of(room, &change.user)?;
         self.running.order(room, Which::Of(&change.user, None), &Order::Drop);
         self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
             let mut record = record?;
@@ -92,7 +94,6 @@ impl Engine {
             Some(record)
         })?;
         self.end_schedules_of(room, &change.user)?;
-        self.forget_errands_of(room, &change.user)?;
         tracing::info!(room.id = %room, user.id = %change.user, membership = ?change.membership, "left a room");
         Ok(())
     }

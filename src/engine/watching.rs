@@ -7,6 +7,7 @@ use crate::{
     clock,
     config::Coworker,
     core::{
+        errand::Errand,
         event::RoomEvent,
         sealed::Carriage,
         watch::{Match, Watch},
@@ -16,8 +17,8 @@ use crate::{
 };
 
 impl Engine {
-    /// Hands in an errand for each of a room's coworkers whose watch an event matches; at most one each. `here` are the
-    /// coworkers, with their users and display names; `as_it_came` is the event from its transaction.
+    /// Hands in an errand for each of a room's coworkers whose watches an event matches. `here` are the coworkers, with
+    /// their users and display names; `as_it_came` is the event from its transaction.
     pub(super) async fn take_watched(
         self: &Shared,
         event: &RoomEvent,
@@ -26,14 +27,19 @@ impl Engine {
         as_it_came: &InboxEvent,
     ) -> Result<(), EngineError> {
         for (user, coworker, _) in here {
+            let mut by_words = Vec::new();
             for watch in &coworker.watches {
                 let Some(how) = watch.matches(event, &self.namespace) else { continue };
                 if self.named(&watch.room).await?.as_ref() != Some(&event.room) {
                     continue;
                 }
-                if Box::pin(self.take_match(watch, how, (event, came), user, as_it_came)).await? {
-                    break;
+                match how {
+                    Match::Words => by_words.push(watch),
+                    Match::Event => Box::pin(self.take_event(watch, event, came, user, as_it_came)).await?,
                 }
+            }
+            if let Some(errand) = Watch::errand_of_all(&by_words, event, came, user, clock::now()) {
+                self.hand_in_watched(errand, event).await?;
             }
         }
         Ok(())
@@ -63,34 +69,29 @@ impl Engine {
         Box::pin(self.take_watched(&event, Carriage::Plain, &here, as_it_came)).await
     }
 
-    /// Hands in what matches; returns whether it is the watch's.
-    async fn take_match(
+    /// Hands in an event that is no message, if its content is what the watch wants.
+    async fn take_event(
         self: &Shared,
         watch: &Watch,
-        how: Match,
-        (event, came): (&RoomEvent, Carriage),
+        event: &RoomEvent,
+        came: Carriage,
         user: &UserId,
         as_it_came: &InboxEvent,
-    ) -> Result<bool, EngineError> {
-        let errand = match how {
-            Match::Words => watch.errand(event, came, user, clock::now()),
-            Match::Event => {
-                let content = self.content_of(event, came, user, as_it_came).await?;
-                if !watch.says(&content) {
-                    return Ok(false);
-                }
-                watch.errand_of_event(event, &content, user, clock::now())
-            }
-        };
-        let accepted = self.accept_errand(errand).await?;
-        if !matches!(accepted, Accepted::Durable { .. }) {
-            // The log says once that there are too many.
-            tracing::debug!(
-                room.id = %event.room, event.id = %event.id, user.id = %user, watch = watch.name, ?accepted,
-                "a watched event is not taken up"
-            );
+    ) -> Result<(), EngineError> {
+        let content = self.content_of(event, came, user, as_it_came).await?;
+        if watch.says(&content) {
+            self.hand_in_watched(watch.errand_of_event(event, &content, user, clock::now()), event).await?;
         }
-        Ok(true)
+        Ok(())
+    }
+
+    async fn hand_in_watched(self: &Shared, errand: Errand, event: &RoomEvent) -> Result<(), EngineError> {
+        let accepted = Box::pin(self.accept_errand(errand)).await?;
+        if !matches!(accepted, Accepted::Durable { .. }) {
+            // The log says once that there are too many, and so does the room.
+            tracing::debug!(room.id = %event.room, event.id = %event.id, ?accepted, "a watched event is not taken up");
+        }
+        Ok(())
     }
 
     /// Returns an event's content as JSON; empty if it cannot be read any more.

@@ -337,6 +337,7 @@ async fn c21_c22_odd_senders_keep_nobody_out_and_what_was_left_may_come_again() 
     odd::dawdlers_keep_nobody_out(&desk).await?;
     odd::what_was_left_may_come_again(&desk).await?;
     odd::events_of_a_type_are_looked_at(&desk).await?;
+    odd::a_removed_coworker_begins_anew(&desk).await?;
     odd::a_bot_that_answers_our_answers_is_stopped(&desk).await?;
     desk.settled().await
 }

@@ -98,16 +98,13 @@ fn c20_a_due_time_is_late_after_a_minute_whatever_the_deadline() {
 
 #[test]
 fn c21_news_of_a_matter_goes_into_its_thread_and_edits_its_root() {
-    let matter = Matter { key: "group".to_owned(), state: Some("resolved".to_owned()) };
+    let matter = Matter { key: "group".to_owned(), state: Some("resolved".to_owned()), at: None };
     let (root, request) = (event_id!("$root").to_owned(), event_id!("$second"));
-    let errand = Errand { matter: Some(matter), thread: Some(root.clone()), ..errand() };
-    let thread = MatterThread {
-        root: root.clone(),
-        headline: "🔔 **am**: Disk full · firing".to_owned(),
-        at: NOW,
-        room: None,
-        user: None,
-    };
+    let errand = Errand { matter: Some(matter.clone()), thread: Some(root.clone()), ..errand() };
+    let headline = "🔔 **am**: Disk full · firing".to_owned();
+    let firing = Some(Matter { state: Some("firing".to_owned()), ..matter });
+    let first = Errand { matter: firing, headline, ..self::errand() };
+    let thread = first.matter_thread(&root, None, NOW);
     let now = errand.root_now(&thread).expect("it has a state");
     assert_eq!(now.body, "🔔 am: Disk full · firing → resolved");
     let place = errand.place(request, None);
@@ -121,8 +118,46 @@ fn c21_news_of_a_matter_goes_into_its_thread_and_edits_its_root() {
 }
 
 #[test]
+fn c21_only_the_matters_own_newest_report_says_how_it_stands() {
+    let said = |state: Option<&str>, at: Option<i64>| Errand {
+        matter: Some(Matter {
+            key: "pipeline".to_owned(),
+            state: state.map(ToOwned::to_owned),
+            at: at.map(Timestamp::from_ms),
+        }),
+        headline: "🔔 **gl**: main · failed".to_owned(),
+        ..errand()
+    };
+    let root = event_id!("$root");
+    let mut thread = said(Some("failed"), Some(50)).matter_thread(root, None, NOW);
+    let shown = |thread: &MatterThread, next: &Errand| next.root_now(thread).map(|message| message.body);
+    let mut after = |next: Errand| {
+        let body = shown(&thread, &next);
+        thread = next.matter_thread(event_id!("$next"), Some(&thread), NOW);
+        body
+    };
+    let now = |state: &str| Some(format!("🔔 gl: main · failed → {state}"));
+    assert_eq!(after(said(None, Some(60))), None, "a job of the pipeline says nothing of the whole");
+    assert_eq!(after(said(Some("running"), Some(40))), None, "a report that comes late");
+    assert_eq!(after(said(Some("failed"), Some(60))), None, "nothing new");
+    assert_eq!(after(said(Some("success"), Some(70))), now("success"));
+    assert_eq!(after(said(Some("success"), Some(71))), None);
+    assert_eq!(after(said(Some("running"), Some(65))), None);
+    assert_eq!(after(said(Some("failed"), None)), Some("🔔 gl: main · failed".to_owned()), "as it began");
+    assert_eq!(after(said(Some("canceled"), Some(90))), now("canceled"));
+}
+
+#[test]
+fn c21_what_is_said_again_behind_another_report_is_an_errand_of_its_own() {
+    let up = Errand { id: ErrandId::of(OriginKind::Hook, &["up"]), ..errand() };
+    let again = errand().behind(&up);
+    assert!(again.id != errand().id && again.id != up.id);
+    assert_eq!(again.id, errand().behind(&up).id, "the same repetition is the same errand");
+}
+
+#[test]
 fn c21_a_matters_thread_is_noted_again_after_a_crash_as_it_was() {
-    let matter = Matter { key: "group".to_owned(), state: Some("firing".to_owned()) };
+    let matter = Matter { key: "group".to_owned(), state: Some("firing".to_owned()), at: None };
     let first = Errand { matter: Some(matter), ..errand() };
     let notice = event_id!("$first");
     let noted = first.matter_thread(notice, None, NOW);

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Call, Denied, Headers, Sender};
+use crate::core::json;
 
 /// How deeply a body may be nested.
 pub const DEPTH_MAX: usize = 64;
@@ -40,11 +41,11 @@ pub(super) fn kind(sender: Sender, headers: &Headers) -> Result<Kind, Denied> {
 /// Returns what a call's body says: JSON, the JSON in a form of a forge's, or plain text as a JSON text.
 pub(super) fn read(sender: Sender, call: &Call<'_>) -> Result<Value, Denied> {
     match kind(sender, call.headers)? {
-        Kind::Json => json(call.body),
+        Kind::Json => parsed(call.body),
         Kind::Form => {
             let mut fields = url::form_urlencoded::parse(call.body);
             let payload = fields.find(|(name, _)| name == "payload").ok_or(Denied::NotJson)?;
-            json(payload.1.as_bytes())
+            parsed(payload.1.as_bytes())
         }
         Kind::Text => {
             let text = std::str::from_utf8(call.body).map_err(|_| Denied::NotJson)?;
@@ -53,7 +54,7 @@ pub(super) fn read(sender: Sender, call: &Call<'_>) -> Result<Value, Denied> {
     }
 }
 
-fn json(bytes: &[u8]) -> Result<Value, Denied> {
+fn parsed(bytes: &[u8]) -> Result<Value, Denied> {
     let (depth, values) = extent(bytes);
     if depth > DEPTH_MAX {
         return Err(Denied::TooDeep);
@@ -61,7 +62,12 @@ fn json(bytes: &[u8]) -> Result<Value, Denied> {
     if values > VALUES_MAX {
         return Err(Denied::TooMany);
     }
-    serde_json::from_slice(bytes).map_err(|_| Denied::NotJson)
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    serde_json::from_slice(bytes).or_else(|_| {
+        // What others write and no parser of ours takes: half an emoji of a text that was cut, numbers without end.
+        let text = std::str::from_utf8(bytes).map_err(|_| Denied::NotJson)?;
+        serde_json::from_str(&json::whole(text)).map_err(|_| Denied::NotJson)
+    })
 }
 
 /// Returns how deeply JSON is nested and about how many values it has, without parsing it.

@@ -40,7 +40,9 @@ impl Condition {
             return false;
         }
         let said = value.and_then(text);
-        let is_among = |words: &[String]| said.as_ref().is_some_and(|said| words.iter().any(|word| word == said));
+        let is_same_number = |word: &str| matches!(value, Some(Value::Number(number)) if number.as_f64().is_some() && number.as_f64() == word.parse().ok());
+        let is_one = |word: &String| said.as_deref() == Some(word.as_str()) || is_same_number(word);
+        let is_among = |words: &[String]| words.iter().any(is_one);
         let number = value.and_then(|value| match value {
             Value::Number(number) => number.as_f64(),
             Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),

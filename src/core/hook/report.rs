@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::Value;
 
 use super::{Headers, Sender, filter};
-use crate::core::errand::PAYLOAD_BYTES_MAX;
+use crate::core::{errand::PAYLOAD_BYTES_MAX, time::Timestamp};
 
 /// Most bytes kept of one field's text; of a longer one the beginning and the end.
 const FIELD_BYTES_MAX: usize = 2_000;
@@ -29,6 +29,10 @@ pub(super) struct Report {
     pub(super) state: Option<String>,
     /// The sender's own key of what it is about.
     pub(super) matter: Option<String>,
+    /// Whether it tells of a part of that alone, such as a pipeline's job: how a part stands is not how all stands.
+    pub(super) is_part: bool,
+    /// When it was so, by the sender's clock.
+    pub(super) at: Option<Timestamp>,
     facts: Facts,
 }
 
@@ -103,6 +107,14 @@ impl Report {
 fn said(report: &Value, pointers: &[&str]) -> Option<String> {
     let found = pointers.iter().filter_map(|pointer| filter::text(report.pointer(pointer)?));
     found.map(|text| text.trim().to_owned()).find(|text| !text.is_empty())
+}
+
+/// Returns the first of these values that is a time: RFC 3339, or as GitLab writes it.
+fn time(report: &Value, pointers: &[&str]) -> Option<Timestamp> {
+    let found = said(report, pointers)?;
+    let text = found.strip_suffix(" UTC").map_or_else(|| found.clone(), |local| format!("{local}Z"));
+    let at: jiff::Timestamp = text.parse().ok()?;
+    Some(Timestamp::from_ms(at.as_millisecond()))
 }
 
 /// Returns a title of two parts, as far as they are known.

@@ -312,6 +312,8 @@ fn c21_what_the_filter_drops_becomes_nothing() {
         (Condition { not: words(&["resolved"]), ..at("/status") }, true),
         (Condition { not: words(&["firing"]), ..at("/status") }, false),
         (Condition { is: words(&["7"]), ..at("/level") }, true),
+        (Condition { is: words(&["7.0"]), ..at("/level") }, true),
+        (Condition { not: words(&["7.0"]), ..at("/level") }, false),
         (Condition { is: words(&["false"]), ..at("/up") }, true),
         (Condition { above: Some(6.5), below: Some(8.0), ..at("/level") }, true),
         (Condition { above: Some(7.0), ..at("/level") }, false),

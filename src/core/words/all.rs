@@ -237,6 +237,7 @@ fn failures(book: &mut Book) {
     for why in [Left::Muted, Left::Paused, Left::TooOld, Left::NotThere] {
         book.told("a report that is left", &errands::left(&headline, why));
     }
+    book.told("too many reports", &errands::too_fast(10));
     book.told("an event", &errands::seen("builds", "org.example.build", user_id!("@ci-bot:hs")));
 }
 

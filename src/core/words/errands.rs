@@ -53,6 +53,15 @@ pub fn left(headline: &str, why: Left) -> String {
     format!("{headline} · not looked at: {why}")
 }
 
+/// Says once that what comes by itself is too much; `minutes` is how long none of it is taken up.
+#[must_use]
+pub fn too_fast(minutes: u64) -> String {
+    format!(
+        "Too much came by itself here (webhooks, watches, schedules). I take up none of it for {minutes} minutes; mention me \
+         if something matters."
+    )
+}
+
 /// Announces an event of a watched type. The type is the sender's word.
 #[must_use]
 pub fn seen(watch: &str, event_type: &str, sender: &UserId) -> String {

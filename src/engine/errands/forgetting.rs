@@ -20,15 +20,22 @@ impl Engine {
         forget_matters(&self.tables.matters, now)
     }
 
-    /// Leaves what waits for a coworker that has left a room, and forgets which threads its matters had there: should it
+    /// Leaves what waits for a coworker that has left a room or was being carried out, and forgets which threads its matters had there: should it
     /// come back, it begins anew, and whoever sent may send again.
     pub(in crate::engine) fn forget_errands_of(&self, room: &RoomId, user: &UserId) -> Result<(), StoreError> {
-        for id in self.errands.drop_line(&(room.to_owned(), user.to_owned())) {
-            let kept = self.kept_errand(&id)?.filter(|errand| errand.stage == Stage::Accepted);
-            let Some(errand) = kept else { continue };
+        self.errands.drop_line(&(room.to_owned(), user.to_owned()));
+        for errand in self.tables.errands.iter() {
+            let (key, errand) = errand?;
+            let is_over = match errand.stage {
+                Stage::Accepted => false,
+                Stage::Begun => !self.is_carried_out(&errand)?,
+                Stage::Left(_) => true,
+            };
+            if is_over || errand.room != room || errand.user != user {
+                continue;
+            }
             self.note_left(&errand, Left::NotThere)?;
-            let left = Errand { stage: Stage::Left(Left::NotThere), ..errand };
-            self.tables.errands.put(&id.as_str().to_owned(), &left)?;
+            self.tables.errands.put(&key, &Errand { stage: Stage::Left(Left::NotThere), ..errand })?;
         }
         forget_matters_of(&self.tables.matters, room, user)
     }
@@ -127,7 +134,8 @@ mod tests {
         let matters: Table<String, MatterThread> = store.matters();
         for (key, ms) in [("open", MATTER_MS - 1), ("over", MATTER_MS)] {
             let root = event_id!("$root").to_owned();
-            let thread = MatterThread { root, headline: "🔔".to_owned(), at: before(ms), room: None, user: None };
+            let told = errand(key, Stage::Accepted, before(ms));
+            let thread = told.matter_thread(&root, None, before(ms));
             matters.put(&key.to_owned(), &thread).expect("stored");
         }
         forget_matters(&matters, NOW).expect("forgotten");

@@ -2,16 +2,29 @@
 
 use super::Tried;
 use crate::{
+    clock,
     core::{
         errand::{Errand, ErrandId, Left, OriginKind, Stage},
-        outcome::Outcome,
-        run::RunId,
+        event::OutgoingKind,
+        time::Timestamp,
+        words,
     },
-    engine::{Engine, EngineError, word_transaction},
-    store::StoreError,
+    engine::{Engine, EngineError, Shared, word, word_transaction},
 };
 
 impl Engine {
+    /// Tells a room that what comes by itself is too much for a while (C14). It can be said later than that, or not at all.
+    pub(super) async fn tell_too_fast(self: Shared, errand: Errand, until: Timestamp) {
+        let Some(account) = self.pool.kept(&errand.user) else { return };
+        let minutes = until.ms_since(clock::now()).div_ceil(60_000);
+        let mut message = word(&words::errands::too_fast(minutes), None);
+        message.kind = OutgoingKind::Notice;
+        let txn = word_transaction("too-fast", &format!("{}|{}", errand.room, until.as_ms()), account.user());
+        if let Err(error) = account.send(&errand.room, &message, txn).await {
+            tracing::debug!(room.id = %errand.room, %error, "a room cannot be told that errands come too fast");
+        }
+    }
+
     /// Leaves an errand for good; a notice of it that is there already says so.
     pub(super) async fn leave_errand(&self, errand: &Errand, why: Left) -> Result<Tried, EngineError> {
         tracing::warn!(
@@ -43,20 +56,9 @@ impl Engine {
         }
     }
 
-    /// Returns whether a known delivery counts as new if its sender delivers it again: nothing came of it, because it
-    /// was left, or because its coworker could not say anything any more.
-    pub(in crate::engine) fn may_come_again(&self, known: &Errand) -> Result<bool, StoreError> {
-        if known.origin.kind != OriginKind::Hook {
-            return Ok(false);
-        }
-        match (known.stage, &known.request, known.begun_at) {
-            (Stage::Left(_), ..) => Ok(true),
-            (Stage::Begun, Some(request), Some(at)) => {
-                let run = RunId::of(request, &known.user).as_str().to_owned();
-                let ended = self.tables.run_index.get(&(at, run))?;
-                Ok(ended.is_some_and(|summary| summary.outcome == Outcome::Dropped))
-            }
-            _ => Ok(false),
-        }
+    /// Returns whether a known delivery counts as new if its sender delivers it again, because it was left. One whose
+    /// notice people deleted stays known: a sender that repeats itself must not bring it back.
+    pub(in crate::engine) fn may_come_again(known: &Errand) -> bool {
+        known.origin.kind == OriginKind::Hook && matches!(known.stage, Stage::Left(_))
     }
 }

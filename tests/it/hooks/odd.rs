@@ -1,15 +1,16 @@
 //! Senders that dawdle, deliveries that come again, events that are no messages, and bots that answer our answers.
 
 use anyhow::{Context as _, Result};
-use ruma::{Int, OwnedEventId};
+use ruma::{Int, OwnedEventId, events::room::member::MembershipState};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
+use workmate::standin::{Matcher, RecordedRequest, Turn};
 
-use super::{Desk, SECRET, assert_in_thread, run, signature};
-use crate::harness::{Message, Timeline};
+use super::{Desk, SECRET, assert_in_thread, is_about, run, signature};
+use crate::harness::{Message, Timeline, readiness::until_logged};
 
 /// More senders that dawdle than bodies are read at once for one hook.
 const DAWDLERS: usize = 24;
@@ -72,12 +73,43 @@ pub(super) async fn dawdlers_keep_nobody_out(desk: &Desk) -> Result<()> {
 pub(super) async fn what_was_left_may_come_again(desk: &Desk) -> Result<()> {
     desk.command("!mute", "quiet in this room").await?;
     assert_eq!(desk.github(&run("while-muted")).await?, (202, json!({ "status": "accepted" })));
-    crate::harness::readiness::until_logged(&desk.office.workmate, "an errand is left", 1).await;
+    until_logged(&desk.office.workmate, "an errand is left", 1).await;
     desk.command("!unmute", "back").await?;
     assert_eq!(desk.github(&run("while-muted")).await?, (202, json!({ "status": "accepted" })));
     desk.answered(&desk.plain, "while-muted").await?;
     assert_eq!(desk.github(&run("while-muted")).await?, (202, json!({ "status": "known" })));
     desk.assert_once(&desk.plain, "while-muted");
+    Ok(())
+}
+
+/// A coworker that is removed while it works leaves that; delivered again once it is back, it begins a new thread.
+pub(super) async fn a_removed_coworker_begins_anew(desk: &Desk) -> Result<()> {
+    let (oncall, sealed) = (desk.office.oncall(), desk.alice().room(&desk.sealed)?);
+    let (turn, gate) = Turn::text("Digest of KickedDisk (never)").hold_headers();
+    let about = |request: &RecordedRequest| is_about(request, "KickedDisk");
+    desk.office.claude.on(Matcher::when("an errand", about), turn);
+    assert_eq!(desk.alert("KickedDisk", "firing").await?, (202, json!({ "status": "accepted" })));
+    gate.reached().await;
+    sealed.kick_user(&oncall, None).await?;
+    until_logged(&desk.office.workmate, "left a room room.id", 1).await;
+    gate.release();
+    assert_eq!(desk.alert("KickedDisk", "firing").await?.0, 503, "nobody is there");
+    desk.alice().invite(&desk.sealed, &oncall).await?;
+    desk.alice().until_membership(&desk.sealed, &oncall, &MembershipState::Join).await?;
+    let again = loop {
+        match desk.alert("KickedDisk", "firing").await? {
+            // Its own client has not heard of its joining yet; a sender repeats what is refused for now.
+            (503, _) => tokio::time::sleep(std::time::Duration::from_millis(200)).await,
+            answered => break answered,
+        }
+    };
+    assert_eq!(again, (202, json!({ "status": "accepted" })));
+    let answer = desk.answered(&desk.sealed, "KickedDisk (firing)").await?;
+    let notices = desk.notices(&desk.sealed, "KickedDisk");
+    let [before, after] = &notices[..] else { panic!("two notices: {notices:?}") };
+    assert_eq!((before.thread_root(), after.thread_root()), (None, None));
+    assert_in_thread(&answer, &after.event_id);
+    assert_eq!(desk.answers(&desk.sealed, "KickedDisk (never)"), 0);
     Ok(())
 }
 
@@ -118,12 +150,19 @@ pub(super) async fn a_bot_that_answers_our_answers_is_stopped(desk: &Desk) -> Re
         let words = format!("Again {number} FAILED");
         desk.robot.send(&desk.plain, Message::text(words).in_thread(root)).await?;
     }
-    crate::harness::readiness::until_logged(&desk.office.workmate, "errands come too fast", 1).await;
+    until_logged(&desk.office.workmate, "errands come too fast", 1).await;
+    let told = |seen: &Timeline| {
+        seen.messages_of(&desk.office.oncall())
+            .any(|event| event.body().contains("Too much came by itself"))
+            .then_some(())
+    };
+    desk.alice().until(&desk.plain, "that it is too much", told).await?;
     // People and other senders are answered meanwhile.
     desk.office.asked_and_answered(&desk.plain, "still there?").await?;
     assert_eq!(desk.github(&run("beside-the-bot")).await?.0, 202);
     desk.answered(&desk.plain, "beside-the-bot").await?;
     assert!((0..3).all(|number| desk.answers(&desk.plain, &format!("Again {number}")) == 0));
+    assert_eq!(desk.notices(&desk.plain, "Too much came by itself").len(), 1);
     assert!(!SECRET.is_empty() && !desk.office.workmate.logs().contains(SECRET), "a secret is in the log");
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ITEMS_MAX, Report, ends, said, shortened, title};
+use super::{ITEMS_MAX, Report, ends, said, shortened, time, title};
 
 /// Most bytes of a commit's message.
 const COMMIT_BYTES_MAX: usize = 200;
@@ -39,6 +39,8 @@ pub(super) fn github(event: Option<&str>, report: &Value) -> Report {
         title: title(repository, what),
         state: state.or_else(|| said(report, &["/action"])),
         matter: matter(report, subject, about),
+        is_part: matches!(subject, Some("workflow_job" | "check_run")),
+        at: time(about, &["/updated_at", "/completed_at", "/created_at"]),
         ..Report::default()
     };
     let facts = &mut made.facts;
@@ -124,7 +126,9 @@ pub(super) fn gitlab(report: &Value) -> Report {
         _ => None,
     };
     let matter = key.map(|(kind, id)| format!("{of_project}/{kind}/{id}"));
-    let mut made = Report { event, title, state, matter, ..Report::default() };
+    let is_part = matches!(event.as_deref(), Some("build" | "note"));
+    let at = time(about, &["/finished_at", "/updated_at", "/created_at"]);
+    let mut made = Report { event, title, state, matter, is_part, at, ..Report::default() };
     let facts = &mut made.facts;
     facts.take("event", report, &["/object_kind", "/event_name"]);
     facts.take("project", report, &["/project/path_with_namespace", "/project_name"]);

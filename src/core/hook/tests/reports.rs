@@ -82,7 +82,31 @@ fn c21_a_forges_jobs_and_checks_are_about_their_run() {
         (Some("acme/app: pipeline main"), Some("failed"))
     );
     assert!(key(&pipeline).is_some() && key(&pipeline) == key(&build));
+    // How a part stands is not how all stands.
+    let stands = |one: &Delivery| one.matter.as_ref().and_then(|matter| matter.state.clone());
+    assert_eq!(
+        [&run, &job, &pipeline, &build].map(stands),
+        [Some("failure".to_owned()), None, Some("failed".to_owned()), None]
+    );
     assert!(pipeline.payload.contains(r#""failed_jobs":[{"failure":"script_failure""#), "{}", pipeline.payload);
+}
+
+#[test]
+fn c21_a_report_tells_when_it_was_so_by_its_senders_clock() {
+    let at = |sender, report: &Value| {
+        reported(sender, &[("x-github-event", "workflow_run")], report).matter.and_then(|matter| matter.at)
+    };
+    let github = |time: &str| json!({ "workflow_run": { "id": 1, "name": "CI", "updated_at": time } });
+    let gitlab = |times: Value| {
+        let attributes = json!({ "id": 1, "created_at": "2026-11-30 04:00:00 UTC", "finished_at": times });
+        json!({ "object_kind": "pipeline", "object_attributes": attributes })
+    };
+    let four = Some(Timestamp::from_ms(1_796_011_200_000));
+    assert_eq!(at(Sender::Github, &github("2026-11-30T04:00:00Z")), four);
+    assert_eq!(at(Sender::Github, &github("2026-11-30T05:00:00+01:00")), four);
+    assert_eq!(at(Sender::Github, &github("yesterday")), None);
+    assert_eq!(at(Sender::Gitlab, &gitlab(Value::Null)), four);
+    assert!(at(Sender::Gitlab, &gitlab(json!("2026-11-30 04:00:01 UTC"))) > four);
 }
 
 #[test]

@@ -30,6 +30,7 @@ use crate::{
     figures::{Samples, verdict},
     process::{Setup, Workmate},
     stage::{ANSWER, Stage, ask, claude, room},
+    tap::Tap,
 };
 
 const SECRET: &str = "the-bench's-secret";
@@ -49,6 +50,7 @@ const FLOOD_FIRST: Duration = Duration::from_secs(3);
 
 struct Desk {
     stage: Stage,
+    tap: Tap,
     claude: StandIn,
     asked_at: Arc<Mutex<Option<Instant>>>,
     workmate: Workmate,
@@ -70,6 +72,7 @@ pub(crate) async fn measure(rounds: usize) -> Result<()> {
         say(format!(
             "  {kind:?} room, from the 202 to the model's request: {samples}   (goal {TO_MODEL_MS} ms: {goal})"
         ));
+        desk.trace().await?;
     }
     let mut rooms = Vec::new();
     for number in 0..FLOODED {
@@ -102,6 +105,7 @@ pub(crate) async fn measure(rounds: usize) -> Result<()> {
 impl Desk {
     async fn open() -> Result<Self> {
         let (stage, claude) = (Stage::start(1).await?, claude().await?);
+        let tap = Tap::start(stage.homeserver.url()).await?;
         let asked_at = Arc::new(Mutex::new(None));
         let noted = asked_at.clone();
         claude.respond_with(move |_| {
@@ -109,12 +113,12 @@ impl Desk {
             Turn::text(ANSWER)
         });
         let limits = json!({ "person_requests_max": 10_000, "room_requests_max": 10_000 });
-        let setup = Setup::new(&stage.slots[0], stage.homeserver.url(), &claude.base_url()).section("limits", limits);
+        let setup = Setup::new(&stage.slots[0], &tap.url, &claude.base_url()).section("limits", limits);
         let workmate = setup.start().await;
         let (alice, bob) = (stage.person("alice").await?, stage.person("bob").await?);
         let coworker = stage.slots[0].coworker("oncall");
         let http = reqwest::Client::builder().no_proxy().build()?;
-        Ok(Self { stage, claude, asked_at, workmate, coworker, alice, bob, http, url: String::new() })
+        Ok(Self { stage, tap, claude, asked_at, workmate, coworker, alice, bob, http, url: String::new() })
     }
 
     async fn room(&self, kind: RoomKind, name: &str) -> Result<OwnedRoomId> {
@@ -152,25 +156,45 @@ impl Desk {
         let mut samples = Samples::default();
         // The room takes 60 in five minutes.
         for round in 0..WARM_UP + rounds.min(50) {
-            time::sleep(QUIET).await;
-            self.asked_at.lock().expect("no holder panics").take();
-            let status = deliver(&self.http, &format!("{}/hook-0", self.url), &round.to_string()).await?;
-            let answered = Instant::now();
-            ensure!(status == 202, "the delivery was answered {status}");
-            let asked = async {
-                loop {
-                    if let Some(at) = *self.asked_at.lock().expect("no holder panics") {
-                        return at;
-                    }
-                    time::sleep(Duration::from_millis(1)).await;
-                }
-            };
-            let asked = time::timeout(Duration::from_secs(30), asked).await.context("the model was not asked")?;
+            let (answered, asked) = self.delivered(&round.to_string()).await?;
             if round >= WARM_UP {
                 samples.push(asked.saturating_duration_since(answered));
             }
         }
         Ok(samples)
+    }
+
+    /// Delivers once; returns when it was answered 202 and when the model was asked.
+    async fn delivered(&self, title: &str) -> Result<(Instant, Instant)> {
+        time::sleep(QUIET).await;
+        self.tap.take();
+        self.asked_at.lock().expect("no holder panics").take();
+        let status = deliver(&self.http, &format!("{}/hook-0", self.url), title).await?;
+        let answered = Instant::now();
+        ensure!(status == 202, "the delivery was answered {status}");
+        let asked = async {
+            loop {
+                if let Some(at) = *self.asked_at.lock().expect("no holder panics") {
+                    return at;
+                }
+                time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let asked = time::timeout(Duration::from_secs(30), asked).await.context("the model was not asked")?;
+        Ok((answered, asked))
+    }
+
+    /// Prints the requests to the homeserver between one delivery's 202 and the model's request.
+    async fn trace(&self) -> Result<()> {
+        let (answered, asked) = self.delivered("traced").await?;
+        time::sleep(QUIET).await;
+        let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
+        say(format!("    one of them, {:.1} ms:", ms(asked.saturating_duration_since(answered))));
+        for request in self.tap.take().into_iter().filter(|request| request.began < asked) {
+            let began = ms(request.began.saturating_duration_since(answered));
+            say(format!("      at {began:6.1} ms for {:5.1} ms  {}", ms(request.took), request.what));
+        }
+        Ok(())
     }
 
     async fn mentions(&self, room: &OwnedRoomId, rounds: usize) -> Result<Samples> {
@@ -222,9 +246,11 @@ impl Flood {
 }
 
 async fn deliver(http: &reqwest::Client, url: &str, title: &str) -> Result<u16> {
-    let id = title.len();
+    // Each is another delivery, whatever its title.
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let id = NUMBER.fetch_add(1, Ordering::Relaxed);
     let report = json!({ "action": "completed", "repository": { "full_name": "acme/app" },
-        "workflow_run": { "id": format!("{title}-{id}"), "name": title, "conclusion": "failure" } });
+        "workflow_run": { "id": id, "name": title, "conclusion": "failure" } });
     let body = report.to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes())?;
     mac.update(body.as_bytes());

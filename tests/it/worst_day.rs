@@ -69,7 +69,7 @@ impl Stretch {
 /// Returns a call's kind: its path without ids.
 fn kind(path: &str) -> String {
     let parts = path.trim_start_matches("/_matrix/client/").split('/').skip(1);
-    let is_id = |part: &&str| part.starts_with(['!', '$', '@']) || part.starts_with("%");
+    let is_id = |part: &&str| part.starts_with(['!', '$', '@', '%']);
     parts.filter(|part| !is_id(part)).take(3).collect::<Vec<_>>().join("/")
 }
 
@@ -166,10 +166,12 @@ impl Stage {
     async fn rooms(&self, has_coworker: bool) -> Result<Vec<OwnedRoomId>> {
         let mut rooms = Vec::new();
         for _ in 0..POISONED_ROOMS {
-            rooms.push(match has_coworker {
-                true => self.office.room(RoomKind::Plain).await?,
-                false => self.office.room_of_people(RoomKind::Plain).await?,
-            });
+            let room = if has_coworker {
+                self.office.room(RoomKind::Plain).await?
+            } else {
+                self.office.room_of_people(RoomKind::Plain).await?
+            };
+            rooms.push(room);
         }
         Ok(rooms)
     }

@@ -414,9 +414,12 @@ fn asks(message: &Message) -> bool {
 /// Returns whether people talk with messages of this kind.
 fn is_speech(message: &Message) -> bool {
     match message.kind {
-        MessageKind::Text | MessageKind::Card | MessageKind::Emote | MessageKind::Unreadable => true,
+        MessageKind::Text
+        | MessageKind::Card
+        | MessageKind::Emote
+        | MessageKind::Unreadable
+        | MessageKind::Gallery(_) => true,
         MessageKind::Attachment { .. } => !message.kind.is_sticker(),
-        MessageKind::Gallery(_) => true,
         _ => false,
     }
 }

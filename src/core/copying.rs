@@ -126,7 +126,8 @@ fn part(said: &Said<'_>, assistant: &UserId, zone: &Zone) -> String {
     let text = if original.reply_to.is_some() { after_quote(&said.message.body) } else { &said.message.body };
     let mut parts: Vec<String> =
         original.kind.files().iter().filter_map(MessageKind::file_name).map(sessions::export_file).collect();
-    if original.kind.file_name() != Some(text) && !(text.is_empty() && !parts.is_empty()) {
+    let is_named_alone = original.kind.file_name() == Some(text);
+    if !is_named_alone && (parts.is_empty() || !text.is_empty()) {
         parts.push(text.to_owned());
     }
     let text = parts.join("\n\n");

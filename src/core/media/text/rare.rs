@@ -74,7 +74,7 @@ fn utf32(bytes: &[u8]) -> Option<bool> {
         });
         is_whole && all > 1
     };
-    [true, false].into_iter().find(|is_little| bytes.len() % 4 == 0 && is_text(*is_little))
+    [true, false].into_iter().find(|is_little| bytes.len().is_multiple_of(4) && is_text(*is_little))
 }
 
 fn is_control(letter: char) -> bool {

@@ -24,6 +24,8 @@ impl Engine {
         if end.taken_back {
             tracing::info!("the request was redacted; its run ends, and what it said is taken back");
         }
+        // What it cost is in its record, too.
+        self.leave_batch(record);
         let names = self.names_of_deciders(record).await;
         match self.owed_for(id, run, &end, &names) {
             Ok(owed) => {
@@ -37,7 +39,6 @@ impl Engine {
         if let Err(error) = self.approvals.close(&record.room, id) {
             tracing::warn!(%error, "a run's cards cannot be forgotten; the next start does it");
         }
-        self.leave_batch(record);
         self.close_run(id, run, end).await;
         if record.batch.is_some() {
             self.leave_batches();
@@ -54,7 +55,7 @@ impl Engine {
         let record = run.record();
         let cards = self.card_ends(id, record)?;
         let left = owed::End {
-            record: self.record_of_run(record, end.outcome, run.used().spent(), names),
+            record: self.record_of_run(record, end.outcome, self.spent_on(run), names),
             cards: cards.edits,
             reactions: cards.reactions,
             posted: if end.taken_back { self.posted_of(record, end.answer.as_ref())? } else { Vec::new() },

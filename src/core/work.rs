@@ -201,7 +201,9 @@ impl Work {
         let said = self.heard(&turn.blocks, &turn.blocks);
         self.steps.extend(said::server_steps(&said, terms.mask));
         let mut calls = said::calls(&said, terms.mask);
-        calls.iter_mut().for_each(|call| call.bind(terms.tools));
+        for call in &mut calls {
+            call.bind(terms.tools);
+        }
         let end = match turn.stop {
             TurnStop::Refused => Ok((String::new(), Stop::Refused)),
             TurnStop::Cut if calls.is_empty() => Ok((self.answer(&said), Stop::Cut)),

@@ -271,7 +271,9 @@ fn secretary(request: &RecordedRequest) -> Turn {
 async fn c20_a_room_sets_up_work_that_its_asker_approves_and_ends_it_again() -> Result<()> {
     let mut oncall = coworker("oncall");
     oncall["tools"] = json!(["schedule_add"]);
-    let office = Office::open_with(vec![oncall]).await?;
+    let clock = Clock::new();
+    let people = [shared().person("alice").await, shared().person("bob").await];
+    let mut office = Office::open_for(people, |setup| clock.on(setup.coworkers(vec![oncall]))).await?;
     office.claude.respond_with(secretary);
     let room = office.room(RoomKind::Encrypted).await?;
     let oncall = office.oncall();
@@ -317,6 +319,19 @@ async fn c20_a_room_sets_up_work_that_its_asker_approves_and_ends_it_again() -> 
     let card = office.bob.until(&room, "the card that says why not", card).await?;
     office.bob.react(&room, &card.event_id, "✅").await?;
     office.answer(&office.bob, &room, &oncall, "more often than every 15 minutes").await?;
+
+    // One that comes once and is missed would be gone without a word.
+    office.ask(&office.bob, &room, "set up in 20 minutes").await?;
+    let third = |seen: &Timeline| {
+        seen.messages_of(&oncall).filter(|event| event.body().contains("It would be due next on:")).nth(2).cloned()
+    };
+    let card = office.bob.until(&room, "the third card", third).await?;
+    office.bob.react(&room, &card.event_id, "✅").await?;
+    office.bob.until(&room, "that it is set up", |seen| (said(seen) == 4).then_some(())).await?;
+    office.workmate.stop().await;
+    clock.ahead(2 * 3_600);
+    office.workmate.start_again().await;
+    office.alice.until(&room, "that it was missed", says(&oncall, "· missed · set up by")).await?;
     Ok(())
 }
 

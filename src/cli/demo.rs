@@ -27,7 +27,7 @@ use super::say::say;
 use crate::{clock, core::time::Timestamp};
 
 /// How far ahead schedules are due; the next where a start took too long for that.
-const DUE_AHEAD: [Duration; 3] = [Duration::from_secs(12), Duration::from_secs(40), Duration::from_secs(120)];
+const DUE_AHEAD: [Duration; 3] = [Duration::from_secs(12), Duration::from_secs(40), Duration::from_mins(2)];
 /// A schedule is still ahead if it is due in so many milliseconds.
 const DUE_MARGIN_MS: u64 = 2_000;
 const PEOPLE: [&str; 2] = ["alice", "bob"];

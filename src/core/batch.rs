@@ -148,7 +148,7 @@ mod tests {
         let pauses: Vec<u64> = (0..9).map(|looks| pause(looks, None, at(HOUR_MS), NOW).as_secs()).collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 120, 120]);
         assert_eq!(pause(0, Some(Duration::from_secs(90)), at(HOUR_MS), NOW).as_secs(), 90);
-        assert_eq!(pause(9, Some(Duration::from_secs(900)), at(5_000), NOW).as_secs(), 5);
+        assert_eq!(pause(9, Some(Duration::from_mins(15)), at(5_000), NOW).as_secs(), 5);
         assert_eq!(pause(9, None, NOW, at(5_000)), Duration::ZERO);
         assert_eq!(pause(u32::MAX, None, at(HOUR_MS), NOW), LOOK_MAX);
     }

@@ -307,15 +307,14 @@ impl Engine {
             Some(key) => self.tables.matters.get(key)?.filter(|thread| thread.is_open(now)),
             None => None,
         };
-        let notice = match errand.request.clone() {
-            Some(notice) => notice,
-            None => {
-                errand.thread = errand.thread.or_else(|| kept.as_ref().map(|thread| thread.root.clone()));
-                let notice = self.post_notice(account, &errand).await?;
-                errand.request = Some(notice.clone());
-                self.keep_errand(&errand)?;
-                notice
-            }
+        let notice = if let Some(notice) = errand.request.clone() {
+            notice
+        } else {
+            errand.thread = errand.thread.or_else(|| kept.as_ref().map(|thread| thread.root.clone()));
+            let notice = self.post_notice(account, &errand).await?;
+            errand.request = Some(notice.clone());
+            self.keep_errand(&errand)?;
+            notice
         };
         let Some(key) = matter else { return Ok(errand) };
         // Before its note, by which it would be no news any more after a crash.

@@ -105,14 +105,15 @@ impl Call {
             .and_then(|model| self.turn_of(&params).map(|turn| (model, turn)));
         let result = match done {
             Err(problem) => batches::errored(&problem, self.id()),
-            Ok((model, turn)) => match &turn.failure {
-                Some(failure) => batches::errored(&failure.problem, self.id()),
-                None => {
+            Ok((model, turn)) => {
+                if let Some(failure) = &turn.failure {
+                    batches::errored(&failure.problem, self.id())
+                } else {
                     let mut message = self.message(&turn, caller, model, &params);
                     message["usage"]["service_tier"] = json!("batch");
                     json!({ "type": "succeeded", "message": message })
                 }
-            },
+            }
         };
         (custom_id, result)
     }

@@ -255,7 +255,7 @@ pub fn why(entry: &Entry, links_max: usize, via: &ServerName, names: &Names, zon
     }
     match entry.batch {
         Some(BatchEnd::Answered) => {
-            text.push_str("\n\nIt could wait, so my first question went as a batch, at half price.")
+            text.push_str("\n\nIt could wait, so my first question went as a batch, at half price.");
         }
         Some(BatchEnd::GivenUp) => {
             text.push_str(

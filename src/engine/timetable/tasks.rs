@@ -73,7 +73,7 @@ impl Engine {
         };
         // Its owner may have ended it, or had everything forgotten, while the notice was sent.
         let still = self.tables.reminders.get(owner)?.unwrap_or_default();
-        if !still.get(reminder.number).is_some_and(|one| one.cause == reminder.cause)
+        if still.get(reminder.number).is_none_or(|one| one.cause != reminder.cause)
             || self.has_task_run(account, &tasked)?
         {
             return Ok(Done::Yes);

@@ -49,7 +49,10 @@ mod tests {
         let both = [new.as_bytes(), &WINDOWS_1252.encode(old).0, new.as_bytes(), &WINDOWS_1252.encode(old).0].concat();
         let found = read(&both).expect("a text");
         assert_eq!(found.text, [new, old, new, old].concat());
-        assert_eq!((found.odd, found.read_as.map(|charset| charset.name())), (0, Some("windows-1252")));
+        assert_eq!(
+            (found.odd, found.read_as.map(crate::core::media::decoded::Charset::name)),
+            (0, Some("windows-1252"))
+        );
         assert!(found.is_mixed);
 
         for text in ["サーバーの再起動に失敗しました。\nログを確認してください。\n", "エラー\n"]

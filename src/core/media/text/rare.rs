@@ -104,7 +104,7 @@ mod tests {
             for (is_little, name) in [(true, "UTF-32LE"), (false, "UTF-32BE")] {
                 let found = read(&utf32(is_little, mark)).expect("a text");
                 assert_eq!((found.text.as_str(), found.odd), (text, 0));
-                assert_eq!(found.read_as.map(|charset| charset.name()), Some(name));
+                assert_eq!(found.read_as.map(crate::core::media::decoded::Charset::name), Some(name));
             }
         }
         let in_set = |mark: &[u8], encoding: &'static Encoding, text: &str| {
@@ -131,7 +131,10 @@ mod tests {
             let bytes = in_set(mark, encoding, text);
             assert!(super::super::is_likely(&bytes), "{name}");
             let found = read(&bytes).expect(name);
-            assert_eq!((found.text.trim_start(), found.read_as.map(|charset| charset.name())), (text, Some(name)));
+            assert_eq!(
+                (found.text.trim_start(), found.read_as.map(crate::core::media::decoded::Charset::name)),
+                (text, Some(name))
+            );
         }
     }
 

@@ -118,9 +118,8 @@ impl Engine {
                     return Awaited::Found(id);
                 }
                 Ok(Some(Look::Over(awaited))) => return awaited,
-                Ok(Some(Look::Waits)) => {}
                 Ok(None) if now.ms_since(since) >= FIND_PATIENCE_MS => return Awaited::Nothing { may_cost: true },
-                Ok(None) => {}
+                Ok(Some(Look::Waits) | None) => {}
                 Err(error) => {
                     tracing::warn!(%error, "how far a batch is cannot be told now");
                     self.metrics.model_failed(error.cause.name());

@@ -54,19 +54,19 @@ async fn list(
     Query(query): Query<BTreeMap<String, String>>,
     request: Request,
 ) -> Response<Body> {
-    answered(shared, &request, |batches| batches.page(&query))
+    answered(&shared, &request, |batches| batches.page(&query))
 }
 
 async fn look(State(shared): State<Arc<Shared>>, Path(id): Path<String>, request: Request) -> Response<Body> {
-    answered(shared, &request, |batches| batches.look(&id))
+    answered(&shared, &request, |batches| batches.look(&id))
 }
 
 async fn cancel(State(shared): State<Arc<Shared>>, Path(id): Path<String>, request: Request) -> Response<Body> {
-    answered(shared, &request, |batches| batches.cancel(&id))
+    answered(&shared, &request, |batches| batches.cancel(&id))
 }
 
 async fn delete(State(shared): State<Arc<Shared>>, Path(id): Path<String>, request: Request) -> Response<Body> {
-    answered(shared, &request, |batches| batches.delete(&id))
+    answered(&shared, &request, |batches| batches.delete(&id))
 }
 
 async fn results(State(shared): State<Arc<Shared>>, Path(id): Path<String>, request: Request) -> Response<Body> {
@@ -84,11 +84,11 @@ async fn results(State(shared): State<Arc<Shared>>, Path(id): Path<String>, requ
 }
 
 fn answered(
-    shared: Arc<Shared>,
+    shared: &Arc<Shared>,
     request: &Request,
     act: impl FnOnce(&mut Batches) -> Result<Value, Problem>,
 ) -> Response<Body> {
-    let call = Call::open(shared.clone(), request);
+    let call = Call::open(Arc::clone(shared), request);
     let caller = validate::caller(request.headers(), call.keys(), false);
     let done = caller.and_then(|_| act(&mut lock(&shared.batches)));
     call.reply(done)

@@ -53,6 +53,9 @@ impl Client {
     ///
     /// # Errors
     /// [`NotMade`]; where the batch may exist, nobody may make it again.
+    ///
+    /// # Panics
+    /// Never: a request is made of strings and numbers.
     pub async fn create_batch(&self, request: &Request, custom_id: &str) -> Result<Batch, NotMade> {
         let refused = |failure: Failure| NotMade { error: self.error(failure), may_exist: false, may_pass: false };
         if let Some(fault) = request.fault() {

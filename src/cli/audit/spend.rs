@@ -126,7 +126,8 @@ mod tests {
         let mut out = Vec::new();
         json(&spent, &mut out).expect("memory takes it");
         let read: serde_json::Value = serde_json::from_slice(&out).expect("it is JSON");
-        assert_eq!((out.iter().filter(|byte| **byte == b'\n').count(), &read["rows"][0]["name"]), (1, &forged.into()));
+        let text = String::from_utf8(out).expect("it is text");
+        assert_eq!((text.lines().count(), &read["rows"][0]["name"]), (1, &forged.into()));
     }
 
     fn row(name: Option<&str>, runs: usize, cost_micro_usd: u64, unpriced_micro_usd: u64) -> Row {

@@ -107,7 +107,9 @@ pub(super) fn prove(hook: &Hook, key: &[u8], call: &Call<'_>, now: Timestamp) ->
         Claim::Signed { before, any_of, id } => (before, any_of, id),
     };
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes any key");
-    before.iter().for_each(|part| mac.update(part));
+    for part in &before {
+        mac.update(part);
+    }
     mac.update(call.body);
     let right = mac.finalize().into_bytes();
     // All are compared, so that the time does not say which one is right.

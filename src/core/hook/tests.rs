@@ -252,6 +252,9 @@ fn c21_an_equal_report_of_an_unknown_sender_is_new_after_an_hour_however_it_is_p
     assert_ne!(at(10 * hour).name, at(12 * hour).name);
 }
 
+/// A proof, the headers of a call, and whether they alone let it send its body.
+type Admission<'a> = (Proof, Vec<(&'a str, &'a str)>, Result<(), Denied>);
+
 #[test]
 fn c21_headers_alone_refuse_a_call_before_its_body_is_read() {
     let signed = |hex: &str| format!("sha256={hex}");
@@ -263,7 +266,7 @@ fn c21_headers_alone_refuse_a_call_before_its_body_is_read() {
     let standard = |at: &'static str, signature: &'static str| {
         vec![("webhook-id", "id"), ("webhook-timestamp", at), ("webhook-signature", signature)]
     };
-    let rows: Vec<(Proof, Vec<(&str, &str)>, Result<(), Denied>)> = vec![
+    let rows: Vec<Admission<'_>> = vec![
         // A secret that is sent along is judged whole.
         (Proof::Bearer, vec![("authorization", "Bearer secret")], Ok(())),
         (Proof::Bearer, vec![("authorization", "Bearer secreT")], Err(Denied::NotProven)),

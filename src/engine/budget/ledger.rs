@@ -28,6 +28,10 @@ use crate::{
     store::{Store, StoreError, Table},
 };
 
+/// What the answers of an earlier process's call cost: the outer `None` means that the call goes on, the inner one that
+/// it has no outlay, as in early versions.
+type Recovered = Option<Option<Vec<(String, Usd)>>>;
+
 /// The key of the warning in the settings table.
 const WARNING: &str = "budget_warning";
 
@@ -128,15 +132,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Settles the outlay of a call of an earlier process, and returns what its answers cost. The outer `None` means that
-    /// the call goes on, the inner one that it has no outlay, as in early versions.
-    #[expect(clippy::option_option, reason = "whether it is over, and whether there is an outlay")]
-    fn recovered(
-        &self,
-        call: &str,
-        left: &Left,
-        runs: &Table<String, RunRecord>,
-    ) -> Result<Option<Option<Vec<(String, Usd)>>>, StoreError> {
+    /// Settles the outlay of a call of an earlier process, and returns what its answers cost.
+    fn recovered(&self, call: &str, left: &Left, runs: &Table<String, RunRecord>) -> Result<Recovered, StoreError> {
         let Some((key, number)) = call_named(call) else { return Ok(Some(None)) };
         let Some(mut run) = self.outlays.get(&key)? else { return Ok(Some(None)) };
         if run.waiting() == Some(number) && runs.get(&key.1)?.is_some() {

@@ -57,7 +57,7 @@ impl Engine {
         self.load_reminders(now)?;
         // What is left belongs to no schedule any more.
         for (key, kept) in known {
-            if matches!(kept, Kept::Readable(_)) && self.is_of_nothing(&key)? {
+            if matches!(kept, Kept::Readable(_)) && self.is_of_nothing(&key) {
                 self.tables.timetable.remove(&key)?;
             }
         }
@@ -173,15 +173,15 @@ impl Engine {
 
     /// Returns whether what is known of a schedule is of no use any more: no file and no room has it. What belongs to a
     /// coworker whose file is left out for a fault stays.
-    fn is_of_nothing(&self, key: &str) -> Result<bool, StoreError> {
+    fn is_of_nothing(&self, key: &str) -> bool {
         if let Some((coworker, _)) = jobs::parts_of_file_key(key) {
-            return Ok(!self.config.left_out_ids().iter().any(|id| id == coworker));
+            return !self.config.left_out_ids().iter().any(|id| id == coworker);
         }
-        let Some(room) = jobs::room_of_key(key) else { return Ok(true) };
+        let Some(room) = jobs::room_of_key(key) else { return true };
         // An unreadable room's stay, for the operator who repairs the store.
-        let Ok(schedules) = self.tables.schedules.get(&room) else { return Ok(false) };
+        let Ok(schedules) = self.tables.schedules.get(&room) else { return false };
         let schedules = schedules.unwrap_or_default();
-        Ok(!schedules.list().iter().any(|schedule| key_of_room(&room, schedule) == key))
+        !schedules.list().iter().any(|schedule| key_of_room(&room, schedule) == key)
     }
 }
 

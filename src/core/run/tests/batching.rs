@@ -126,13 +126,13 @@ fn reply(text: &str) -> Reply {
     Reply { turn: Ok(ModelTurn { blocks, stop: TurnStop::End }), tokens: 9, bill: None, files_refused: false }
 }
 
-fn soon() -> Option<Timestamp> {
-    Some(later(NOW, 4 * HOUR_MS))
+fn soon() -> Timestamp {
+    later(NOW, 4 * HOUR_MS)
 }
 
 #[test]
 fn c20_a_run_that_may_wait_asks_once_as_a_batch_and_answers_once() {
-    let mut world = World::begin(scheduled(soon()), NOW);
+    let mut world = World::begin(scheduled(Some(soon())), NOW);
     assert!(world.wanted.iter().any(|effect| matches!(effect, Effect::Reserve(_, Latency::Batch))));
     assert!(world.wanted.contains(&Effect::Park), "it holds no place while it waits");
     world.hand(Input::Batch(BatchNews::Made("msgbatch_1".to_owned())));
@@ -147,7 +147,7 @@ fn c20_a_run_that_may_wait_asks_once_as_a_batch_and_answers_once() {
 
 #[test]
 fn c20_what_cannot_wait_is_asked_now() {
-    let again = RunRecord { asker: user_id!("@alice:hs").to_owned(), attempt: 1, ..scheduled(soon()) };
+    let again = RunRecord { asker: user_id!("@alice:hs").to_owned(), attempt: 1, ..scheduled(Some(soon())) };
     let asked = [record(false), scheduled(None), scheduled(Some(later(NOW, FALLBACK_MS))), record(true), again];
     for record in asked {
         let world = World::begin(record, NOW);
@@ -159,7 +159,7 @@ fn c20_what_cannot_wait_is_asked_now() {
 #[test]
 fn c20_a_kill_at_any_place_makes_no_second_batch() {
     // Before the reply to its creation: it is looked for, and never sent again.
-    let world = World::begin(scheduled(soon()), NOW).restart();
+    let world = World::begin(scheduled(Some(soon())), NOW).restart();
     assert_eq!((world.sent, world.asked), (1, 0));
     let awaited = |world: &World| {
         world.wanted.iter().find_map(|effect| match effect {
@@ -193,7 +193,7 @@ fn c20_a_batch_without_an_answer_is_followed_by_one_normal_call() {
         vec![BatchNews::Unsure, BatchNews::GivenUp],
         vec![BatchNews::Made("b".to_owned()), BatchNews::GivenUp],
     ] {
-        let mut world = World::begin(scheduled(soon()), NOW);
+        let mut world = World::begin(scheduled(Some(soon())), NOW);
         for one in news {
             world.hand(Input::Batch(one));
         }
@@ -218,7 +218,7 @@ fn c20_a_batch_without_an_answer_is_followed_by_one_normal_call() {
 
 #[test]
 fn c10_c20_a_stop_ends_a_run_that_waits_for_a_batch_and_leaves_it_to_be_cancelled() {
-    let mut world = World::begin(scheduled(soon()), NOW);
+    let mut world = World::begin(scheduled(Some(soon())), NOW);
     world.hand(Input::Batch(BatchNews::Made("msgbatch_1".to_owned())));
     world.hand(Input::Order(Order::Stop));
     assert!(world.wanted.contains(&Effect::CutOff));
@@ -236,7 +236,7 @@ fn c20_c23_a_batch_that_no_budget_has_room_for_is_not_sent() {
         until: later(NOW, HOUR_MS),
         begun: false,
     };
-    let mut world = World::begin(scheduled(soon()), NOW);
+    let mut world = World::begin(scheduled(Some(soon())), NOW);
     world.run.phase = Phase::Reserving(Latency::Batch);
     world.sent = 0;
     world.hand(Input::Reserved(Err(Fault::OverBudget(full))));

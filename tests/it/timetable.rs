@@ -202,7 +202,8 @@ async fn c20_c23_what_may_wait_goes_as_one_batch_through_a_kill_is_stopped_or_fa
             schedule("waits", "TASK-WAITS"),
             schedule("stopped", "TASK-STOPPED"),
             schedule("expires", "TASK-EXPIRES"),
-            schedule("lost", "TASK-LOST")
+            schedule("lost", "TASK-LOST"),
+            schedule("slow", "TASK-SLOW")
         ]),
     );
     office.workmate.start_again().await;

@@ -14,7 +14,7 @@ use crate::{clock, core::time::Timestamp};
 /// The prefix of every Workmate's pings; the instance and a number follow.
 const PING: &str = "workmate-";
 /// The instance name of `workmate check --live`, which only tests reachability and acts as nobody.
-pub const CHECK: &str = "check";
+pub(crate) const CHECK: &str = "check";
 /// Ping ids that are remembered.
 const PINGS_MAX: usize = 64;
 /// The shortest gap between two pings of another instance for them to count: a predecessor's last ping may still be on

@@ -34,7 +34,7 @@ use super::body::{self, Unread};
 use crate::core::hook::{BODY_BYTES_MAX, Headers};
 
 /// Connections at once to the hooks' listener.
-pub const CONNECTIONS_MAX: usize = 128;
+pub(crate) const CONNECTIONS_MAX: usize = 128;
 /// Calls that are answered at the same time.
 const CALLS_AT_ONCE_MAX: usize = 16;
 /// Bodies that are read at the same time.
@@ -53,10 +53,10 @@ const REFUSED_WAIT: Duration = Duration::from_secs(1);
 /// How long an answer may take; most senders wait for ten seconds.
 const ANSWER_WAIT: Duration = Duration::from_secs(9);
 /// When a refused sender may try again, in seconds.
-pub const AGAIN_S: u64 = 30;
+pub(crate) const AGAIN_S: u64 = 30;
 
 /// A call of a hook, read and not judged.
-pub struct HookCall {
+pub(crate) struct HookCall {
     /// The hook's name, as it was called.
     pub name: String,
     /// The headers.
@@ -82,7 +82,7 @@ impl fmt::Debug for HookCall {
 
 /// What a call is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HookAnswer {
+pub(crate) enum HookAnswer {
     /// What comes of it is on disk.
     Accepted {
         /// `accepted`, `known` or `dropped`.
@@ -102,19 +102,19 @@ pub enum HookAnswer {
 impl HookAnswer {
     /// Refuses a call with a status.
     #[must_use]
-    pub fn refused(status: u16, told: impl Into<String>) -> Self {
+    pub(crate) fn refused(status: u16, told: impl Into<String>) -> Self {
         Self::Refused { status, told: told.into(), after_s: None }
     }
 
     /// Puts a call off because the sender is too fast.
     #[must_use]
-    pub fn too_fast(told: &str, after_s: u64) -> Self {
+    pub(crate) fn too_fast(told: &str, after_s: u64) -> Self {
         Self::Refused { status: 429, told: told.to_owned(), after_s: Some(after_s) }
     }
 
     /// Puts a call off because Workmate is not ready for it.
     #[must_use]
-    pub fn not_now(told: &str) -> Self {
+    pub(crate) fn not_now(told: &str) -> Self {
         Self::Refused { status: 503, told: told.to_owned(), after_s: Some(AGAIN_S) }
     }
 }
@@ -135,7 +135,7 @@ struct Places {
 }
 
 /// Returns the routes; calls that `admit` lets in go to `calls`.
-pub fn router(
+pub(crate) fn router(
     calls: mpsc::Sender<HookCall>,
     admit: impl Fn(&str, &Headers) -> Result<(), HookAnswer> + Send + Sync + 'static,
 ) -> Router {

@@ -42,11 +42,11 @@ const MICRO_USD: f64 = 1_000_000.0;
 const PREFIX: &str = "workmate";
 
 /// A value with its labels, as names and values.
-pub type Labelled = (Vec<(&'static str, String)>, f64);
+pub(crate) type Labelled = (Vec<(&'static str, String)>, f64);
 
 /// All counters; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Metrics(Arc<Counted>);
+pub(crate) struct Metrics(Arc<Counted>);
 
 #[derive(Debug)]
 struct Counted {
@@ -114,7 +114,7 @@ const TOKENS: [&str; 3] = ["input", "cached_input", "output"];
 impl Metrics {
     /// Returns counters that start at 0, and gauges for `health` and `arrivals`.
     #[must_use]
-    pub fn new(health: &Health, arrivals: &Arrivals) -> Self {
+    pub(crate) fn new(health: &Health, arrivals: &Arrivals) -> Self {
         let mut whole = Registry::default();
         whole.register_collector(Box::new(process::Process));
         let registry = whole.sub_registry_with_prefix(PREFIX);
@@ -152,7 +152,7 @@ impl Metrics {
     }
 
     /// Creates the series of these coworkers and of these kinds of model errors.
-    pub fn begin_with(
+    pub(crate) fn begin_with(
         &self,
         coworkers: impl IntoIterator<Item = String>,
         error_kinds: impl IntoIterator<Item = &'static str>,
@@ -173,13 +173,18 @@ impl Metrics {
     }
 
     /// Registers a gauge that `read` computes at each scrape; `name` lacks the prefix `workmate_`.
-    pub fn observe(&self, name: &'static str, help: &'static str, read: impl Fn() -> usize + Send + Sync + 'static) {
+    pub(crate) fn observe(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> usize + Send + Sync + 'static,
+    ) {
         let read = Box::new(read);
         self.collect(Observed { name, help, read });
     }
 
     /// Registers a gauge with labels that `read` computes at each scrape; `name` lacks the prefix `workmate_`.
-    pub fn observe_each(
+    pub(crate) fn observe_each(
         &self,
         name: &'static str,
         help: &'static str,
@@ -195,17 +200,17 @@ impl Metrics {
     }
 
     /// Counts a failed call of the Messages API by the short name of its cause.
-    pub fn model_failed(&self, kind: &str) {
+    pub(crate) fn model_failed(&self, kind: &str) {
         self.0.model_errors.get_or_create(&Failed { kind: kind.to_owned() }).inc();
     }
 
     /// Counts events that no transaction brought.
-    pub fn missed(&self, events: usize) {
+    pub(crate) fn missed(&self, events: usize) {
         self.0.missed.inc_by(events as u64);
     }
 
     /// Counts a run that ended.
-    pub fn run_ended(&self, summary: &RunSummary) {
+    pub(crate) fn run_ended(&self, summary: &RunSummary) {
         let by = || summary.coworker.clone().unwrap_or_else(|| ASSISTANTS.to_owned());
         self.0.runs.get_or_create(&Ended { by: by(), outcome: outcome(summary.outcome) }).inc();
         let ms = u32::try_from(summary.ended_at.ms_since(summary.accepted_at)).unwrap_or(u32::MAX);

@@ -34,7 +34,7 @@ pub use look::Looked;
 use response::{Failure, Sent};
 
 /// The `anthropic-version` that this client speaks.
-pub const API_VERSION: &str = "2026-10-21";
+pub(crate) const API_VERSION: &str = "2026-10-21";
 
 /// How to reach an endpoint of the Messages API.
 #[derive(Clone, Debug)]

@@ -53,7 +53,7 @@ pub enum Advice {
 pub struct Quoted(String);
 
 /// Most characters that an error keeps of the provider's text.
-pub const QUOTED_CHARS_MAX: usize = 300;
+pub(crate) const QUOTED_CHARS_MAX: usize = 300;
 
 impl Quoted {
     /// Keeps the beginning of `text`, without control characters and `secret`.

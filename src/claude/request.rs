@@ -8,7 +8,7 @@ use super::wire::{ContentBlock, Effort, Role};
 use crate::core::prompt::{self, FileContent, Part, Prompt};
 
 /// Most cache breakpoints in one request, including the automatic one.
-pub const CACHE_BREAKPOINTS_MAX: usize = 4;
+pub(crate) const CACHE_BREAKPOINTS_MAX: usize = 4;
 
 /// The body of `POST /v1/messages`; sending adds `stream: true`.
 #[derive(Clone, Debug, PartialEq, Serialize)]

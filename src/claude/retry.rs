@@ -11,16 +11,16 @@ use super::{
 use crate::core::{reach::clock, retry::doubled, time::Timestamp};
 
 /// How often an answer that broke off is requested again; its text so far is billed.
-pub const REGENERATIONS_MAX: u32 = 1;
+pub(crate) const REGENERATIONS_MAX: u32 = 1;
 
 /// How often an answer is requested again whose text a busy provider broke off.
-pub const BUSY_REGENERATIONS_MAX: u32 = 3;
+pub(crate) const BUSY_REGENERATIONS_MAX: u32 = 3;
 
 /// The pause before the first of these; it doubles with each, so that what is paid for has a chance.
 const BUSY_PAUSE_FIRST: Duration = Duration::from_secs(10);
 
 /// Most attempts, including the first, while empty answers come.
-pub const EMPTY_ATTEMPTS_MAX: u32 = 3;
+pub(crate) const EMPTY_ATTEMPTS_MAX: u32 = 3;
 
 /// How often and how long to retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

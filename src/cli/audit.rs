@@ -156,7 +156,7 @@ fn until(text: &str) -> Result<Timestamp, String> {
 ///
 /// # Errors
 /// When the configuration has faults, the index cannot be read, or no run has this id.
-pub fn run(args: AuditArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: AuditArgs) -> anyhow::Result<()> {
     let wanted = match &args.command {
         AuditCommand::List { wanted, .. } | AuditCommand::Export { wanted, .. } => Some(wanted),
         AuditCommand::Show { .. } | AuditCommand::Spend { .. } => None,

@@ -36,7 +36,7 @@ pub struct CheckArgs {
 ///
 /// # Errors
 /// Every fault, as text for the operator.
-pub async fn run(args: &CheckArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let path = args.config.path();
     let unit = Unit::of(&unit::FOLDERS.map(Path::new), &path).unwrap_or_default();
     let env = |name: &str| std::env::var(name).ok().or_else(|| unit.variables.get(name).cloned());

@@ -77,7 +77,7 @@ const MASTER_FILE: &str = "master.secret";
 ///
 /// # Errors
 /// When files are in the way, cannot be written, or the result would not load.
-pub fn run(args: &InitArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &InitArgs) -> anyhow::Result<()> {
     if args.new_tokens {
         let rotated = rotate(&args.dir)?;
         say(words::rotated(&rotated));

@@ -33,7 +33,7 @@ pub struct RetireArgs {
 ///
 /// # Errors
 /// When no Workmate is running, or it cannot do it.
-pub fn run(args: &RetireArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &RetireArgs) -> anyhow::Result<()> {
     let config = Config::load(&args.config.path())?;
     let path = door_of(&config.data_dir);
     let Some(mut door) = knock(&path)? else {

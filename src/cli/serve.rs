@@ -26,7 +26,7 @@ pub struct ServeArgs {
 ///
 /// # Errors
 /// When the configuration has faults, or something that it needs cannot be opened.
-pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let path = args.config.path();
     let config = Config::load(&path)?;
     telemetry::install(&config.log)?;

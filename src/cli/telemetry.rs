@@ -28,7 +28,7 @@ const SILENCED: &str = "matrix_sdk::http_client=off";
 ///
 /// # Errors
 /// When called twice, or with an invalid filter; the config's filter was checked.
-pub fn install(log: &Log) -> anyhow::Result<()> {
+pub(crate) fn install(log: &Log) -> anyhow::Result<()> {
     let asked = log.filter.as_deref().unwrap_or_default();
     let filter = EnvFilter::try_new([FILTER, asked, SILENCED].join(","))?;
     // If a line cannot be written, there is nowhere to report it.

@@ -1,7 +1,7 @@
 //! Wraps lines for a terminal of 80 columns: between words, with continuation lines indented.
 
 /// Columns of a terminal.
-pub const COLUMNS: usize = 80;
+pub(crate) const COLUMNS: usize = 80;
 /// The largest indent of a continuation line.
 const HANG_MAX: usize = 32;
 /// The divisor of the width for the largest indent of a continuation line.
@@ -14,7 +14,7 @@ const SETTING: &str = " = \"";
 
 /// Wraps a text's lines at `columns`. A longer word, such as an id, a path or a URL, stays whole on its own line.
 #[must_use]
-pub fn wrapped(text: &str, columns: usize) -> String {
+pub(crate) fn wrapped(text: &str, columns: usize) -> String {
     let mut lines = Vec::new();
     for line in text.split('\n') {
         wrap(line, columns, &mut lines);

@@ -33,7 +33,7 @@ mod spelling;
 use self::edited::asked_by_edit;
 use self::meant::{mentioned_users, only_nods};
 pub(crate) use self::names::strip_address_behind;
-pub use self::{
+pub(crate) use self::{
     edited::{EDIT_WINDOW_MS, Original, as_edited, says_whom_it_mentions},
     names::{CoworkerHere, strip_address},
     nods::{Answered, Nod, asked_back, nod},
@@ -41,11 +41,11 @@ pub use self::{
 };
 
 /// Most coworkers remembered as asked in one thread.
-pub const THREAD_ASKED_MAX: usize = 64;
+pub(crate) const THREAD_ASKED_MAX: usize = 64;
 
 /// The facts around an event from which to decide who answers it.
 #[derive(Clone, Copy, Debug)]
-pub struct Scene<'a> {
+pub(crate) struct Scene<'a> {
     /// Classifies users.
     pub namespace: &'a Namespace,
     /// The coworkers joined in the event's room.
@@ -73,7 +73,7 @@ pub struct Scene<'a> {
 /// Who was asked in a thread so far. It is stored under the thread's root, which is the first request itself if a
 /// coworker's answer opened the thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ThreadSoFar {
+pub(crate) struct ThreadSoFar {
     /// The coworkers asked in the thread.
     pub asked: BTreeSet<OwnedUserId>,
     /// Whether somebody else was mentioned since a coworker was last asked.
@@ -85,7 +85,7 @@ pub struct ThreadSoFar {
 
 /// People called by name at the start of a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Called {
+pub(crate) struct Called {
     /// The caller.
     pub by: OwnedUserId,
     /// Who may be meant; empty if unknown, so that it may be anybody but the caller.
@@ -101,7 +101,7 @@ impl Called {
 
 /// Who should answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// These coworkers, sorted by id without duplicates; never empty.
     Asked(Vec<Asked>),
     /// Nobody, for this reason.
@@ -110,7 +110,7 @@ pub enum Verdict {
 
 /// A coworker that should answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// The coworker's user id.
     pub user: OwnedUserId,
     /// Why it should answer.
@@ -121,7 +121,7 @@ pub struct Asked {
 
 /// Why a coworker should answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Why {
+pub(crate) enum Why {
     /// The message mentions it.
     Mentioned,
     /// The message replies to one of its messages.
@@ -134,7 +134,7 @@ pub enum Why {
 
 /// Why nobody answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Silence {
+pub(crate) enum Silence {
     /// One of our own users sent it.
     OurOwn,
     /// A known bot sent it.
@@ -174,7 +174,7 @@ pub enum Silence {
 /// Returns the message whose sender must be known before [`addressed`] can decide. The caller looks it up and sets
 /// [`Scene::reply_sender`].
 #[must_use]
-pub fn needs_reply_target<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option<&'e EventId> {
+pub(crate) fn needs_reply_target<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option<&'e EventId> {
     let EventKind::Message(message) = &event.kind else { return None };
     let reply_to = message.reply_to.as_deref()?;
     let silent = scene.reply_sender.is_some() || scene.coworkers.is_empty() || !asks_by_replying(message);
@@ -191,7 +191,7 @@ pub fn needs_reply_target<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option
 /// Returns what a possible nod ([`nod`]), or a message that is perhaps for others, answers, if it must be known whether
 /// that asked something back before [`addressed`] can decide. The caller looks it up and sets [`Scene::asked_back`].
 #[must_use]
-pub fn needs_asked_back<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option<Answered<'e>> {
+pub(crate) fn needs_asked_back<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option<Answered<'e>> {
     let EventKind::Message(message) = &event.kind else { return None };
     let thread = || message.thread_root.as_deref().map(Answered::Thread);
     if nod(message, scene.coworkers).is_none() {
@@ -204,7 +204,7 @@ pub fn needs_asked_back<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option<A
 /// nobody was asked yet, because it may be a coworker's message. The caller looks it up and sets
 /// [`Scene::root_sender`].
 #[must_use]
-pub fn needs_root<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option<&'e EventId> {
+pub(crate) fn needs_root<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option<&'e EventId> {
     let EventKind::Message(message) = &event.kind else { return None };
     let root = message.thread_root.as_deref()?;
     let nobody_asked = scene.thread.is_none_or(|thread| thread.asked.is_empty());
@@ -215,7 +215,7 @@ pub fn needs_root<'e>(event: &'e RoomEvent, scene: &Scene<'_>) -> Option<&'e Eve
 /// Returns whether the members must be known before [`addressed`] can decide and [`ThreadSoFar::note`] can record:
 /// whether the message may open with a member's name.
 #[must_use]
-pub fn needs_members(event: &RoomEvent, scene: &Scene<'_>) -> bool {
+pub(crate) fn needs_members(event: &RoomEvent, scene: &Scene<'_>) -> bool {
     let EventKind::Message(message) = &event.kind else { return false };
     scene.members.is_empty() && may_be_for_ours(event, message, scene)
 }
@@ -237,7 +237,7 @@ fn may_follow(event: &RoomEvent, message: &Message, scene: &Scene<'_>) -> bool {
 
 /// Returns who should answer `event`.
 #[must_use]
-pub fn addressed(event: &RoomEvent, scene: &Scene<'_>) -> Verdict {
+pub(crate) fn addressed(event: &RoomEvent, scene: &Scene<'_>) -> Verdict {
     let stranger = match scene.namespace.who(&event.sender) {
         Who::Service | Who::Coworker(_) | Who::Assistant(_) => return Verdict::Nobody(Silence::OurOwn),
         Who::Bot => return Verdict::Nobody(Silence::Bot),
@@ -273,7 +273,7 @@ impl Scene<'_> {
 
 impl ThreadSoFar {
     /// Records an event of the thread, or its root, after the decision about it.
-    pub fn note(&mut self, event: &RoomEvent, verdict: &Verdict, scene: &Scene<'_>) {
+    pub(crate) fn note(&mut self, event: &RoomEvent, verdict: &Verdict, scene: &Scene<'_>) {
         if let Verdict::Asked(asked) = verdict {
             self.others_mentioned = false;
             self.called = None;
@@ -397,7 +397,7 @@ const MACHINES: [&str; 3] = ["m.key.", "m.server_notice", "m.bad.encrypted"];
 /// Returns whether a message is between clients and servers, such as a step of a verification or a server notice to one
 /// user: no person wrote it, and nobody awaits an answer.
 #[must_use]
-pub fn is_of_machines(message: &Message) -> bool {
+pub(crate) fn is_of_machines(message: &Message) -> bool {
     matches!(&message.kind, MessageKind::Other(msgtype) if MACHINES.iter().any(|prefix| msgtype.starts_with(prefix)))
 }
 

@@ -13,7 +13,7 @@ use super::{
 
 /// A request to a coworker.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
+pub(crate) struct Request<'a> {
     /// The coworker that is asked.
     pub user: &'a UserId,
     /// The command in the message, if it is one.
@@ -24,7 +24,7 @@ pub struct Request<'a> {
 
 /// What to do with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission<'a> {
+pub(crate) enum Admission<'a> {
     /// Answer the command, even while muted or stopped.
     Command(CoworkerRequest<'a>),
     /// Do nothing: its run is going on.
@@ -50,7 +50,7 @@ pub enum Admission<'a> {
 /// # Errors
 /// If `gate` fails.
 /// When `gate` cannot ask it.
-pub fn admit<'a, E>(
+pub(crate) fn admit<'a, E>(
     request: &Request<'a>,
     muted: &BTreeSet<OwnedUserId>,
     gate: impl FnOnce() -> Result<Gate, E>,

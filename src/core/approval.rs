@@ -43,27 +43,27 @@ use super::{
 };
 
 #[cfg(feature = "doubles")]
-pub use self::clear::said_in_reply;
-pub use self::{
+pub(crate) use self::clear::said_in_reply;
+pub(crate) use self::{
     card::{Setting, WholeCall, asking, closed, decided, mentioned},
     clear::{Said, leans, said_of},
     plain::{Beside, Plain, Refused, may_be_plain, plain, refused, said_beside},
 };
-pub use super::tool::Pending;
+pub(crate) use super::tool::Pending;
 
 /// The reaction that approves.
-pub const APPROVE_KEY: &str = "✅";
+pub(crate) const APPROVE_KEY: &str = "✅";
 /// The reaction that declines.
-pub const DECLINE_KEY: &str = "❌";
+pub(crate) const DECLINE_KEY: &str = "❌";
 /// Most people told about one card that they may not decide.
-pub const TOLD_MAX: usize = 10;
+pub(crate) const TOLD_MAX: usize = 10;
 /// Clients write an emoji with or without one of these after it (text and emoji presentation).
 const VARIATION_SELECTORS: [char; 2] = ['\u{fe0e}', '\u{fe0f}'];
 
 /// A person's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Choice {
+pub(crate) enum Choice {
     /// Run it.
     Approve,
     /// Do not run it.
@@ -72,7 +72,7 @@ pub enum Choice {
 
 /// Returns the card that an event decides about, with the decision, if the event reads as one.
 #[must_use]
-pub fn choice_of(event: &RoomEvent) -> Option<(&EventId, Choice)> {
+pub(crate) fn choice_of(event: &RoomEvent) -> Option<(&EventId, Choice)> {
     match said_of(event)? {
         (target, Said::Decides { choice, .. }) => Some((target, choice)),
         (_, Said::Unclear) => None,
@@ -90,7 +90,7 @@ fn choice_of_key(key: &str) -> Option<Choice> {
 /// Returns those of a room's events, in order, that may decide about a card: whatever points to it, and plain messages
 /// after it. Earlier plain messages were about something else.
 #[must_use]
-pub fn found_about<'a>(events: &'a [RoomEvent], card: &EventId) -> Vec<&'a RoomEvent> {
+pub(crate) fn found_about<'a>(events: &'a [RoomEvent], card: &EventId) -> Vec<&'a RoomEvent> {
     let at = events.iter().position(|event| event.id == card);
     let points = |event: &RoomEvent| choice_of(event).is_some_and(|(target, _)| target == card);
     let behind = |place: usize| at.is_some_and(|at| place > at);
@@ -102,13 +102,13 @@ pub fn found_about<'a>(events: &'a [RoomEvent], card: &EventId) -> Vec<&'a RoomE
 /// Returns when a decision counts as made: for a person on our own server by the event's timestamp, for anybody else
 /// when we hear it. So a timely tap counts although it is found late, and another server's claim counts for nothing.
 #[must_use]
-pub fn made_at(event: &RoomEvent, ours: &ServerName, now: Timestamp) -> Timestamp {
+pub(crate) fn made_at(event: &RoomEvent, ours: &ServerName, now: Timestamp) -> Timestamp {
     if event.sender.server_name() == ours { event.sent_at.min(now) } else { now }
 }
 
 /// Why somebody's decision does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotAllowed {
+pub(crate) enum NotAllowed {
     /// They are a virtual user, a bot, a guest or a puppet.
     NoPerson,
     /// They are on a server that is not allowed, even if the rule names them.
@@ -126,7 +126,7 @@ pub enum NotAllowed {
 impl NotAllowed {
     /// Returns whether to tell the person: others than they decide.
     #[must_use]
-    pub fn names_others(self) -> bool {
+    pub(crate) fn names_others(self) -> bool {
         matches!(self, Self::NotNamed | Self::TooLowLevel)
     }
 }
@@ -138,7 +138,7 @@ impl NotAllowed {
 ///
 /// # Errors
 /// Why they may not.
-pub fn may_decide(
+pub(crate) fn may_decide(
     rule: &ApprovalRule,
     user: &UserId,
     who: &Who,
@@ -165,13 +165,13 @@ pub fn may_decide(
 
 /// Returns whether nobody could decide: the asker would have to, and is a bridge's puppet or a guest.
 #[must_use]
-pub fn lacks_decider(rule: &ApprovalRule, asker: &Who, is_private: bool) -> bool {
+pub(crate) fn lacks_decider(rule: &ApprovalRule, asker: &Who, is_private: bool) -> bool {
     *rule == ApprovalRule::Asker && !is_private && !asker.is_person()
 }
 
 /// What the store keeps about a posted card until its run ends; not the arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standing {
+pub(crate) struct Standing {
     /// The run that needs the decision.
     pub run: RunId,
     /// The virtual user that posted the card.
@@ -225,7 +225,7 @@ struct Given {
 impl Standing {
     /// Returns the record of a card that is posted now.
     #[must_use]
-    pub fn new(run: &RunId, record: &RunRecord, pending: &Pending, expires_at: Timestamp) -> Self {
+    pub(crate) fn new(run: &RunId, record: &RunRecord, pending: &Pending, expires_at: Timestamp) -> Self {
         Self {
             run: run.clone(),
             user: record.user.clone(),
@@ -248,31 +248,31 @@ impl Standing {
 
     /// Returns the owner whose assistant has posted it; `None` for a coworker.
     #[must_use]
-    pub fn owner(&self) -> Option<&UserId> {
+    pub(crate) fn owner(&self) -> Option<&UserId> {
         self.private.then_some(&*self.asker)
     }
 
     /// Returns whether it is about exactly this call of this run; a decision holds for no other arguments.
     #[must_use]
-    pub fn is_for(&self, run: &RunId, pending: &Pending) -> bool {
+    pub(crate) fn is_for(&self, run: &RunId, pending: &Pending) -> bool {
         self.run == *run && self.digest == pending.digest()
     }
 
     /// Returns the card's number within its run.
     #[must_use]
-    pub fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         number(&self.digest)
     }
 
     /// Returns whether `user` may decide, provided that they have the power level.
     #[must_use]
-    pub fn may_be_decided_by(&self, user: &UserId, who: &Who) -> bool {
+    pub(crate) fn may_be_decided_by(&self, user: &UserId, who: &Who) -> bool {
         self.refuses(user, who).is_none()
     }
 
     /// Returns why `user` may not decide, regardless of their power level.
     #[must_use]
-    pub fn refuses(&self, user: &UserId, who: &Who) -> Option<NotAllowed> {
+    pub(crate) fn refuses(&self, user: &UserId, who: &Who) -> Option<NotAllowed> {
         may_decide(&self.rule, user, who, &self.asker, Some(i64::MAX)).err()
     }
 
@@ -281,7 +281,7 @@ impl Standing {
     ///
     /// # Errors
     /// Why they may not decide.
-    pub fn hear(
+    pub(crate) fn hear(
         &mut self,
         choice: Choice,
         by: &UserId,
@@ -296,29 +296,29 @@ impl Standing {
 
     /// Returns whether to tell a person whom the rule does not name that they may not decide; once for each card.
     #[must_use]
-    pub fn is_to_be_told(&self, user: &UserId, why: NotAllowed) -> bool {
+    pub(crate) fn is_to_be_told(&self, user: &UserId, why: NotAllowed) -> bool {
         why.names_others() && self.told.len() < TOLD_MAX && !self.told.contains(user)
     }
 
     /// Records our own reaction on the card.
-    pub fn prepare(&mut self, reaction: OwnedEventId) {
+    pub(crate) fn prepare(&mut self, reaction: OwnedEventId) {
         if !self.prepared.contains(&reaction) {
             self.prepared.push(reaction);
         }
     }
 
     /// Records that somebody was told that they may not decide.
-    pub fn told(&mut self, user: &UserId) {
+    pub(crate) fn told(&mut self, user: &UserId) {
         self.told.insert(user.to_owned());
     }
 
     /// Handles the card's redaction, after which nobody can decide.
-    pub fn card_redacted(&mut self, by: &UserId, event: &EventId, now: Timestamp) {
+    pub(crate) fn card_redacted(&mut self, by: &UserId, event: &EventId, now: Timestamp) {
         self.give(Choice::Decline, by, event, now);
     }
 
     /// Handles the asker's departure, after which nobody waits for the call; returns whether that decides.
-    pub fn asker_left(&mut self, event: &EventId, now: Timestamp) -> bool {
+    pub(crate) fn asker_left(&mut self, event: &EventId, now: Timestamp) -> bool {
         let decides = self.give(Choice::Decline, &self.asker.clone(), event, now);
         if let Some(given) = self.given.as_mut().filter(|_| decides) {
             given.left = true;
@@ -335,7 +335,7 @@ impl Standing {
     }
 
     /// Handles the redaction of a reaction or reply; returns whether it withdraws a decision.
-    pub fn withdraw(&mut self, event: &EventId) -> bool {
+    pub(crate) fn withdraw(&mut self, event: &EventId) -> bool {
         let withdrawn = !self.taken && self.given.as_ref().is_some_and(|given| given.event == event && !given.left);
         if withdrawn {
             self.given = None;
@@ -345,12 +345,12 @@ impl Standing {
 
     /// Returns whether it can still be decided.
     #[must_use]
-    pub fn is_open(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_open(&self, now: Timestamp) -> bool {
         self.given.is_none() && !self.taken && now < self.expires_at
     }
 
     /// Returns the decision for the waiting run; once returned, it is final.
-    pub fn take(&mut self, now: Timestamp) -> Option<Decision> {
+    pub(crate) fn take(&mut self, now: Timestamp) -> Option<Decision> {
         let decision = self.decision().or_else(|| (now >= self.expires_at).then_some(Decision::Expired));
         self.taken |= decision.is_some();
         decision
@@ -358,7 +358,7 @@ impl Standing {
 
     /// Returns the decision so far, whether or not the run knows it.
     #[must_use]
-    pub fn decision(&self) -> Option<Decision> {
+    pub(crate) fn decision(&self) -> Option<Decision> {
         match &self.given {
             Some(Given { left: true, by, at, .. }) => Some(Decision::Left { by: by.clone(), at: *at }),
             Some(Given { choice: Choice::Approve, by, at, .. }) => Some(Decision::Approved { by: by.clone(), at: *at }),
@@ -370,7 +370,7 @@ impl Standing {
 
     /// Returns whether the run has acted on the decision.
     #[must_use]
-    pub fn is_taken(&self) -> bool {
+    pub(crate) fn is_taken(&self) -> bool {
         self.taken
     }
 }

@@ -24,7 +24,7 @@ pub enum Reads {
 
 /// The person who asks, and whether they are in the room.
 #[derive(Clone, Copy, Debug)]
-pub struct Asker<'a> {
+pub(crate) struct Asker<'a> {
     /// The asker's user id.
     pub user: &'a UserId,
     /// The request. They were in the room when they sent it.
@@ -53,7 +53,7 @@ impl Openness {
 /// Returns the asker's standing before the first of these events, as far as the events themselves show it; `None` if
 /// the homeserver has to be asked. The events must be gapless up to now.
 #[must_use]
-pub fn before(asker: &Asker<'_>, events: &[RoomEvent], openness: Openness) -> Option<Standing> {
+pub(crate) fn before(asker: &Asker<'_>, events: &[RoomEvent], openness: Openness) -> Option<Standing> {
     let first = events.first()?;
     if first.kind == EventKind::Other("m.room.create".to_owned()) {
         return Some(Standing { history: History::Shared, membership: Membership::Leave });
@@ -74,13 +74,13 @@ pub fn before(asker: &Asker<'_>, events: &[RoomEvent], openness: Openness) -> Op
 /// Returns the index of the first event for which the homeserver can be asked about the standing: one that does not
 /// change it.
 #[must_use]
-pub fn first_to_ask_about(asker: &Asker<'_>, events: &[RoomEvent]) -> Option<usize> {
+pub(crate) fn first_to_ask_about(asker: &Asker<'_>, events: &[RoomEvent]) -> Option<usize> {
     events.iter().position(|event| !is_about_standing(event, asker.user))
 }
 
 /// Returns the events that the asker may read, given their standing before the first.
 #[must_use]
-pub fn allowed(asker: &Asker<'_>, events: &[RoomEvent], before: Standing) -> Allowed {
+pub(crate) fn allowed(asker: &Asker<'_>, events: &[RoomEvent], before: Standing) -> Allowed {
     // An asker who has left reads nothing after the request.
     let end = events.iter().position(|event| event.id == asker.request).filter(|_| !asker.is_in);
     let events = end.map_or(events, |end| &events[..=end]);
@@ -89,7 +89,7 @@ pub fn allowed(asker: &Asker<'_>, events: &[RoomEvent], before: Standing) -> All
 
 /// Returns whether the asker may read an event, by their standing at it. The event itself must not change that.
 #[must_use]
-pub fn may_read(at_event: Standing) -> bool {
+pub(crate) fn may_read(at_event: Standing) -> bool {
     visibility::readable(at_event, &[Happened::Other], Membership::Join, false) == [true]
 }
 

@@ -16,23 +16,23 @@ use serde::{Deserialize, Serialize};
 use super::{retry::doubled, time::Timestamp};
 
 /// Within how many hours an answer that may wait is there. Batches end within a day.
-pub const WITHIN_HOURS: Hours = Hours { min: 1, max: 24, default: 4 };
+pub(crate) const WITHIN_HOURS: Hours = Hours { min: 1, max: 24, default: 4 };
 /// How long before the answer is due a batch is given up, in milliseconds: time for a normal call, its tools and retries.
-pub const FALLBACK_MS: u64 = 15 * 60 * 1000;
+pub(crate) const FALLBACK_MS: u64 = 15 * 60 * 1000;
 /// A batch that would be given up sooner than this is not begun, in milliseconds.
-pub const WORTH_MS: u64 = 5 * 60 * 1000;
+pub(crate) const WORTH_MS: u64 = 5 * 60 * 1000;
 /// How long the end of a cancelled batch is awaited, in milliseconds: it may still bring the answer.
-pub const CANCEL_PATIENCE_MS: u64 = 60 * 1000;
+pub(crate) const CANCEL_PATIENCE_MS: u64 = 60 * 1000;
 /// The pause before the first look at a batch; it doubles with each look.
-pub const LOOK_FIRST: Duration = Duration::from_secs(1);
+pub(crate) const LOOK_FIRST: Duration = Duration::from_secs(1);
 /// The longest pause between two looks at a batch.
-pub const LOOK_MAX: Duration = Duration::from_mins(2);
+pub(crate) const LOOK_MAX: Duration = Duration::from_mins(2);
 /// How much earlier than by our clock a batch may have been made by the API's, in milliseconds.
 const CLOCKS_DIFFER_MS: u64 = 5 * 60 * 1000;
 
 /// A number of hours that people choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hours {
+pub(crate) struct Hours {
     /// The least.
     pub min: u32,
     /// The most.
@@ -44,7 +44,7 @@ pub struct Hours {
 /// How a question to the model is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Latency {
+pub(crate) enum Latency {
     /// Now.
     #[default]
     Normal,
@@ -107,13 +107,13 @@ fn earlier(at: Timestamp, ms: u64) -> Timestamp {
 
 /// Returns when the answer of work that is due now is there at the latest, if it may take so many hours.
 #[must_use]
-pub fn answer_by(due: Timestamp, within_hours: u32) -> Timestamp {
+pub(crate) fn answer_by(due: Timestamp, within_hours: u32) -> Timestamp {
     Timestamp::from_ms(due.as_ms().saturating_add(i64::from(within_hours) * 60 * 60 * 1000))
 }
 
 /// Returns the pause before the next look at a batch: ours, the provider's if that is longer, but not beyond `until`.
 #[must_use]
-pub fn pause(looks: u32, asked: Option<Duration>, until: Timestamp, now: Timestamp) -> Duration {
+pub(crate) fn pause(looks: u32, asked: Option<Duration>, until: Timestamp, now: Timestamp) -> Duration {
     let own = doubled(LOOK_FIRST, LOOK_MAX, looks);
     own.max(asked.unwrap_or_default()).min(Duration::from_millis(until.ms_since(now)))
 }

@@ -6,7 +6,7 @@ use super::{event::Place, time::Timestamp};
 
 /// Where an answerer answers a request that stands in no thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Habit {
+pub(crate) enum Habit {
     /// In a thread on the request.
     Thread,
     /// In the timeline, as a reply to the request.
@@ -18,14 +18,14 @@ pub enum Habit {
 /// Returns whether a request is late, so that the answer must say so. The sender's server may claim any time, so what
 /// was accepted long ago is late in any case.
 #[must_use]
-pub fn is_late(asked_at: Timestamp, accepted_at: Timestamp, now: Timestamp, deadline_ms: u64) -> bool {
+pub(crate) fn is_late(asked_at: Timestamp, accepted_at: Timestamp, now: Timestamp, deadline_ms: u64) -> bool {
     now.ms_since(asked_at.min(accepted_at)) > deadline_ms
 }
 
 /// Returns the answer's place: the thread in which the request stands, else what the answerer's habit is. `latest` is
 /// the thread's newest message, if it is not the request.
 #[must_use]
-pub fn place_of_answer(
+pub(crate) fn place_of_answer(
     request: &EventId,
     thread: Option<&EventId>,
     latest: Option<OwnedEventId>,

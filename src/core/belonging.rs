@@ -10,7 +10,7 @@ use super::time::Timestamp;
 /// How a local person belongs to the workspace, as far as seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Belonging {
+pub(crate) enum Belonging {
     /// They should get an assistant, which is not made yet.
     Due,
     /// They are here, and their assistant is made.
@@ -29,7 +29,7 @@ pub enum Belonging {
 /// What a person is gone from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Whence {
+pub(crate) enum Whence {
     /// The workspace's space.
     Space,
     /// The homeserver: the account is deactivated.
@@ -38,7 +38,7 @@ pub enum Whence {
 
 /// An observation about a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sign {
+pub(crate) enum Sign {
     /// They are in the space.
     InSpace,
     /// They are not in the space, or no longer.
@@ -57,7 +57,7 @@ pub enum Sign {
 
 /// What to do about a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub(crate) enum Next {
     /// Nothing until something else is seen.
     Nothing,
     /// Make their assistant.
@@ -71,7 +71,7 @@ pub enum Next {
 impl Belonging {
     /// Returns a person's state after an observation at `now`; `None` if nothing needs to be stored.
     #[must_use]
-    pub fn after(known: Option<Self>, sign: Sign, now: Timestamp) -> Option<Self> {
+    pub(crate) fn after(known: Option<Self>, sign: Sign, now: Timestamp) -> Option<Self> {
         let gone = |from| Some(Self::Gone { since: now, from });
         match (known, sign) {
             // A person who is gone stays gone from the first time on: the grace period continues.
@@ -92,7 +92,7 @@ impl Belonging {
 
     /// Returns what to do at `now`, with a grace period of `grace_ms` for those who are gone.
     #[must_use]
-    pub fn next(self, now: Timestamp, grace_ms: u64) -> Next {
+    pub(crate) fn next(self, now: Timestamp, grace_ms: u64) -> Next {
         match self {
             Self::Due => Next::Provision,
             Self::LeftChat => Next::Look,
@@ -103,14 +103,17 @@ impl Belonging {
 
     /// Returns whether the person is gone.
     #[must_use]
-    pub fn is_gone(self) -> bool {
+    pub(crate) fn is_gone(self) -> bool {
         matches!(self, Self::Gone { .. })
     }
 }
 
 /// Compares the space's members with the stored states; returns the observations.
 #[must_use]
-pub fn compare(known: &BTreeMap<OwnedUserId, Belonging>, present: &BTreeSet<OwnedUserId>) -> Vec<(OwnedUserId, Sign)> {
+pub(crate) fn compare(
+    known: &BTreeMap<OwnedUserId, Belonging>,
+    present: &BTreeSet<OwnedUserId>,
+) -> Vec<(OwnedUserId, Sign)> {
     let came = present.iter().filter(|user| known.get(*user).is_none_or(|known| known.is_gone()));
     let went = known.iter().filter(|(user, known)| !present.contains(*user) && !known.is_gone());
     let came = came.map(|user| (user.clone(), Sign::InSpace));

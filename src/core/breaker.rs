@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::time::Timestamp;
 
 /// The default of how many runs a person may start within the window.
-pub const PERSON_RUNS_MAX: usize = 30;
+pub(crate) const PERSON_RUNS_MAX: usize = 30;
 /// The default of how many runs may start in a room within the window; three people's worth.
-pub const ROOM_RUNS_MAX: usize = 90;
+pub(crate) const ROOM_RUNS_MAX: usize = 90;
 /// The window, in milliseconds.
-pub const WINDOW_MS: u64 = 5 * 60 * 1000;
+pub(crate) const WINDOW_MS: u64 = 5 * 60 * 1000;
 /// How long a person or a room is stopped, in milliseconds.
-pub const PAUSE_MS: u64 = 10 * 60 * 1000;
+pub(crate) const PAUSE_MS: u64 = 10 * 60 * 1000;
 
 /// Whose breaker is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub struct Rates {
 
 /// The breaker of a person or a room. It is stored, so that a restart does not reset it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Breaker {
+pub(crate) struct Breaker {
     /// When runs started, oldest first; never more than `runs_max`.
     began: VecDeque<Timestamp>,
     /// When it tripped, if it is tripped.
@@ -68,7 +68,7 @@ pub struct Breaker {
 
 /// A breaker's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gate {
+pub(crate) enum Gate {
     /// The run may start, and was counted.
     Open,
     /// The run may not start.
@@ -84,7 +84,7 @@ pub enum Gate {
 
 impl Breaker {
     /// Asks to start a run at `now`; counts it if it may.
-    pub fn begin_run(&mut self, now: Timestamp, limits: &BreakerLimits) -> Gate {
+    pub(crate) fn begin_run(&mut self, now: Timestamp, limits: &BreakerLimits) -> Gate {
         if let Some(stopped_at) = self.stopped_at {
             if is_within(stopped_at, now, limits.pause_ms) {
                 return limits.stopped(false, stopped_at);
@@ -103,7 +103,7 @@ impl Breaker {
 
     /// Returns whether nothing that it counted matters any more.
     #[must_use]
-    pub fn is_idle(&self, now: Timestamp, limits: &BreakerLimits) -> bool {
+    pub(crate) fn is_idle(&self, now: Timestamp, limits: &BreakerLimits) -> bool {
         self.stopped_at.is_none_or(|at| !is_within(at, now, limits.pause_ms))
             && !self.began.iter().any(|began| is_within(*began, now, limits.window_ms))
     }
@@ -121,7 +121,7 @@ impl BreakerLimits {
 }
 
 /// Asks to start a person's run, in a room or in their assistant's chat; counts it for both, or for neither.
-pub fn begin_run(person: &mut Breaker, room: Option<&mut Breaker>, now: Timestamp, rates: &Rates) -> Gate {
+pub(crate) fn begin_run(person: &mut Breaker, room: Option<&mut Breaker>, now: Timestamp, rates: &Rates) -> Gate {
     let gate = person.begin_run(now, &rates.person);
     let (Gate::Open, Some(room)) = (gate, room) else { return gate };
     let gate = room.begin_run(now, &rates.room);
@@ -134,14 +134,14 @@ pub fn begin_run(person: &mut Breaker, room: Option<&mut Breaker>, now: Timestam
 /// A notice that is said at most once in an interval, such as why a stranger gets no answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct SaidOnce(Option<Timestamp>);
+pub(crate) struct SaidOnce(Option<Timestamp>);
 
 /// The interval between two notices to strangers in a room, in milliseconds: a day.
-pub const STRANGER_WORD_INTERVAL_MS: u64 = 24 * 60 * 60 * 1000;
+pub(crate) const STRANGER_WORD_INTERVAL_MS: u64 = 24 * 60 * 60 * 1000;
 
 impl SaidOnce {
     /// Returns whether the notice is due at `now`, and records it as said if so.
-    pub fn is_due(&mut self, now: Timestamp, interval_ms: u64) -> bool {
+    pub(crate) fn is_due(&mut self, now: Timestamp, interval_ms: u64) -> bool {
         let due = self.0.is_none_or(|said| !is_within(said, now, interval_ms));
         if due {
             self.0 = Some(now);

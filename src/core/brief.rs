@@ -52,7 +52,7 @@ struct Task<'a> {
 /// Returns an errand's record as a line, with what was reported cut until the line takes at most `tokens_max`, and
 /// whether it was cut. The task is never cut.
 #[must_use]
-pub fn line(errand: &Brief, event: &EventId, tokens_max: u32) -> (String, bool) {
+pub(crate) fn line(errand: &Brief, event: &EventId, tokens_max: u32) -> (String, bool) {
     let mut record = Record {
         errand: Task {
             from: errand.origin.kind.name(),

@@ -20,7 +20,7 @@ mod usd;
 use ruma::{EventId, OwnedEventId};
 use serde::{Deserialize, Serialize};
 
-pub use self::{
+pub(crate) use self::{
     account::{Account, Entry, reserve, reserve_again},
     estimate::{Estimate, Price, estimate, prompt_tokens},
     holder::{Holder, Terms},
@@ -32,7 +32,7 @@ pub use self::{
 use super::time::Timestamp;
 
 /// How long a person who was told of a reached limit is not told again, in milliseconds.
-pub const WORD_INTERVAL_MS: u64 = 60 * 60 * 1000;
+pub(crate) const WORD_INTERVAL_MS: u64 = 60 * 60 * 1000;
 
 /// The cost of a prompt token and of an answer token if the model's price is unknown, in millionths of a US dollar;
 /// above every existing price.
@@ -185,19 +185,19 @@ impl Full {
 /// Returns whether to say in a room that a limit stops what nobody asks for: once until the limit ends, and again for the
 /// same event, as after a crash. `said` is until when it was said, and because of which event.
 #[must_use]
-pub fn is_unasked_word_due(said: Option<&(Timestamp, OwnedEventId)>, full: &Full, cause: &EventId) -> bool {
+pub(crate) fn is_unasked_word_due(said: Option<&(Timestamp, OwnedEventId)>, full: &Full, cause: &EventId) -> bool {
     said.is_none_or(|(until, by)| *until != full.until || by == cause)
 }
 
 /// Returns the month of `now` in UTC: `2026-11`.
 #[must_use]
-pub fn month_of(now: Timestamp) -> String {
+pub(crate) fn month_of(now: Timestamp) -> String {
     at(now).strftime("%Y-%m").to_string()
 }
 
 /// Returns the day of `now` in UTC: `2026-11-29`.
 #[must_use]
-pub fn day_of(now: Timestamp) -> String {
+pub(crate) fn day_of(now: Timestamp) -> String {
     at(now).strftime("%Y-%m-%d").to_string()
 }
 
@@ -218,7 +218,7 @@ fn end_of(period: Period, now: Timestamp) -> Timestamp {
 
 /// Returns the amount that tokens of a model without a known price count as.
 #[must_use]
-pub fn dearest(input_tokens: u64, output_tokens: u64) -> Usd {
+pub(crate) fn dearest(input_tokens: u64, output_tokens: u64) -> Usd {
     let (input, output) = UNKNOWN_PRICE_MICRO_USD;
     Usd::from_micro(input_tokens.saturating_mul(input).saturating_add(output_tokens.saturating_mul(output)))
 }

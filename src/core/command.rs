@@ -15,14 +15,14 @@ use super::{
 pub(crate) mod list;
 mod typed;
 
-pub use self::typed::typed;
+pub(crate) use self::typed::typed;
 
 /// Most bytes of an argument of `!open`; links to events are far shorter.
-pub const OPEN_ARGUMENT_BYTES_MAX: usize = 1024;
+pub(crate) const OPEN_ARGUMENT_BYTES_MAX: usize = 1024;
 
 /// What a message asks of a coworker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CoworkerRequest<'a> {
+pub(crate) enum CoworkerRequest<'a> {
     /// A command.
     Command(CoworkerCommand),
     /// `!note <text>`: keep this text; empty if it is missing.
@@ -37,7 +37,7 @@ pub enum CoworkerRequest<'a> {
 
 /// A command to a coworker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CoworkerCommand {
+pub(crate) enum CoworkerCommand {
     /// `!help`
     Help,
     /// `!tools`
@@ -65,19 +65,19 @@ pub enum CoworkerCommand {
 }
 
 /// The word with which an owner has their assistant verify itself; for coworkers see [`CoworkerCommand::Verify`].
-pub const VERIFY: &str = "!verify";
+pub(crate) const VERIFY: &str = "!verify";
 
 impl CoworkerCommand {
     /// Parses a command, as [`typed()`] normalises it.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         list::find(&list::COWORKER, &typed(text), typed::is_question(text), Self::Help)
     }
 }
 
 /// Returns what a message asks of the coworker it addresses.
 #[must_use]
-pub fn coworker_request<'m>(message: &'m Message, coworker: &CoworkerHere<'_>) -> CoworkerRequest<'m> {
+pub(crate) fn coworker_request<'m>(message: &'m Message, coworker: &CoworkerHere<'_>) -> CoworkerRequest<'m> {
     let html = message.html.as_deref();
     let text = strip_address(&message.body, html, coworker);
     if !typed::may_be_command(text) || html.is_some_and(is_struck) {
@@ -116,7 +116,7 @@ fn with_argument(text: &str) -> Option<CoworkerRequest<'_>> {
 
 /// A command to an assistant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AssistantCommand {
+pub(crate) enum AssistantCommand {
     /// `!new`
     New,
     /// `!forget`
@@ -139,7 +139,7 @@ pub enum AssistantCommand {
 
 /// What an owner wants of their reminders (A12).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reminding {
+pub(crate) enum Reminding {
     /// `!remind <when> <what>`; empty if both are missing.
     Add(String),
     /// `!schedule <when> <what>`: as [`Self::Add`], and the assistant does it.
@@ -169,7 +169,7 @@ impl AssistantCommand {
     /// Returns the command in a message, without an older client's reply quote and without a pill or id before or after
     /// it: in the chat only the assistant can be meant.
     #[must_use]
-    pub fn of(message: &Message) -> Option<Self> {
+    pub(crate) fn of(message: &Message) -> Option<Self> {
         let html = message.html.as_deref();
         let text = if message.reply_to.is_some() { after_quote(&message.body) } else { &message.body };
         let link = typed::link_behind(text, html, "!open").filter(|link| link.len() <= OPEN_ARGUMENT_BYTES_MAX);
@@ -182,7 +182,7 @@ impl AssistantCommand {
 
     /// Parses a command, with the argument of those that take one.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         if !typed::may_be_command(text) {
             return None;
         }
@@ -207,7 +207,7 @@ impl AssistantCommand {
 
 /// A command to the service bot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ServiceCommand {
+pub(crate) enum ServiceCommand {
     /// `!assistant`.
     Assistant,
     /// `!coworkers`.
@@ -228,7 +228,7 @@ impl ServiceCommand {
     /// Returns what an event in a person's chat with the bot asks for; `None` if it asks for nothing, or is not the
     /// person's.
     #[must_use]
-    pub fn of(event: &RoomEvent, person: &UserId, who: &Who, is_admin: bool) -> Option<Self> {
+    pub(crate) fn of(event: &RoomEvent, person: &UserId, who: &Who, is_admin: bool) -> Option<Self> {
         let EventKind::Message(message) = &event.kind else { return None };
         let is_theirs = event.sender == person && who.is_person();
         let is_said = message.kind != MessageKind::Notice && !is_of_machines(message);
@@ -237,7 +237,7 @@ impl ServiceCommand {
 
     /// Parses a text to the service bot; admins' commands are unknown to others.
     #[must_use]
-    pub fn parse(text: &str, is_admin: bool) -> Self {
+    pub(crate) fn parse(text: &str, is_admin: bool) -> Self {
         let said = typed(text);
         let known = if is_admin { &list::SERVICE[..] } else { &list::SERVICE[..list::SERVICE_FOR_ADMINS] };
         if is_admin && said.starts_with("!accept ") {

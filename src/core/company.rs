@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 use super::{event::Membership, people::Namespace, time::Timestamp};
 
 /// The fewest humans in a room for coworkers to work there.
-pub const HUMANS_MIN: usize = 2;
+pub(crate) const HUMANS_MIN: usize = 2;
 
 /// The shortest interval between two notices that a room became lonely, in milliseconds. Without it, a member who
 /// leaves and rejoins could make a coworker talk each time.
-pub const LONELY_WORD_INTERVAL_MS: u64 = 60 * 60 * 1000;
+pub(crate) const LONELY_WORD_INTERVAL_MS: u64 = 60 * 60 * 1000;
 
 /// The numbers of members that matter. Virtual users and known bots do not count as humans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Company {
+pub(crate) struct Company {
     /// Humans that have joined.
     pub humans: usize,
     /// Humans that are invited and have not answered.
@@ -28,7 +28,7 @@ pub struct Company {
 impl Company {
     /// Counts a room's members; the last of several entries for one user counts.
     #[must_use]
-    pub fn of<'a>(namespace: &Namespace, members: impl IntoIterator<Item = (&'a UserId, Membership)>) -> Self {
+    pub(crate) fn of<'a>(namespace: &Namespace, members: impl IntoIterator<Item = (&'a UserId, Membership)>) -> Self {
         let mut last: BTreeMap<OwnedUserId, Membership> = BTreeMap::new();
         for (user, membership) in members {
             last.insert(user.to_owned(), membership);
@@ -47,13 +47,13 @@ impl Company {
 
     /// Returns whether enough humans have joined.
     #[must_use]
-    pub fn is_lively(&self) -> bool {
+    pub(crate) fn is_lively(&self) -> bool {
         self.humans >= HUMANS_MIN
     }
 
     /// Returns whether enough humans have joined or are invited.
     #[must_use]
-    pub fn may_become_lively(&self) -> bool {
+    pub(crate) fn may_become_lively(&self) -> bool {
         self.humans.saturating_add(self.humans_invited) >= HUMANS_MIN
     }
 }
@@ -62,18 +62,18 @@ impl Company {
 ///
 /// In a large room most membership changes cannot make it lonely, so its members need not be counted again for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AtLeast(usize);
+pub(crate) struct AtLeast(usize);
 
 impl AtLeast {
     /// Starts from a count.
     #[must_use]
-    pub fn counted(company: &Company) -> Self {
+    pub(crate) fn counted(company: &Company) -> Self {
         Self(company.humans)
     }
 
     /// Applies a membership change; returns whether the room is certainly still lively. A join may be of somebody
     /// already counted, so it adds nothing. A leave always subtracts, so the bound is never too high.
-    pub fn is_lively_after(&mut self, membership: Membership) -> bool {
+    pub(crate) fn is_lively_after(&mut self, membership: Membership) -> bool {
         if matches!(membership, Membership::Leave | Membership::Ban) {
             self.0 = self.0.saturating_sub(1);
         }
@@ -83,7 +83,7 @@ impl AtLeast {
 
 /// Whether coworkers work in a room; stored for each room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Liveliness {
+pub(crate) struct Liveliness {
     mood: Mood,
     said_at: Option<Timestamp>,
 }
@@ -102,7 +102,7 @@ enum Mood {
 
 /// What to do after a change of company.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CompanyChange {
+pub(crate) enum CompanyChange {
     /// Nothing.
     None,
     /// Pause the room; if `say`, tell the remaining person once.
@@ -117,18 +117,18 @@ pub enum CompanyChange {
 impl Liveliness {
     /// Returns the state of a room that a coworker joined while others are invited.
     #[must_use]
-    pub const fn awaiting() -> Self {
+    pub(crate) const fn awaiting() -> Self {
         Self { mood: Mood::Awaiting, said_at: None }
     }
 
     /// Returns whether requests in the room go unanswered.
     #[must_use]
-    pub fn is_paused(&self) -> bool {
+    pub(crate) fn is_paused(&self) -> bool {
         self.mood != Mood::Lively
     }
 
     /// Updates the state from the room's members, and returns what to do.
-    pub fn take(&mut self, company: &Company, now: Timestamp) -> CompanyChange {
+    pub(crate) fn take(&mut self, company: &Company, now: Timestamp) -> CompanyChange {
         if company.is_lively() {
             let was = std::mem::replace(&mut self.mood, Mood::Lively);
             return if was == Mood::Lively { CompanyChange::None } else { CompanyChange::Resume };

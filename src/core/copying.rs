@@ -15,11 +15,11 @@ use super::{
 };
 
 /// Most bytes of an `!export` file; from a longer session the oldest messages are left out.
-pub const EXPORT_BYTES_MAX: usize = 1 << 20;
+pub(crate) const EXPORT_BYTES_MAX: usize = 1 << 20;
 
 /// A session as a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Export {
+pub(crate) struct Export {
     /// The content, in Markdown.
     pub text: String,
     /// The number of messages in it.
@@ -41,7 +41,13 @@ struct Said<'a> {
 /// `events` are the session's up to the command. Commands, and our texts that are not answers, are left out. `older`
 /// says that the session began before `events`.
 #[must_use]
-pub fn export(events: &[RoomEvent], owner: &UserId, assistant: &UserId, older: bool, zone: &Zone) -> Option<Export> {
+pub(crate) fn export(
+    events: &[RoomEvent],
+    owner: &UserId,
+    assistant: &UserId,
+    older: bool,
+    zone: &Zone,
+) -> Option<Export> {
     let said = said(events, owner, assistant);
     let mut parts: Vec<String> = Vec::new();
     let mut bytes = 0;
@@ -65,7 +71,7 @@ pub fn export(events: &[RoomEvent], owner: &UserId, assistant: &UserId, older: b
 ///
 /// `wanted` is the answer, else the session's newest is taken; `None` if there is none.
 #[must_use]
-pub fn share(
+pub(crate) fn share(
     events: &[RoomEvent],
     wanted: Option<&EventId>,
     owner: &UserId,

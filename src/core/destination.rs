@@ -9,11 +9,11 @@ use super::run::RunRecord;
 
 /// The room that a run may write into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Destination<'a>(&'a RoomId);
+pub(crate) struct Destination<'a>(&'a RoomId);
 
 /// The recorded home of an assistant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Home {
+pub(crate) struct Home {
     /// The assistant's user id.
     pub assistant: OwnedUserId,
     /// Its room; `None` before it is made.
@@ -24,7 +24,7 @@ pub struct Home {
 
 /// Why a run may not write at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// The room is no longer private (A2).
     #[error("the assistant's room is not private any more; nothing is written there")]
     Silent,
@@ -39,7 +39,10 @@ impl<'a> Destination<'a> {
     ///
     /// # Errors
     /// [`Refused`] for a private run whose assistant is silent, or whose room or user is not its owner's.
-    pub fn of<E: From<Refused>>(record: &'a RunRecord, home: impl FnOnce() -> Result<Home, E>) -> Result<Self, E> {
+    pub(crate) fn of<E: From<Refused>>(
+        record: &'a RunRecord,
+        home: impl FnOnce() -> Result<Home, E>,
+    ) -> Result<Self, E> {
         if record.owner().is_none() {
             return Ok(Self(&record.room));
         }
@@ -55,7 +58,7 @@ impl<'a> Destination<'a> {
 
     /// Returns the room's id.
     #[must_use]
-    pub fn room(self) -> &'a RoomId {
+    pub(crate) fn room(self) -> &'a RoomId {
         self.0
     }
 }

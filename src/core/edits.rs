@@ -10,24 +10,24 @@ use super::{
 };
 
 /// How long after the last edit the model is asked with the new text, in milliseconds.
-pub const QUIET_MS: u64 = 2_500;
+pub(crate) const QUIET_MS: u64 = 2_500;
 /// How long a file that asks alone waits for others, in milliseconds; less than two seconds, in which people see that it
 /// was read (C9).
-pub const GATHER_MS: u64 = 1_500;
+pub(crate) const GATHER_MS: u64 = 1_500;
 /// How long after the first edit it is asked at the latest, in milliseconds.
-pub const WAIT_MAX_MS: u64 = 30_000;
+pub(crate) const WAIT_MAX_MS: u64 = 30_000;
 /// How often edits restart a run whose model was already asked.
-pub const RESTARTS_MAX: u32 = 5;
+pub(crate) const RESTARTS_MAX: u32 = 5;
 
 /// How long after a request in a timeline, or after its last file, another file of the asker belongs to it, in
 /// milliseconds. In the request's thread it does while the run goes on, and this long after the request or its answer.
-pub const JOIN_WINDOW_MS: u64 = 30_000;
+pub(crate) const JOIN_WINDOW_MS: u64 = 30_000;
 /// Most files added to one request.
-pub const JOINED_MAX: usize = 20;
+pub(crate) const JOINED_MAX: usize = 20;
 
 /// A request in progress.
 #[derive(Clone, Copy, Debug)]
-pub struct Open<'a> {
+pub(crate) struct Open<'a> {
     /// The requesting message.
     pub request: &'a EventId,
     /// Who asks.
@@ -40,7 +40,7 @@ pub struct Open<'a> {
 
 /// Returns whether an event is a file that belongs to a request, because people ask first and then send the picture.
 #[must_use]
-pub fn joins(event: &RoomEvent, to: &Open<'_>) -> bool {
+pub(crate) fn joins(event: &RoomEvent, to: &Open<'_>) -> bool {
     let EventKind::Message(message) = &event.kind else { return false };
     let is_file = !message.kind.files().is_empty();
     let mentions_nobody = message.mentions.as_ref().is_none_or(|mentions| mentions.users.is_empty() && !mentions.room);
@@ -57,7 +57,7 @@ pub fn joins(event: &RoomEvent, to: &Open<'_>) -> bool {
 /// Returns whether an event is a file that continues a request whose run is over: like [`joins`], but soon, also in its
 /// thread. A file with a caption asks by itself, or does not.
 #[must_use]
-pub fn goes_on(event: &RoomEvent, with: &Open<'_>) -> bool {
+pub(crate) fn goes_on(event: &RoomEvent, with: &Open<'_>) -> bool {
     let EventKind::Message(message) = &event.kind else { return false };
     let is_soon = event.sent_at.ms_since(with.since) <= JOIN_WINDOW_MS;
     message.is_uncaptioned() && !message.kind.is_sticker() && is_soon && joins(event, with)
@@ -65,7 +65,7 @@ pub fn goes_on(event: &RoomEvent, with: &Open<'_>) -> bool {
 
 /// The effect of edits on one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Edits {
+pub(crate) struct Edits {
     /// Restarts so far.
     restarts: u32,
     /// Whether the model was asked with the current text.
@@ -77,7 +77,7 @@ pub struct Edits {
 
 /// The effect of an edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Edit {
+pub(crate) enum Edit {
     /// The request is read again after a pause, at no cost.
     Replaces,
     /// The run is interrupted, and starts over after a pause.
@@ -101,20 +101,20 @@ pub enum Edit {
 impl Edits {
     /// Resumes a run that was restarted this often.
     #[must_use]
-    pub fn resumed(restarts: u32) -> Self {
+    pub(crate) fn resumed(restarts: u32) -> Self {
         Self { restarts, ..Self::default() }
     }
 
     /// Makes the run of a file alone wait a moment, because people send several files one by one.
     #[must_use]
-    pub fn gathering(self, now: Timestamp) -> Self {
+    pub(crate) fn gathering(self, now: Timestamp) -> Self {
         let since = Timestamp::from_ms(now.as_ms() - i64::try_from(QUIET_MS - GATHER_MS).unwrap_or_default());
         Self { since: Some((since, since)), ..self }
     }
 
     /// Returns how often edits have restarted the run.
     #[must_use]
-    pub fn restarts(&self) -> u32 {
+    pub(crate) fn restarts(&self) -> u32 {
         self.restarts
     }
 
@@ -123,7 +123,7 @@ impl Edits {
     ///
     /// # Errors
     /// If `gate` fails; nothing has changed then.
-    pub fn take<E>(&mut self, now: Timestamp, gate: impl FnOnce() -> Result<Gate, E>) -> Result<Edit, E> {
+    pub(crate) fn take<E>(&mut self, now: Timestamp, gate: impl FnOnce() -> Result<Gate, E>) -> Result<Edit, E> {
         let edit = if !self.asked {
             Edit::Replaces
         } else if self.restarts >= RESTARTS_MAX {
@@ -146,7 +146,7 @@ impl Edits {
     ///
     /// A clock that was set back ends the wait.
     #[must_use]
-    pub fn quiet_in_ms(&self, now: Timestamp) -> Option<u64> {
+    pub(crate) fn quiet_in_ms(&self, now: Timestamp) -> Option<u64> {
         let (first, last) = self.since?;
         if first > now || last > now {
             return None;
@@ -157,7 +157,7 @@ impl Edits {
     }
 
     /// Records that the model is asked with the current text.
-    pub fn ask(&mut self) {
+    pub(crate) fn ask(&mut self) {
         self.asked = true;
         self.since = None;
     }

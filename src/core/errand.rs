@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
 
-pub use super::origin::{Charge, ErrandId, Left, Origin, OriginKind};
+pub(crate) use super::origin::{Charge, ErrandId, Left, Origin, OriginKind};
 use super::{
     breaker::{Breaker, BreakerLimits, Gate, Whose},
     brief::Brief,
@@ -35,24 +35,24 @@ use super::{
 };
 
 /// Most bytes that are kept, and given to the model, of what another system reported.
-pub const PAYLOAD_BYTES_MAX: usize = 16 << 10;
+pub(crate) const PAYLOAD_BYTES_MAX: usize = 16 << 10;
 /// Most errands of a room that wait to begin; further ones are refused, and their senders try again.
-pub const ROOM_WAITING_MAX: usize = 64;
+pub(crate) const ROOM_WAITING_MAX: usize = 64;
 /// Most errands that may begin in a room within the breaker's window.
-pub const ROOM_ERRANDS_MAX: usize = 60;
+pub(crate) const ROOM_ERRANDS_MAX: usize = 60;
 /// How long an errand waits for its room and its coworker before it is given up, in milliseconds: a day.
-pub const PATIENCE_MS: u64 = 24 * 60 * 60 * 1000;
+pub(crate) const PATIENCE_MS: u64 = 24 * 60 * 60 * 1000;
 /// How long an errand is kept, so that a repeated delivery is known and its thread knows what it is about: 30 days, in
 /// milliseconds.
-pub const KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+pub(crate) const KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 /// Most errands that are kept; the oldest that have begun are dropped.
-pub const KEPT_MAX: usize = 5_000;
+pub(crate) const KEPT_MAX: usize = 5_000;
 /// How long a matter keeps its thread without news, in milliseconds: a week.
-pub const MATTER_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+pub(crate) const MATTER_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
 /// Most messages of one sender's that a watch takes up within the breaker's window: beyond that two bots answer each
 /// other.
-pub const WATCHED_MAX: usize = 10;
+pub(crate) const WATCHED_MAX: usize = 10;
 
 /// What several errands are about together: they share a thread.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -393,14 +393,14 @@ fn quiet(markdown: &str, place: Place) -> Outgoing {
 
 /// Returns the rate of a room's errands.
 #[must_use]
-pub fn rate() -> BreakerLimits {
+pub(crate) fn rate() -> BreakerLimits {
     BreakerLimits::of(Whose::Room, ROOM_ERRANDS_MAX)
 }
 
 /// Asks a room's breakers whether an errand may be accepted, and counts it. A watched message counts for its sender first
 /// (`of_senders`, by coworker, watch and sender), so that two bots which answer each other stop before the room's other
 /// errands have to.
-pub fn gate(
+pub(crate) fn gate(
     errand: &Errand,
     of_room: &mut Breaker,
     of_senders: &mut BTreeMap<String, Breaker>,
@@ -420,7 +420,7 @@ pub fn gate(
 
 /// Returns the ids of the oldest errands beyond what is kept, of those that have come to an end.
 #[must_use]
-pub fn surplus(mut ended: Vec<(Timestamp, ErrandId)>, kept: usize) -> Vec<ErrandId> {
+pub(crate) fn surplus(mut ended: Vec<(Timestamp, ErrandId)>, kept: usize) -> Vec<ErrandId> {
     let surplus = kept.saturating_sub(KEPT_MAX).min(ended.len());
     ended.sort();
     ended.into_iter().take(surplus).map(|(_, id)| id).collect()

@@ -10,35 +10,35 @@ use ruma::{
 };
 
 /// The longest id (spec, "Common identifier format").
-pub const ID_BYTES_MAX: usize = 255;
+pub(crate) const ID_BYTES_MAX: usize = 255;
 
 /// Parses an event id.
 #[must_use]
-pub fn event(text: &str) -> Option<OwnedEventId> {
+pub(crate) fn event(text: &str) -> Option<OwnedEventId> {
     EventId::parse(text).ok().filter(|id| is_event(id))
 }
 
 /// Parses a room id.
 #[must_use]
-pub fn room(text: &str) -> Option<OwnedRoomId> {
+pub(crate) fn room(text: &str) -> Option<OwnedRoomId> {
     RoomId::parse(text).ok().filter(|id| is_room(id))
 }
 
 /// Parses a room id or alias.
 #[must_use]
-pub fn room_or_alias(text: &str) -> Option<OwnedRoomOrAliasId> {
+pub(crate) fn room_or_alias(text: &str) -> Option<OwnedRoomOrAliasId> {
     RoomOrAliasId::parse(text).ok().filter(|id| is_room_or_alias(id))
 }
 
 /// Parses a user id.
 #[must_use]
-pub fn user(text: &str) -> Option<OwnedUserId> {
+pub(crate) fn user(text: &str) -> Option<OwnedUserId> {
     UserId::parse(text).ok().filter(|id| is_user(id))
 }
 
 /// Parses a server name.
 #[must_use]
-pub fn server(text: &str) -> Option<OwnedServerName> {
+pub(crate) fn server(text: &str) -> Option<OwnedServerName> {
     ServerName::parse(text).ok().filter(|name| is_server(name))
 }
 
@@ -48,7 +48,7 @@ pub fn server(text: &str) -> Option<OwnedServerName> {
 /// Rejects two slashes in a row: they enclose an empty id, which ruma indexes unchecked (ruma-common 0.16,
 /// `MatrixId::parse_with_sigil`).
 #[must_use]
-pub fn uri(text: &str) -> Option<(MatrixId, Vec<OwnedServerName>)> {
+pub(crate) fn uri(text: &str) -> Option<(MatrixId, Vec<OwnedServerName>)> {
     if text.strip_prefix("https://").unwrap_or(text).contains("//") {
         return None;
     }
@@ -60,19 +60,19 @@ pub fn uri(text: &str) -> Option<(MatrixId, Vec<OwnedServerName>)> {
 
 /// Returns whether a parsed id is a valid event id.
 #[must_use]
-pub fn is_event(id: &EventId) -> bool {
+pub(crate) fn is_event(id: &EventId) -> bool {
     id.as_str().len() > 1 && is_opaque(id.as_str())
 }
 
 /// Returns whether a parsed id is a valid room id.
 #[must_use]
-pub fn is_room(id: &RoomId) -> bool {
+pub(crate) fn is_room(id: &RoomId) -> bool {
     id.as_str().len() > 1 && is_opaque(id.as_str())
 }
 
 /// Returns whether a parsed id or alias is a valid one; an alias may contain letters of any script.
 #[must_use]
-pub fn is_room_or_alias(id: &RoomOrAliasId) -> bool {
+pub(crate) fn is_room_or_alias(id: &RoomOrAliasId) -> bool {
     if id.as_str().starts_with('!') {
         return id.as_str().len() > 1 && is_opaque(id.as_str());
     }
@@ -83,13 +83,13 @@ pub fn is_room_or_alias(id: &RoomOrAliasId) -> bool {
 /// Returns whether a parsed id is a valid user id. Historical localparts contain letters of any script (spec,
 /// "Historical User IDs").
 #[must_use]
-pub fn is_user(id: &UserId) -> bool {
+pub(crate) fn is_user(id: &UserId) -> bool {
     id.as_str().len() <= ID_BYTES_MAX && !id.as_str().chars().any(is_unseen)
 }
 
 /// Returns whether a parsed user id may be given to a new user (spec, "User Identifiers").
 #[must_use]
-pub fn may_be_registered(id: &UserId) -> bool {
+pub(crate) fn may_be_registered(id: &UserId) -> bool {
     is_user(id)
         && id
             .localpart()
@@ -99,13 +99,13 @@ pub fn may_be_registered(id: &UserId) -> bool {
 
 /// Returns whether a parsed server name is a valid one.
 #[must_use]
-pub fn is_server(name: &ServerName) -> bool {
+pub(crate) fn is_server(name: &ServerName) -> bool {
     name.as_str().len() <= ID_BYTES_MAX
 }
 
 /// Returns whether an opaque identifier of another kind is usable: of a device, a transaction, a session.
 #[must_use]
-pub fn is_token(text: &str) -> bool {
+pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && !matches!(text, "." | "..") && is_opaque(text)
 }
 

@@ -11,7 +11,7 @@ use super::{
 
 /// An invite to one of our users.
 #[derive(Clone, Copy, Debug)]
-pub struct Invite<'a> {
+pub(crate) struct Invite<'a> {
     /// The invited user of ours.
     pub invited: &'a UserId,
     /// The sender of the invite.
@@ -25,7 +25,7 @@ pub struct Invite<'a> {
 
 /// Whose invites a coworker accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accepts<'a> {
+pub(crate) enum Accepts<'a> {
     /// Those of everyone in the workspace.
     Members,
     /// Only those of these people.
@@ -34,7 +34,7 @@ pub enum Accepts<'a> {
 
 /// What to do about an invite.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InviteDecision {
+pub(crate) enum InviteDecision {
     /// Join, then ask [`after_join`].
     Join,
     /// Join as the service bot, if nobody else is there. A local person may have an assistant made.
@@ -58,7 +58,7 @@ pub enum InviteDecision {
 
 /// Whether a person can have an assistant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AssistantFor {
+pub(crate) enum AssistantFor {
     /// Yes, exactly one: a local person.
     Local,
     /// No: a person on another server.
@@ -67,7 +67,7 @@ pub enum AssistantFor {
 
 /// What to tell a declined inviter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Tell {
+pub(crate) enum Tell {
     /// Coworkers work only in rooms with several people; for private matters, ask your assistant.
     AskInRoom,
     /// This coworker accepts invites only from certain people.
@@ -84,7 +84,7 @@ pub enum Tell {
 
 /// What to do after joining, once the members are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AfterJoin {
+pub(crate) enum AfterJoin {
     /// Stay, and say the first words.
     Stay,
     /// Stay, but paused ([`super::company::Liveliness::awaiting`]), because others are still invited.
@@ -95,7 +95,7 @@ pub enum AfterJoin {
 
 /// Decides what to do about an invite.
 #[must_use]
-pub fn on_invite(namespace: &Namespace, invite: &Invite<'_>) -> InviteDecision {
+pub(crate) fn on_invite(namespace: &Namespace, invite: &Invite<'_>) -> InviteDecision {
     // Our users, bots, guests and puppets get no explanation. Nor does a stranger: their invite must not make us write
     // to other servers.
     if !namespace.who(invite.inviter).is_person() {
@@ -111,7 +111,7 @@ pub fn on_invite(namespace: &Namespace, invite: &Invite<'_>) -> InviteDecision {
 
 /// Decides whether a coworker that has joined on an invite may stay (C4).
 #[must_use]
-pub fn after_join(company: &Company) -> AfterJoin {
+pub(crate) fn after_join(company: &Company) -> AfterJoin {
     if company.is_lively() {
         AfterJoin::Stay
     } else if company.may_become_lively() {

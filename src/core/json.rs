@@ -14,7 +14,7 @@ const VAST_DIGITS: usize = 200;
 
 /// Returns JSON without unpaired surrogates and overlarge numbers; borrowed if it has none.
 #[must_use]
-pub fn whole(json: &str) -> Cow<'_, str> {
+pub(crate) fn whole(json: &str) -> Cow<'_, str> {
     let json = paired(json);
     match may_hold_vast_numbers(&json).then(|| without_vast_numbers(&json)).flatten() {
         Some(mended) => Cow::Owned(mended),
@@ -68,21 +68,21 @@ const HALVES: u32 = 0x10_f800;
 /// Marks unpaired surrogates, so that [`Joining`] can pair them with those in the text's next piece; borrowed if there
 /// are none.
 #[must_use]
-pub fn in_pieces(json: &str) -> Cow<'_, str> {
+pub(crate) fn in_pieces(json: &str) -> Cow<'_, str> {
     let marked = |unit: u16| char::from_u32(HALVES + u32::from(unit - 0xd800)).map_or(REPLACEMENT.into(), String::from);
     halves_as(json, marked)
 }
 
 /// Joins a text that arrives in pieces, which may be cut inside a surrogate pair ([`in_pieces`]).
 #[derive(Debug, Default)]
-pub struct Joining {
+pub(crate) struct Joining {
     /// A high surrogate whose low one has not come yet.
     half: Option<u16>,
 }
 
 impl Joining {
     /// Returns the next part of the text. A high surrogate at the piece's end is kept for the next piece.
-    pub fn join(&mut self, piece: String) -> String {
+    pub(crate) fn join(&mut self, piece: String) -> String {
         let half_of = |char: char| u16::try_from(u32::from(char).checked_sub(HALVES)?).ok()?.checked_add(0xd800);
         if self.half.is_none() && !piece.chars().any(|char| half_of(char).is_some()) {
             return piece;
@@ -106,14 +106,14 @@ impl Joining {
     }
 
     /// Returns the replacement for a high surrogate that nothing followed.
-    pub fn end(&mut self) -> Option<char> {
+    pub(crate) fn end(&mut self) -> Option<char> {
         self.half.take().map(|_| char::REPLACEMENT_CHARACTER)
     }
 }
 
 /// Returns JSON without unpaired surrogates; borrowed if it has none. Numbers stay as they are.
 #[must_use]
-pub fn paired(json: &str) -> Cow<'_, str> {
+pub(crate) fn paired(json: &str) -> Cow<'_, str> {
     halves_as(json, |_| REPLACEMENT.to_owned())
 }
 

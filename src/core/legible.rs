@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 /// Most combining marks on one letter; more would cover neighbouring lines.
-pub const MARKS_MAX: usize = 2;
+pub(crate) const MARKS_MAX: usize = 2;
 
 /// Returns `text` with an escape (`\u202e`) for each such character, except line breaks and tabs.
 ///
 /// For texts of programs and models in records and tables. JSON keeps its value.
 #[must_use]
-pub fn legible(text: &str) -> String {
+pub(crate) fn legible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut marks = 0;
     for letter in text.chars() {
@@ -24,7 +24,7 @@ pub fn legible(text: &str) -> String {
 }
 
 /// Writes a character as a JSON escape.
-pub fn escape(letter: char, out: &mut String) {
+pub(crate) fn escape(letter: char, out: &mut String) {
     let mut units = [0; 2];
     for unit in letter.encode_utf16(&mut units) {
         let _ = write!(out, "\\u{unit:04x}");
@@ -33,7 +33,7 @@ pub fn escape(letter: char, out: &mut String) {
 
 /// Returns whether a character is invisible, imitates a space, or changes the text's direction.
 #[must_use]
-pub fn is_hidden(letter: char) -> bool {
+pub(crate) fn is_hidden(letter: char) -> bool {
     let is_private = matches!(letter, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}');
     let is_no_character = letter as u32 & 0xfffe == 0xfffe || matches!(letter, '\u{fdd0}'..='\u{fdef}');
     letter.is_control()
@@ -49,13 +49,13 @@ pub fn is_hidden(letter: char) -> bool {
 
 /// Returns whether a character shows nothing: whitespace, or [hidden](is_hidden).
 #[must_use]
-pub fn is_blank(letter: char) -> bool {
+pub(crate) fn is_blank(letter: char) -> bool {
     letter.is_whitespace() || is_hidden(letter)
 }
 
 /// Returns the usual form of a full-width letter.
 #[must_use]
-pub fn usual_width(letter: char) -> char {
+pub(crate) fn usual_width(letter: char) -> char {
     match letter {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(letter as u32 - 0xfee0).unwrap_or(letter),
         '\u{fe57}' => '!',
@@ -65,7 +65,7 @@ pub fn usual_width(letter: char) -> char {
 
 /// Returns whether a character combines with the letter before it in some script.
 #[must_use]
-pub fn is_mark(letter: char) -> bool {
+pub(crate) fn is_mark(letter: char) -> bool {
     matches!(letter, '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
         | '\u{20d0}'..='\u{20ff}' | '\u{fe20}'..='\u{fe2f}')
 }

@@ -9,7 +9,7 @@ use super::{prompt::Effort, time::Timestamp};
 const END_TOLD_DAYS: i32 = 60;
 
 /// The names of efforts, from low to high.
-pub const EFFORTS: [(&str, Effort); 5] = [
+pub(crate) const EFFORTS: [(&str, Effort); 5] = [
     ("low", Effort::Low),
     ("medium", Effort::Medium),
     ("high", Effort::High),
@@ -66,7 +66,7 @@ impl Facts {
 
 /// Returns in how many days a model retires, if that is soon; negative after that day. `ends` is as in [`Facts::ends`].
 #[must_use]
-pub fn ends_in_days(ends: &str, now: Timestamp) -> Option<i32> {
+pub(crate) fn ends_in_days(ends: &str, now: Timestamp) -> Option<i32> {
     let today = jiff::Timestamp::from_millisecond(now.as_ms()).ok()?.to_zoned(jiff::tz::TimeZone::UTC).date();
     let days = today.until(ends.parse::<jiff::civil::Date>().ok()?).ok()?.get_days();
     (days <= END_TOLD_DAYS).then_some(days)
@@ -74,7 +74,7 @@ pub fn ends_in_days(ends: &str, now: Timestamp) -> Option<i32> {
 
 /// Returns the text that a model retires, with the remedy; `None` if that is not soon. `who` names the model's users.
 #[must_use]
-pub fn told_of_end(model: &str, who: &str, ends: &str, now: Timestamp) -> Option<String> {
+pub(crate) fn told_of_end(model: &str, who: &str, ends: &str, now: Timestamp) -> Option<String> {
     let days = ends_in_days(ends, now)?;
     let when = match days {
         ..0 => "that day is over".to_owned(),
@@ -91,13 +91,13 @@ pub fn told_of_end(model: &str, who: &str, ends: &str, now: Timestamp) -> Option
 
 /// Returns the replacement for a retiring model.
 #[must_use]
-pub fn successor(model: &str) -> Option<&'static str> {
+pub(crate) fn successor(model: &str) -> Option<&'static str> {
     ENDING.iter().find(|(name, ..)| *name == model).map(|(.., next)| *next)
 }
 
 /// Returns an effort's name.
 #[must_use]
-pub fn name(effort: Effort) -> &'static str {
+pub(crate) fn name(effort: Effort) -> &'static str {
     EFFORTS[rank(effort)].0
 }
 

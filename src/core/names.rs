@@ -45,7 +45,7 @@ impl Names {
 
 /// Returns a link to a user under this name; Markdown for [`own`](super::render::own).
 #[must_use]
-pub fn pill(user: &UserId, name: &str) -> String {
+pub(crate) fn pill(user: &UserId, name: &str) -> String {
     let name = plain_name(name);
     let shown = if name.is_empty() { user.as_str() } else { &name };
     format!("[{}](<{}>)", letter_by_letter(shown), user.matrix_to_uri())
@@ -53,7 +53,7 @@ pub fn pill(user: &UserId, name: &str) -> String {
 
 /// Returns a name on one line, shortened and without invisible characters.
 #[must_use]
-pub fn plain_name(name: &str) -> String {
+pub(crate) fn plain_name(name: &str) -> String {
     legible(&name.replace(['\n', '\t'], " ")).trim().chars().take(NAME_CHARS_MAX).collect()
 }
 
@@ -65,13 +65,13 @@ fn is_only_a_name(name: &str) -> bool {
 
 /// Returns Markdown that shows a name literally, on one line and shortened ([`plain_name`]).
 #[must_use]
-pub fn literal_name(name: &str) -> String {
+pub(crate) fn literal_name(name: &str) -> String {
     letter_by_letter(&plain_name(name))
 }
 
 /// Returns Markdown that shows a text literally.
 #[must_use]
-pub fn letter_by_letter(text: &str) -> String {
+pub(crate) fn letter_by_letter(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 16);
     for letter in text.chars() {
         if letter.is_ascii_punctuation() {

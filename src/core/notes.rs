@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::time::Timestamp;
 
 /// Most notes in a room.
-pub const NOTES_MAX: usize = 50;
+pub(crate) const NOTES_MAX: usize = 50;
 /// Most characters in a note.
-pub const NOTE_CHARS_MAX: usize = 500;
+pub(crate) const NOTE_CHARS_MAX: usize = 500;
 
 /// A note that a room keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub struct Note {
 
 /// A room's notes, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notes {
+pub(crate) struct Notes {
     #[serde(default)]
     notes: Vec<Note>,
     /// The highest number given out.
@@ -38,7 +38,7 @@ pub struct Notes {
 
 /// A note to be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewNote<'a> {
+pub(crate) struct NewNote<'a> {
     /// The text; it is put on one line.
     pub text: &'a str,
     /// Who asks for it.
@@ -69,7 +69,7 @@ pub enum NoteError {
 impl Notes {
     /// Returns the notes, oldest first.
     #[must_use]
-    pub fn list(&self) -> &[Note] {
+    pub(crate) fn list(&self) -> &[Note] {
         &self.notes
     }
 
@@ -77,7 +77,7 @@ impl Notes {
     ///
     /// # Errors
     /// If the text is blank or too long, or the room has too many notes; nothing is changed then.
-    pub fn add(&mut self, new: NewNote<'_>) -> Result<u32, NoteError> {
+    pub(crate) fn add(&mut self, new: NewNote<'_>) -> Result<u32, NoteError> {
         if let Some(known) = self.notes.iter().find(|note| !note.cause.is_empty() && note.cause == new.cause) {
             return Ok(known.number);
         }
@@ -98,7 +98,7 @@ impl Notes {
     }
 
     /// Removes the note with this number and returns it.
-    pub fn remove(&mut self, number: u32) -> Option<Note> {
+    pub(crate) fn remove(&mut self, number: u32) -> Option<Note> {
         let at = self.notes.iter().position(|note| note.number == number)?;
         Some(self.notes.remove(at))
     }

@@ -13,17 +13,17 @@ use super::{
 };
 
 /// How long something is retried that the homeserver or the room refuses, in milliseconds.
-pub const KEPT_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+pub(crate) const KEPT_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// How long an answer that its room refused is still worth posting, in milliseconds.
-pub const ANSWER_KEPT_MS: u64 = 60 * 60 * 1000;
+pub(crate) const ANSWER_KEPT_MS: u64 = 60 * 60 * 1000;
 
 /// How long something is retried after a refusal that looks permanent, in milliseconds: a homeserver in trouble may
 /// refuse for a while what it accepts later.
-pub const DOUBTED_MS: u64 = 10 * 60 * 1000;
+pub(crate) const DOUBTED_MS: u64 = 10 * 60 * 1000;
 
 /// What is still to be done for an ended run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owed {
+pub(crate) struct Owed {
     /// The ended run's id.
     pub run: RunId,
     /// The virtual user that answered.
@@ -47,7 +47,7 @@ pub struct Owed {
 
 /// A single thing to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Deed {
+pub(crate) enum Deed {
     /// Edit a message to its last text.
     Edit {
         /// The message.
@@ -86,7 +86,7 @@ impl Deed {
 
 /// A message of the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Shown {
+pub(crate) enum Shown {
     /// Its event id is known.
     Event(OwnedEventId),
     /// It was being sent and may have arrived. Sending it again as this step gives the same event.
@@ -96,7 +96,7 @@ pub enum Shown {
 /// What matters about a run's end for what it owes.
 #[expect(clippy::struct_excessive_bools, reason = "facts of one run that are asked one by one")]
 #[derive(Clone, Debug, Default)]
-pub struct End {
+pub(crate) struct End {
     /// The record that replaces its notice, if any.
     pub record: Option<Outgoing>,
     /// Cards that do not show their end yet: the message, its last step, its last text.
@@ -117,7 +117,7 @@ pub struct End {
 
 /// Why a deed failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// The homeserver is unavailable.
     Passing,
     /// We are not in the room, or may not do this there now.
@@ -129,13 +129,13 @@ pub enum Failure {
 impl Owed {
     /// Returns what is owed where it could not be said that a run was stopped.
     #[must_use]
-    pub fn of_stop(record: &RunRecord, text: Outgoing, now: Timestamp) -> Self {
+    pub(crate) fn of_stop(record: &RunRecord, text: Outgoing, now: Timestamp) -> Self {
         let deeds = Deed::of_stop(record, text).into_iter().collect();
         Self { deeds, ..Self::of(record, End::default(), now) }
     }
 
     /// Takes in what else the run owes, each deed once.
-    pub fn join(&mut self, more: Self) {
+    pub(crate) fn join(&mut self, more: Self) {
         for deed in more.deeds {
             if !self.deeds.contains(&deed) {
                 self.deeds.push(deed);
@@ -145,7 +145,7 @@ impl Owed {
 
     /// Returns what is owed for a run that ends now.
     #[must_use]
-    pub fn of(record: &RunRecord, end: End, now: Timestamp) -> Self {
+    pub(crate) fn of(record: &RunRecord, end: End, now: Timestamp) -> Self {
         let mut deeds = Vec::new();
         let status = match &record.status {
             Some(status) => Some(Shown::Event(status.clone())),
@@ -198,7 +198,7 @@ impl Owed {
 
     /// Returns whether a deed that failed like this is retried.
     #[must_use]
-    pub fn is_kept(&self, deed: &Deed, failure: Failure, now: Timestamp) -> bool {
+    pub(crate) fn is_kept(&self, deed: &Deed, failure: Failure, now: Timestamp) -> bool {
         let is_doubted = || self.refused_since.is_none_or(|since| now.ms_since(since) < DOUBTED_MS);
         let kept_ms = if matches!(deed, Deed::Answer(..)) { ANSWER_KEPT_MS } else { KEPT_MS };
         now.ms_since(self.since) < kept_ms && (failure != Failure::Lasting || is_doubted())
@@ -206,12 +206,12 @@ impl Owed {
 
     /// Takes in that the run was taken up again, because a crash lost its end: what its next end owes anew is left out.
     /// Done now, the last edit of a status would use up its transaction id.
-    pub fn resume(&mut self) {
+    pub(crate) fn resume(&mut self) {
         self.deeds.retain(|deed| matches!(deed, Deed::Edit { step: Step::Card(..), .. } | Deed::TakeBack(_)));
     }
 
     /// Takes in that the request is gone: what was to be posted or edited is redacted instead, as far as it may be there.
-    pub fn take_back(&mut self) {
+    pub(crate) fn take_back(&mut self) {
         let deeds = std::mem::take(&mut self.deeds).into_iter().filter_map(|deed| match deed {
             Deed::Edit { shown, .. } | Deed::TakeBack(shown) => Some(Deed::TakeBack(shown)),
             Deed::Send { step, .. } => Some(Deed::TakeBack(Shown::SentAs(step))),
@@ -224,19 +224,19 @@ impl Owed {
 
     /// Returns whether an answer is still to be posted.
     #[must_use]
-    pub fn has_answer(&self) -> bool {
+    pub(crate) fn has_answer(&self) -> bool {
         self.deeds.iter().any(|deed| matches!(deed, Deed::Answer(..)))
     }
 
     /// Returns the owner whose assistant owes it; `None` for a coworker.
     #[must_use]
-    pub fn owner(&self) -> Option<&UserId> {
+    pub(crate) fn owner(&self) -> Option<&UserId> {
         self.private.then_some(&*self.asker)
     }
 
     /// Returns a run record with just enough to decide where it may write.
     #[must_use]
-    pub fn of_run(&self) -> RunRecord {
+    pub(crate) fn of_run(&self) -> RunRecord {
         let place = super::event::Place::Timeline;
         let record = RunRecord::new(&self.user, &self.room, &self.request, &self.asker, place, self.since);
         RunRecord { private: self.private, ..record }

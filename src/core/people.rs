@@ -24,7 +24,7 @@ impl CoworkerId {
 }
 
 /// Most bytes of an id pattern.
-pub const PATTERN_BYTES_MAX: usize = 512;
+pub(crate) const PATTERN_BYTES_MAX: usize = 512;
 /// Most memory for a compiled pattern, in bytes.
 const PATTERN_SIZE_MAX: usize = 256 << 10;
 

@@ -5,18 +5,18 @@ use serde_json::{Value, json};
 use super::tool::{ApprovalRule, Class, Grant, Offer, Source, ToolName};
 
 /// Most searches in one turn of the model.
-pub const SEARCHES_MAX: u32 = 5;
+pub(crate) const SEARCHES_MAX: u32 = 5;
 /// Most pages fetched in one turn of the model.
-pub const FETCHES_MAX: u32 = 5;
+pub(crate) const FETCHES_MAX: u32 = 5;
 /// Most tokens read of a page.
-pub const PAGE_TOKENS_MAX: u32 = 20_000;
+pub(crate) const PAGE_TOKENS_MAX: u32 = 20_000;
 
 /// Returns the provider's tools that these grants ask for, as raw definitions of the Messages API.
 ///
 /// The provider executes a call before anybody here sees it. So a tool whose grant needs an approval is not offered,
 /// and neither is `web_fetch` without hosts, which could send the room's content anywhere.
 #[must_use]
-pub fn offers(grants: &[Grant]) -> Vec<Offer> {
+pub(crate) fn offers(grants: &[Grant]) -> Vec<Offer> {
     ["web_search", "web_fetch"].into_iter().filter_map(|name| offer(name, grants)).collect()
 }
 

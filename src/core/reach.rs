@@ -9,7 +9,7 @@ pub(crate) mod registered;
 
 /// What prevented a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Obstacle {
+pub(crate) enum Obstacle {
     /// The name does not resolve.
     Name,
     /// Nothing listens at the address.
@@ -82,14 +82,14 @@ const SIGNS: [(&str, Obstacle); 35] = [
 impl Obstacle {
     /// Determines the obstacle from the causes as [`chain`] returns them.
     #[must_use]
-    pub fn of(causes: &str) -> Self {
+    pub(crate) fn of(causes: &str) -> Self {
         let causes = causes.to_ascii_lowercase();
         SIGNS.iter().find(|(sign, _)| causes.contains(sign)).map_or(Self::Other, |(_, obstacle)| *obstacle)
     }
 
     /// Returns the remedy for an error with these causes; `key` names the setting with the other side's address.
     #[must_use]
-    pub fn mend_of(causes: &str, key: &str) -> String {
+    pub(crate) fn mend_of(causes: &str, key: &str) -> String {
         match Self::of(causes) {
             Self::OutOfDate => clock::mend_of_certificate(causes).unwrap_or_else(|| Self::OutOfDate.mend(key)),
             obstacle => obstacle.mend(key),
@@ -98,7 +98,7 @@ impl Obstacle {
 
     /// Returns the remedy; `key` names the setting with the other side's address.
     #[must_use]
-    pub fn mend(self, key: &str) -> String {
+    pub(crate) fn mend(self, key: &str) -> String {
         match self {
             Self::Name => format!("correct the host name in {key}, or this machine's DNS (try `getent hosts NAME`)"),
             Self::Refused => format!("start what is to listen there, or correct host and port in {key}"),
@@ -134,7 +134,7 @@ impl Obstacle {
 /// Returns an error's causes, outermost first, without repetitions. An HTTP library's outermost text only says that
 /// something failed, and may contain the URL, so it is dropped if there are further causes.
 #[must_use]
-pub fn chain(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut all = vec![error.to_string()];
     let mut next = error.source();
     while let Some(cause) = next {

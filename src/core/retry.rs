@@ -16,7 +16,7 @@ const PAUSES: [Duration; 5] = [
     Duration::from_mins(1),
 ];
 /// Pauses between two tries to say something while the homeserver is away; the last one repeats.
-pub const SEND_PAUSES: [Duration; 6] = [
+pub(crate) const SEND_PAUSES: [Duration; 6] = [
     Duration::from_millis(300),
     Duration::from_secs(1),
     Duration::from_secs(3),
@@ -25,33 +25,33 @@ pub const SEND_PAUSES: [Duration; 6] = [
     Duration::from_mins(1),
 ];
 /// Tries before giving up while similar calls succeed.
-pub const TRIES_MAX: u32 = 8;
+pub(crate) const TRIES_MAX: u32 = 8;
 /// How long failures may continue while it is unknown whether similar calls succeed, in milliseconds.
-pub const ROW_MS_MAX: u64 = 30 * 60 * 1000;
+pub(crate) const ROW_MS_MAX: u64 = 30 * 60 * 1000;
 /// The longest pause that a homeserver may demand (429).
-pub const ASKED_PAUSE_MAX: Duration = Duration::from_mins(5);
+pub(crate) const ASKED_PAUSE_MAX: Duration = Duration::from_mins(5);
 
 /// Returns the pause behind so many earlier ones of a row; the last one repeats.
 #[must_use]
-pub fn step(pauses: &[Duration], earlier: usize) -> Duration {
+pub(crate) fn step(pauses: &[Duration], earlier: usize) -> Duration {
     pauses.get(earlier).or(pauses.last()).copied().unwrap_or_default()
 }
 
 /// Returns the pause behind so many earlier ones, each twice as long as the one before, up to `most`.
 #[must_use]
-pub fn doubled(first: Duration, most: Duration, earlier: u32) -> Duration {
+pub(crate) fn doubled(first: Duration, most: Duration, earlier: u32) -> Duration {
     first.saturating_mul(2_u32.saturating_pow(earlier)).min(most)
 }
 
 /// Returns the pause after so many failed tries to say something.
 #[must_use]
-pub fn send_pause(failures: usize) -> Duration {
+pub(crate) fn send_pause(failures: usize) -> Duration {
     step(&SEND_PAUSES, failures)
 }
 
 /// What is known about similar calls meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Others {
+pub(crate) enum Others {
     /// Similar calls have succeeded since this one began to fail.
     Succeed,
     /// Nothing.
@@ -60,7 +60,7 @@ pub enum Others {
 
 /// What to do after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub(crate) enum Next {
     /// Try again after this pause.
     Again(Duration),
     /// Give up.
@@ -69,14 +69,14 @@ pub enum Next {
 
 /// A count of consecutive failures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Failures {
+pub(crate) struct Failures {
     since: Option<Timestamp>,
     count: u32,
 }
 
 impl Failures {
     /// Counts a failure at `now`; `asked` is the pause that the homeserver demands.
-    pub fn failed(&mut self, now: Timestamp, asked: Option<Duration>, others: Others) -> Next {
+    pub(crate) fn failed(&mut self, now: Timestamp, asked: Option<Duration>, others: Others) -> Next {
         let since = *self.since.get_or_insert(now);
         self.count += 1;
         let is_alone = others == Others::Succeed && self.count >= TRIES_MAX;
@@ -88,13 +88,13 @@ impl Failures {
     }
 
     /// Resets the count: the homeserver was unavailable, so no failure was this call's own.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         *self = Self::default();
     }
 
     /// Returns the number of consecutive failures.
     #[must_use]
-    pub fn count(&self) -> u32 {
+    pub(crate) fn count(&self) -> u32 {
         self.count
     }
 }

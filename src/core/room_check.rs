@@ -8,7 +8,7 @@ use super::event::Membership;
 
 /// The parts of a chat's state that decide who can read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoomState {
+pub(crate) struct RoomState {
     /// The sender of `m.room.create`.
     pub creator: OwnedUserId,
     /// Whether encryption is on (`m.room.encryption` with an algorithm).
@@ -33,7 +33,7 @@ pub struct RoomState {
 
 /// The power levels that matter in a chat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Powers {
+pub(crate) struct Powers {
     /// The owner's level.
     pub owner: i64,
     /// The level required to invite.
@@ -49,7 +49,7 @@ pub struct Powers {
 
 /// How a room became an assistant's chat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// The assistant made it.
     Made,
     /// It replaces the assistant's earlier chat; the owner may have made it.
@@ -58,7 +58,7 @@ pub enum Origin {
 
 /// A way in which a chat is no longer tight. Its `Display` is a phrase for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Drift {
+pub(crate) enum Drift {
     /// Made by somebody other than the assistant or, if it replaces another, than the two.
     NotOurRoom,
     /// Not encrypted.
@@ -110,7 +110,7 @@ impl fmt::Display for Drift {
 
 /// The result of checking a chat.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RoomCheck {
+pub(crate) struct RoomCheck {
     /// Every way in which it is not tight.
     pub drifts: Vec<Drift>,
     /// Members and invited users other than the owner and the assistant, sorted.
@@ -120,14 +120,14 @@ pub struct RoomCheck {
 impl RoomCheck {
     /// Returns whether the assistant may speak there.
     #[must_use]
-    pub fn is_tight(&self) -> bool {
+    pub(crate) fn is_tight(&self) -> bool {
         self.drifts.is_empty() && self.third_members.is_empty()
     }
 }
 
 /// Checks the chat of `assistant` with `owner`.
 #[must_use]
-pub fn check_room(state: &RoomState, origin: Origin, owner: &UserId, assistant: &UserId) -> RoomCheck {
+pub(crate) fn check_room(state: &RoomState, origin: Origin, owner: &UserId, assistant: &UserId) -> RoomCheck {
     let is_ours = state.creator == assistant || (origin == Origin::Followed && state.creator == owner);
     let present = |membership: Membership| matches!(membership, Membership::Join | Membership::Invite);
     let membership = |user: &UserId| state.members.iter().rev().find(|(member, _)| member == user).map(|found| found.1);
@@ -158,7 +158,7 @@ pub fn check_room(state: &RoomState, origin: Origin, owner: &UserId, assistant: 
 
 /// Whether an assistant's room still belongs to the owner alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Privacy {
+pub(crate) enum Privacy {
     /// It does.
     Tight,
     /// It does not, or it is gone; the assistant writes nothing more there.

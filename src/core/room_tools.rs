@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::tool::{ApprovalRule, built_in};
 
-pub use self::{
+pub(crate) use self::{
     arguments::{ArgumentError, MembersQuery, Query, Range},
     file::{FILE_BYTES_MAX, FileToAttach, MEDIA_TYPES},
     pages::{Page, People, Source, members, notes, read, search},
@@ -25,7 +25,7 @@ pub use self::{
 
 /// A built-in tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum RoomTool {
+pub(crate) enum RoomTool {
     /// `room_search`
     Search,
     /// `room_read`
@@ -46,7 +46,7 @@ pub enum RoomTool {
 
 /// A call with checked arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Call {
+pub(crate) enum Call {
     /// See [`search`].
     Search(Query),
     /// See [`read`].
@@ -73,7 +73,7 @@ pub enum Call {
 
 impl RoomTool {
     /// All of these tools.
-    pub const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Search,
         Self::Read,
         Self::Members,
@@ -86,13 +86,13 @@ impl RoomTool {
 
     /// Returns the tool with this name.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|tool| tool.name() == name)
     }
 
     /// Returns its name in the config and for the model.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Search => "room_search",
             Self::Read => "room_read",
@@ -107,26 +107,26 @@ impl RoomTool {
 
     /// Returns its description for the model.
     #[must_use]
-    pub fn description(self) -> &'static str {
+    pub(crate) fn description(self) -> &'static str {
         built_in(self.name()).map_or("", |tool| tool.told).trim_end()
     }
 
     /// Returns the JSON schema of its arguments.
     #[must_use]
-    pub fn input_schema(self) -> Value {
+    pub(crate) fn input_schema(self) -> Value {
         schemas::of(self)
     }
 
     /// Returns whether it changes something, so that a call may need an approval.
     #[must_use]
-    pub fn writes(self) -> bool {
+    pub(crate) fn writes(self) -> bool {
         built_in(self.name()).is_some_and(|tool| tool.writes)
     }
 
     /// Returns who has to approve a call unless a grant says otherwise. What stays in the room, where everybody sees it
     /// and can redact it, needs nobody; what goes on by itself, and costs each time, does.
     #[must_use]
-    pub fn approval(self) -> ApprovalRule {
+    pub(crate) fn approval(self) -> ApprovalRule {
         if self == Self::ScheduleAdd { ApprovalRule::Asker } else { ApprovalRule::Never }
     }
 
@@ -134,7 +134,7 @@ impl RoomTool {
     ///
     /// # Errors
     /// A text for the model: which argument is wrong, and what it should be.
-    pub fn call(self, arguments: &Value) -> Result<Call, ArgumentError> {
+    pub(crate) fn call(self, arguments: &Value) -> Result<Call, ArgumentError> {
         match self {
             Self::Search => Query::parse(arguments).map(Call::Search),
             Self::Read => Range::parse(arguments).map(Call::Read),

@@ -38,7 +38,7 @@ mod tests;
 pub(in crate::core) mod trace;
 mod used;
 
-pub use self::{
+pub(crate) use self::{
     effect::{CatchUp, Effect, End, Flush, Remark, Start},
     input::{BatchNews, Failure, Input, Ready, Reply},
     order::{Nearness, Order},
@@ -54,13 +54,13 @@ use self::{
     phase::{Phase, Posting},
     showing::{Show, Showing},
 };
-pub use super::{
+pub(crate) use super::{
     fault::{Fault, Stop},
     outcome::Outcome,
 };
 
 /// A request that waits longer than this is told its place, in milliseconds (C11).
-pub const QUEUE_WORD_AFTER_MS: u64 = 15_000;
+pub(crate) const QUEUE_WORD_AFTER_MS: u64 = 15_000;
 
 /// A message that is ready to be sent, with the file that it refers to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +75,7 @@ pub struct Answer {
 
 /// What binds every run.
 #[derive(Clone, Debug)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// So often the model is asked with tools (`limits.tool_rounds_max`).
     pub rounds_max: u32,
     /// Tokens of all the model's turns together (`limits.run_tokens_max`).
@@ -96,7 +96,7 @@ impl Rules {
 
 /// One run in one process.
 #[derive(Debug)]
-pub struct Run {
+pub(crate) struct Run {
     record: RunRecord,
     rules: Rules,
     effects: VecDeque<Effect>,
@@ -133,7 +133,7 @@ pub struct Run {
 impl Run {
     /// Takes up a run in this process: a new one, or an earlier process's ([`RunRecord::resume`]).
     #[must_use]
-    pub fn new(record: RunRecord, rules: Rules, now: Timestamp) -> Self {
+    pub(crate) fn new(record: RunRecord, rules: Rules, now: Timestamp) -> Self {
         let mut run = Self {
             record,
             rules,
@@ -163,13 +163,13 @@ impl Run {
 
     /// Returns what is to be done next; `None` until something happens. Each is carried out, or begun, before the next
     /// one is asked for.
-    pub fn next_effect(&mut self) -> Option<Effect> {
+    pub(crate) fn next_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }
 
     /// Returns when [`Input::Tick`] is due; `None` while nothing waits for a moment.
     #[must_use]
-    pub fn next_at(&self) -> Option<Timestamp> {
+    pub(crate) fn next_at(&self) -> Option<Timestamp> {
         match (&self.phase, self.in_line) {
             (Phase::Lining { .. }, Some(since)) if !self.told_place => Some(status::later(since, QUEUE_WORD_AFTER_MS)),
             (Phase::Asking, _) if self.is_idle() => self.showing.as_ref()?.next_at(),
@@ -179,7 +179,7 @@ impl Run {
     }
 
     /// Takes what happened.
-    pub fn handle(&mut self, input: Input, now: Timestamp) {
+    pub(crate) fn handle(&mut self, input: Input, now: Timestamp) {
         match input {
             Input::Turn => {
                 self.in_line = None;
@@ -214,13 +214,13 @@ impl Run {
 
     /// Returns what is stored of it.
     #[must_use]
-    pub fn record(&self) -> &RunRecord {
+    pub(crate) fn record(&self) -> &RunRecord {
         &self.record
     }
 
     /// Returns a copy of the record without its work, for what goes on beside the run.
     #[must_use]
-    pub fn facts(&mut self) -> RunRecord {
+    pub(crate) fn facts(&mut self) -> RunRecord {
         let work = std::mem::take(&mut self.record.work);
         let facts = self.record.clone();
         self.record.work = work;
@@ -229,13 +229,13 @@ impl Run {
 
     /// Returns what it used so far.
     #[must_use]
-    pub fn used(&self) -> &Used {
+    pub(crate) fn used(&self) -> &Used {
         &self.used
     }
 
     /// Returns how near it is to its end.
     #[must_use]
-    pub fn nearness(&self) -> Nearness {
+    pub(crate) fn nearness(&self) -> Nearness {
         match &self.phase {
             Phase::Asking => Nearness::Writing,
             Phase::CatchingUp if self.record.answer.is_some() => Nearness::Ending,

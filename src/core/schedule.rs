@@ -67,15 +67,15 @@ impl ScheduleLimits {
 
 /// A run's claim to a turn; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(u64);
+pub(crate) struct Ticket(u64);
 
 /// The error when too many runs wait in the room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+pub(crate) struct Full;
 
 /// The tickets that go and that wait.
 #[derive(Clone, Debug)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     limits: ScheduleLimits,
     lines: BTreeMap<OwnedRoomId, Line>,
     /// Rooms with waiting or returning runs, each once; the room whose last turn is longest ago comes first.
@@ -110,7 +110,7 @@ struct Line {
 impl Schedule {
     /// Returns an empty schedule.
     #[must_use]
-    pub fn new(limits: ScheduleLimits) -> Self {
+    pub(crate) fn new(limits: ScheduleLimits) -> Self {
         let ScheduleLimits { runs_max, room_runs_max, waiting_runs_max } = limits;
         Self {
             limits: ScheduleLimits {
@@ -130,7 +130,7 @@ impl Schedule {
     ///
     /// # Errors
     /// [`Full`] if the run would have to wait and too many of its kind wait in its room; the request is then declined.
-    pub fn request(&mut self, lane: Lane, wanted: Wanted) -> Result<Ticket, Full> {
+    pub(crate) fn request(&mut self, lane: Lane, wanted: Wanted) -> Result<Ticket, Full> {
         let waiting = self.lines.get(&lane.room).map_or(0, |line| line.waiting_for(wanted));
         if waiting >= self.limits.waiting_runs_max && !self.is_free(&lane, wanted) {
             return Err(Full);
@@ -139,7 +139,7 @@ impl Schedule {
     }
 
     /// Takes a ticket for a run that an earlier process accepted; it is never declined.
-    pub fn resume(&mut self, lane: Lane, wanted: Wanted) -> Ticket {
+    pub(crate) fn resume(&mut self, lane: Lane, wanted: Wanted) -> Ticket {
         self.last += 1;
         let ticket = Ticket(self.last);
         let line = self.lines.entry(lane.room.clone()).or_default();
@@ -152,7 +152,7 @@ impl Schedule {
     }
 
     /// Takes back the ticket of a run that has ended or no longer waits. Unknown tickets are ignored.
-    pub fn release(&mut self, ticket: Ticket) {
+    pub(crate) fn release(&mut self, ticket: Ticket) {
         self.going.retain(|(going, ..)| *going != ticket);
         let held = self.lines.iter().find(|(_, line)| line.holds(ticket)).map(|(room, _)| room.clone());
         let Some(room) = held else { return };
@@ -173,7 +173,7 @@ impl Schedule {
 
     /// Parks a ticket that goes; returns whether its places were freed. They are not if too many runs of its room are
     /// parked already: the ticket then keeps them. A ticket that does not go is ignored.
-    pub fn park(&mut self, ticket: Ticket) -> bool {
+    pub(crate) fn park(&mut self, ticket: Ticket) -> bool {
         let Some(at) = self.going.iter().position(|(going, ..)| *going == ticket) else { return false };
         let Some(line) = self.lines.get_mut(&self.going[at].1) else { return false };
         if line.parked.len() + line.returning.len() >= self.limits.waiting_runs_max {
@@ -188,7 +188,7 @@ impl Schedule {
 
     /// Puts a parked ticket back in line, before all tickets of its room that have not gone yet. A ticket that is not
     /// parked is ignored.
-    pub fn unpark(&mut self, ticket: Ticket) {
+    pub(crate) fn unpark(&mut self, ticket: Ticket) {
         let parked = |line: &Line| line.parked.iter().position(|parked| parked.ticket == ticket);
         let found = self.lines.iter_mut().find_map(|(room, line)| Some((room.clone(), parked(line)?, line)));
         let Some((room, at, line)) = found else { return };
@@ -201,18 +201,18 @@ impl Schedule {
 
     /// Returns whether a ticket goes.
     #[must_use]
-    pub fn goes(&self, ticket: Ticket) -> bool {
+    pub(crate) fn goes(&self, ticket: Ticket) -> bool {
         self.going.iter().any(|(going, ..)| *going == ticket)
     }
 
     /// Returns the tickets granted since the last call, in the order of their turns.
-    pub fn take_granted(&mut self) -> Vec<Ticket> {
+    pub(crate) fn take_granted(&mut self) -> Vec<Ticket> {
         std::mem::take(&mut self.granted)
     }
 
     /// Returns how many tickets go and how many wait.
     #[must_use]
-    pub fn counts(&self) -> (usize, usize) {
+    pub(crate) fn counts(&self) -> (usize, usize) {
         (self.going.len(), self.lines.values().map(|line| line.waiting.len() + line.returning.len()).sum())
     }
 
@@ -223,7 +223,7 @@ impl Schedule {
     /// then the parked ones, and that nobody gives up. A later request may still overtake it, from a room whose turn
     /// comes earlier. That of an errand is a guess: whatever people ask meanwhile goes first.
     #[must_use]
-    pub fn ahead(&self, ticket: Ticket) -> usize {
+    pub(crate) fn ahead(&self, ticket: Ticket) -> usize {
         let Some((room, line)) = self.lines.iter().find(|(_, line)| line.waits(ticket)) else { return 0 };
         if let Some(before) = line.before_in_lane(ticket) {
             return before;

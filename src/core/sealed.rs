@@ -13,14 +13,14 @@ pub(crate) mod heard;
 mod tests;
 
 /// The state event that turns on a room's encryption (spec, "m.room.encryption").
-pub const ENCRYPTION: &str = "m.room.encryption";
+pub(crate) const ENCRYPTION: &str = "m.room.encryption";
 /// An encrypted message (spec, "m.room.encrypted").
-pub const ENCRYPTED: &str = "m.room.encrypted";
+pub(crate) const ENCRYPTED: &str = "m.room.encrypted";
 /// The only room encryption algorithm in the specification.
-pub const MEGOLM: &str = "m.megolm.v1.aes-sha2";
+pub(crate) const MEGOLM: &str = "m.megolm.v1.aes-sha2";
 
 /// Events with our content that the specification leaves plain in encrypted rooms: emoji reactions.
-pub const PLAIN_BY_DESIGN: [&str; 1] = ["m.reaction"];
+pub(crate) const PLAIN_BY_DESIGN: [&str; 1] = ["m.reaction"];
 
 /// The fact that a room was encrypted, and how. Its existence is what matters; its fields only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -123,7 +123,7 @@ impl Seal {
 
 /// Decides how we may speak in a room, answering a request transported as `asked`.
 #[must_use]
-pub const fn speech(seal: Option<Seal>, asked: Carriage) -> Speech {
+pub(crate) const fn speech(seal: Option<Seal>, asked: Carriage) -> Speech {
     match (seal, asked) {
         (None, Carriage::Plain) => Speech::Plain,
         (Some(Seal { foreign: true, megolm: false, .. }), Carriage::Plain) => Speech::Refused,
@@ -135,13 +135,13 @@ pub const fn speech(seal: Option<Seal>, asked: Carriage) -> Speech {
 /// could have made up plain text. `allowed` means that the operator accepts this, e.g. for a bridge
 /// (`workspace.obey_unencrypted`).
 #[must_use]
-pub const fn is_suspect(seal: Option<Seal>, asked: Carriage, allowed: bool) -> bool {
+pub(crate) const fn is_suspect(seal: Option<Seal>, asked: Carriage, allowed: bool) -> bool {
     matches!((seal, asked), (Some(Seal { demanded: true, .. }), Carriage::Plain)) && !allowed
 }
 
 /// Returns the room's predecessor, from the content of its `m.room.create`.
 #[must_use]
-pub fn predecessor(create: &Value) -> Option<OwnedRoomId> {
+pub(crate) fn predecessor(create: &Value) -> Option<OwnedRoomId> {
     let id = create.get("predecessor")?.get("room_id")?.as_str()?;
     crate::core::id::room(id)
 }

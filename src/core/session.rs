@@ -10,7 +10,7 @@ use super::{
 
 /// An assistant's current session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Session {
+pub(crate) struct Session {
     /// The index of its first event; the number of events if it has none yet.
     pub begins: usize,
     /// Set if the newest message is the first after a pause, so that the assistant mentions it.
@@ -19,14 +19,14 @@ pub struct Session {
 
 /// A fresh start after a long silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Afresh {
+pub(crate) struct Afresh {
     /// How long the silence was, in milliseconds.
     pub idle_ms: u64,
 }
 
 /// Who speaks in a chat, and what bounds its sessions.
 #[derive(Clone, Copy, Debug)]
-pub struct SessionBounds<'a> {
+pub(crate) struct SessionBounds<'a> {
     /// The owner; nobody else's `!new` counts.
     pub owner: &'a UserId,
     /// The assistant's user id.
@@ -40,7 +40,7 @@ pub struct SessionBounds<'a> {
 
 /// Returns the session of the newest of `events`, which are the chat's, oldest first.
 #[must_use]
-pub fn current_session(events: &[RoomEvent], bounds: &SessionBounds<'_>) -> Session {
+pub(crate) fn current_session(events: &[RoomEvent], bounds: &SessionBounds<'_>) -> Session {
     let mut session = Session { begins: 0, afresh: None };
     let mut last_said: Option<Timestamp> = None;
     for (index, event) in events.iter().enumerate() {

@@ -1,11 +1,11 @@
 //! Reactions that steer a run: 🛑 and 🔁 (C6, C10).
 
 /// How often one request can be run again.
-pub const AGAIN_MAX: u32 = 10;
+pub(crate) const AGAIN_MAX: u32 = 10;
 
 /// What a reaction asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Steer {
+pub(crate) enum Steer {
     /// 🛑 ends a run.
     Stop,
     /// 🔁 runs an answer's request again.
@@ -15,7 +15,7 @@ pub enum Steer {
 impl Steer {
     /// Returns what a reaction's key asks for, with or without the emoji's variation selector.
     #[must_use]
-    pub fn of(key: &str) -> Option<Self> {
+    pub(crate) fn of(key: &str) -> Option<Self> {
         match key.strip_suffix('\u{fe0f}').unwrap_or(key) {
             "🛑" => Some(Self::Stop),
             "🔁" => Some(Self::Again),
@@ -26,7 +26,7 @@ impl Steer {
 
 /// Returns whether a request may run for the `attempt`th time after the first.
 #[must_use]
-pub fn may_run_again(attempt: u32) -> bool {
+pub(crate) fn may_run_again(attempt: u32) -> bool {
     attempt <= AGAIN_MAX
 }
 

@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use super::{time::Timestamp, tool::canonical};
 
 /// How long before the tombstone a homeserver makes the new room, at most, in milliseconds.
-pub const UPGRADE_MS_MAX: u64 = 30_000;
+pub(crate) const UPGRADE_MS_MAX: u64 = 30_000;
 /// Room versions in which a room's id is the hash of its creation event.
 const HASHED_VERSIONS: [&str; 1] = ["12"];
 /// Fields of the old creation event that an upgrade copies.
@@ -41,7 +41,7 @@ pub struct Ended {
 
 /// What can be seen of the room that a tombstone names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub(crate) enum Sight {
     /// The coworker is in it already.
     Inside {
         /// The predecessor in its creation event.
@@ -60,7 +60,7 @@ pub enum Sight {
 
 /// What a coworker does about a tombstone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Copy the old room's settings; it is in the new room already.
     TakeAlong,
     /// Join, and copy the settings.
@@ -73,7 +73,7 @@ pub enum Step {
 
 /// Decides what to do. `proven` matters only if the room cannot be seen; see [`is_made_by_upgrade`].
 #[must_use]
-pub fn next_step(old: &RoomId, successor: &RoomId, sight: &Sight, proven: bool) -> Step {
+pub(crate) fn next_step(old: &RoomId, successor: &RoomId, sight: &Sight, proven: bool) -> Step {
     let points_back = |predecessor: &Option<OwnedRoomId>| predecessor.as_deref() == Some(old);
     match sight {
         _ if old == successor => Step::Ignore,
@@ -88,7 +88,7 @@ pub fn next_step(old: &RoomId, successor: &RoomId, sight: &Sight, proven: bool) 
 /// Returns whether the successor's id proves that its creation event names the ended room, and that the tombstone's
 /// sender made it. Hashes up to [`UPGRADE_MS_MAX`] candidates twice, so do not call it on an async thread.
 #[must_use]
-pub fn is_made_by_upgrade(ended: &Ended) -> bool {
+pub(crate) fn is_made_by_upgrade(ended: &Ended) -> bool {
     let Some(hash) = ended.successor.as_str().strip_prefix('!').filter(|hash| !hash.contains(':')) else {
         return false;
     };

@@ -15,7 +15,7 @@ mod tests;
 mod verdict;
 mod when;
 
-pub use self::{
+pub(crate) use self::{
     calendar::Calendar,
     due::{LATE_AFTER_MS, begins_until, next_due, owing},
     phrase::{Reading, TEXT_CHARS_MAX},

@@ -17,7 +17,7 @@ const MARK_TOKENS: u32 = 24;
 
 /// Estimates a text's tokens, rounding up.
 #[must_use]
-pub fn estimate(text: &str) -> u32 {
+pub(crate) fn estimate(text: &str) -> u32 {
     let units: u64 = text.chars().map(units).sum();
     u32::try_from(units.div_ceil(UNITS_PER_TOKEN)).unwrap_or(u32::MAX)
 }
@@ -52,7 +52,7 @@ fn suffix(text: &str, tokens: u32) -> &str {
 /// Returns a text's beginning and end within `tokens`, with a line between them that says how much is missing. Its last
 /// paragraph, which tends to hold the question or the result, gets up to three quarters of the space.
 #[must_use]
-pub fn ends(text: &str, tokens: u32) -> Cow<'_, str> {
+pub(crate) fn ends(text: &str, tokens: u32) -> Cow<'_, str> {
     if estimate(text) <= tokens {
         return Cow::Borrowed(text);
     }

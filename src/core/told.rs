@@ -15,11 +15,11 @@ const TOLD_MAX: usize = 100;
 /// Who was told something about a room, and when.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Told(BTreeMap<OwnedUserId, SaidOnce>);
+pub(crate) struct Told(BTreeMap<OwnedUserId, SaidOnce>);
 
 impl Told {
     /// Returns whether a person should be told at `now`, and records it.
-    pub fn is_due(&mut self, person: &UserId, now: Timestamp) -> bool {
+    pub(crate) fn is_due(&mut self, person: &UserId, now: Timestamp) -> bool {
         if !self.0.contains_key(person) && self.0.len() >= TOLD_MAX {
             // Ask a copy, because asking records the time; drop those who could be told again.
             self.0.retain(|_, said| !said.clone().is_due(now, WORD_INTERVAL_MS));

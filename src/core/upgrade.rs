@@ -9,7 +9,7 @@ use super::room_check::{Drift, Origin, RoomCheck, RoomState, check_room};
 
 /// An assistant's room that was replaced, by its `m.room.tombstone`.
 #[derive(Clone, Copy, Debug)]
-pub struct Replaced<'a> {
+pub(crate) struct Replaced<'a> {
     /// The assistant's owner.
     pub owner: &'a UserId,
     /// The assistant's user id.
@@ -24,7 +24,7 @@ pub struct Replaced<'a> {
 
 /// What an assistant can see of the room that replaces its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub(crate) enum Sight {
     /// Nothing: it is neither joined nor invited.
     Nothing,
     /// What an invite shows.
@@ -51,7 +51,7 @@ pub struct Invited {
 
 /// What an assistant does about an upgrade of its room.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Wait for an invite; it joins no room by itself.
     Await,
     /// Join to see everything. Nothing is read or said there yet.
@@ -64,7 +64,7 @@ pub enum Step {
 
 /// Why an upgrade is not followed. Its `Display` is a phrase for people about the new room.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Objection {
+pub(crate) enum Objection {
     /// Neither the owner nor the assistant sent the tombstone.
     ReplacedBySomebody,
     /// The new room does not name the old one as its predecessor.
@@ -92,7 +92,7 @@ impl fmt::Display for Objection {
 
 /// Decides the next step. Call it again whenever more can be seen; after [`Step::Join`] with [`Sight::Inside`].
 #[must_use]
-pub fn next_step(replaced: &Replaced<'_>, sight: &Sight) -> Step {
+pub(crate) fn next_step(replaced: &Replaced<'_>, sight: &Sight) -> Step {
     let its_own = [replaced.owner, replaced.assistant];
     let mut objections = Vec::new();
     if !its_own.contains(&replaced.by) {

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Most requests of a room that wait until they can be answered; the oldest are dropped.
-pub const WAITING_MAX: usize = 8;
+pub(crate) const WAITING_MAX: usize = 8;
 
 /// Whether one of our users can speak in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub enum Voice {
 
 /// A request that one of our users cannot answer yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Waiting {
+pub(crate) struct Waiting {
     /// The message or edit that asks.
     pub request: OwnedEventId,
     /// The user that is asked.
@@ -39,7 +39,7 @@ pub struct Waiting {
 
 /// Returns whether `user` can speak in a room, by the required form of speech and the power levels.
 #[must_use]
-pub fn voice(speech: Speech, levels: &Levels, user: &UserId) -> Voice {
+pub(crate) fn voice(speech: Speech, levels: &Levels, user: &UserId) -> Voice {
     let event_type = match speech {
         Speech::Refused => return Voice::OtherEncryption,
         Speech::Plain => "m.room.message",
@@ -49,7 +49,7 @@ pub fn voice(speech: Speech, levels: &Levels, user: &UserId) -> Voice {
 }
 
 /// Adds a waiting request, unless it is there already.
-pub fn wait(waiting: &mut Vec<Waiting>, request: Waiting) {
+pub(crate) fn wait(waiting: &mut Vec<Waiting>, request: Waiting) {
     if waiting.iter().any(|known| known.request == request.request && known.user == request.user) {
         return;
     }

@@ -18,7 +18,7 @@ use super::{
 };
 
 /// Most characters of a pattern.
-pub const PATTERN_CHARS_MAX: usize = 1_000;
+pub(crate) const PATTERN_CHARS_MAX: usize = 1_000;
 /// Most bytes that a compiled pattern may take, and the same for its cache.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
 /// How deeply a pattern's groups may be nested.
@@ -47,9 +47,9 @@ impl Pattern {
 /// The type of messages.
 const MESSAGE: &str = "m.room.message";
 /// The types that no watch can have: what is in them is not what happened.
-pub const UNWATCHED: [&str; 2] = ["m.room.encrypted", "m.room.redaction"];
+pub(crate) const UNWATCHED: [&str; 2] = ["m.room.encrypted", "m.room.redaction"];
 /// Most characters of an event's type (spec, "Size limits": 255 bytes).
-pub const TYPE_CHARS_MAX: usize = 255;
+pub(crate) const TYPE_CHARS_MAX: usize = 255;
 
 /// A configured watch.
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ use ruma::OwnedEventId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use said::{ModelTurn, TurnStop};
+pub(crate) use said::{ModelTurn, TurnStop};
 
 use self::{
     call::{Call, Gate, State},
@@ -38,14 +38,14 @@ use super::{
 use crate::prompts::{self, Verdict, verdict};
 
 /// Calls of one turn that are looked at; the others are denied.
-pub const CALLS_OF_A_TURN_MAX: usize = 32;
+pub(crate) const CALLS_OF_A_TURN_MAX: usize = 32;
 /// How often the provider may pause its own loop in one run.
-pub const PAUSES_MAX: usize = 5;
+pub(crate) const PAUSES_MAX: usize = 5;
 /// So many failures in a row, in more than one round, end a run.
-pub const FAILURES_MAX: usize = 3;
+pub(crate) const FAILURES_MAX: usize = 3;
 
 /// Messages that tools read and the index names; a search of a busy room finds thousands.
-pub const READ_MAX: usize = 2_000;
+pub(crate) const READ_MAX: usize = 2_000;
 
 /// What binds the loop.
 #[derive(Clone, Copy, Debug)]
@@ -122,7 +122,7 @@ impl Failures {
 }
 
 /// Tells the model of its tools, and how to treat what they say. A prompt without tools stays as it is.
-pub fn equip(prompt: &mut Prompt, tools: &Toolset) {
+pub(crate) fn equip(prompt: &mut Prompt, tools: &Toolset) {
     if tools.is_empty() {
         return;
     }

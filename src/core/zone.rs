@@ -6,7 +6,7 @@ use jiff::{Zoned, tz::TimeZone};
 use super::time::Timestamp;
 
 /// The profile fields that name a zone; the first readable one counts.
-pub const PROFILE_FIELDS: [&str; 2] = ["m.tz", "us.cloke.msc4175.tz"];
+pub(crate) const PROFILE_FIELDS: [&str; 2] = ["m.tz", "us.cloke.msc4175.tz"];
 /// The longest zone name that is looked up, in bytes; the longest IANA name has 32.
 const NAME_BYTES_MAX: usize = 64;
 

@@ -48,13 +48,13 @@ mod synced;
 mod threads;
 mod verification;
 
-pub use self::carried::Carried;
-pub use self::devices::Vouched;
-pub use self::health::Renewal;
-pub use self::power::Redactions;
-pub use self::succession::Tombstone;
-pub use self::synced::Stretch;
-pub use self::verification::{Asked, Emoji, Ending, Verification, Verifying};
+pub(crate) use self::carried::Carried;
+pub(crate) use self::devices::Vouched;
+pub(crate) use self::health::Renewal;
+pub(crate) use self::power::Redactions;
+pub(crate) use self::succession::Tombstone;
+pub(crate) use self::synced::Stretch;
+pub(crate) use self::verification::{Asked, Emoji, Ending, Verification, Verifying};
 
 /// The event type of messages.
 const MESSAGE: &str = "m.room.message";

@@ -29,7 +29,7 @@ const BOT_LEVEL: i64 = 100;
 
 /// A new audit room's name, topic and federation.
 #[derive(Clone, Copy, Debug)]
-pub struct NewRoom<'a> {
+pub(crate) struct NewRoom<'a> {
     /// `m.room.name`.
     pub name: &'a str,
     /// `m.room.topic`.
@@ -45,7 +45,7 @@ pub struct NewRoom<'a> {
 ///
 /// # Panics
 /// Never: what is serialised is plain data.
-pub async fn create(account: &Account, new: &NewRoom<'_>) -> Result<OwnedRoomId, MatrixError> {
+pub(crate) async fn create(account: &Account, new: &NewRoom<'_>) -> Result<OwnedRoomId, MatrixError> {
     let mut creation = CreationContent::new();
     creation.federate = new.federates;
     let mark = json!({ "type": MARK, "state_key": "", "content": { MARK_FIELD: account.user() } });
@@ -81,7 +81,7 @@ pub async fn create(account: &Account, new: &NewRoom<'_>) -> Result<OwnedRoomId,
 ///
 /// # Errors
 /// When the user's store cannot be read.
-pub async fn find(account: &Account) -> Result<Option<OwnedRoomId>, MatrixError> {
+pub(crate) async fn find(account: &Account) -> Result<Option<OwnedRoomId>, MatrixError> {
     find_marked(account, MARK).await
 }
 

@@ -13,7 +13,7 @@ const CELLS: usize = 6;
 /// # Panics
 /// Never: the PNG is written to memory with the size that its header states.
 #[must_use]
-pub fn generate(seed: &str) -> Vec<u8> {
+pub(crate) fn generate(seed: &str) -> Vec<u8> {
     let hash: [u8; 32] = Sha256::digest(seed.as_bytes()).into();
     let turn = f32::from(hash[0]) / 256.0;
     let front = colour(turn, 0.62, 0.45);

@@ -5,13 +5,13 @@ use std::{io, path::Path};
 use super::error::MatrixError;
 
 /// Free bytes below which a disk counts as full: some stores hang on a full disk, or lose part of a write.
-pub const FULL_BYTES: u64 = 8 << 20;
+pub(crate) const FULL_BYTES: u64 = 8 << 20;
 /// The error code of a full disk on Linux (`ENOSPC`).
 const NO_SPACE: i32 = 28;
 
 /// Returns the free bytes on a folder's disk; `None` if unknown.
 #[must_use]
-pub fn left(dir: &Path) -> Option<u64> {
+pub(crate) fn left(dir: &Path) -> Option<u64> {
     let found = nix::sys::statvfs::statvfs(dir).ok()?;
     if found.files() > 0 && found.files_available() == 0 {
         return Some(0);

@@ -47,7 +47,7 @@ const OWNER_LEVEL: i64 = 100;
 ///
 /// # Panics
 /// Never: what is serialised is plain data.
-pub async fn create_private(account: &Account, owner: &UserId, name: &str) -> Result<OwnedRoomId, MatrixError> {
+pub(crate) async fn create_private(account: &Account, owner: &UserId, name: &str) -> Result<OwnedRoomId, MatrixError> {
     let mut creation = CreationContent::new();
     creation.federate = false;
     let mut request = Request::new();
@@ -83,7 +83,7 @@ pub async fn create_private(account: &Account, owner: &UserId, name: &str) -> Re
 ///
 /// # Errors
 /// When the homeserver refuses or does not answer.
-pub async fn create_service(account: &Account, person: &UserId) -> Result<OwnedRoomId, MatrixError> {
+pub(crate) async fn create_service(account: &Account, person: &UserId) -> Result<OwnedRoomId, MatrixError> {
     let mut request = Request::new();
     request.preset = Some(RoomPreset::PrivateChat);
     request.is_direct = true;
@@ -115,7 +115,7 @@ const OPENING: [StateEventType; 8] = [
 ///
 /// # Errors
 /// When the room is not joined, its state is not known yet, or the homeserver does not tell its members.
-pub async fn state_of(account: &Account, room_id: &RoomId, owner: &UserId) -> Result<RoomState, MatrixError> {
+pub(crate) async fn state_of(account: &Account, room_id: &RoomId, owner: &UserId) -> Result<RoomState, MatrixError> {
     let room = account.room(room_id)?;
     let unknown = || MatrixError::EncryptionUnknown { room: room_id.to_string() };
     let creation = room.create_content().ok_or_else(unknown)?;

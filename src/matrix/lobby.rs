@@ -24,7 +24,7 @@ const BOT_LEVEL: i64 = 50;
 ///
 /// # Errors
 /// When the user's store cannot be read.
-pub async fn find(account: &Account) -> Result<Option<OwnedRoomId>, MatrixError> {
+pub(crate) async fn find(account: &Account) -> Result<Option<OwnedRoomId>, MatrixError> {
     find_marked(account, MARK).await
 }
 

@@ -19,7 +19,7 @@ use crate::core::event::{Outgoing, OutgoingKind, Place};
 
 /// Returns a message's event content, with its relation, mentions and mark.
 #[must_use]
-pub fn content(message: &Outgoing) -> Value {
+pub(crate) fn content(message: &Outgoing) -> Value {
     marked(message, &related(message))
 }
 
@@ -27,7 +27,7 @@ pub fn content(message: &Outgoing) -> Value {
 ///
 /// If `target` mentioned the same people before (`mentioned_before`), they are not notified again.
 #[must_use]
-pub fn edit(message: &Outgoing, target: OwnedEventId, mentioned_before: bool) -> Value {
+pub(crate) fn edit(message: &Outgoing, target: OwnedEventId, mentioned_before: bool) -> Value {
     let before = mentioned_before.then(|| mentions(message));
     marked(message, &bare(message).make_replacement(ReplacementMetadata::new(target, before)))
 }
@@ -37,7 +37,7 @@ pub fn edit(message: &Outgoing, target: OwnedEventId, mentioned_before: bool) ->
 /// # Panics
 /// Never: a message's content is JSON.
 #[must_use]
-pub fn file(name: &str, media_type: &str, size: usize, source: MediaSource, place: &Place) -> Value {
+pub(crate) fn file(name: &str, media_type: &str, size: usize, source: MediaSource, place: &Place) -> Value {
     let mut info = FileInfo::new();
     info.mimetype = Some(media_type.to_owned());
     info.size = u64::try_from(size).ok().and_then(UInt::new);

@@ -24,7 +24,7 @@ const IDLE: Duration = Duration::from_mins(10);
 const FREED_CHECK: Duration = Duration::from_millis(200);
 
 /// The open clients: coworkers' and the service bot's stay, assistants' come and go.
-pub struct Pool {
+pub(crate) struct Pool {
     provisioner: Provisioner,
     lasting: Mutex<HashMap<OwnedUserId, Arc<Account>>>,
     passing: Mutex<Places<Account>>,
@@ -34,19 +34,19 @@ pub struct Pool {
 impl Pool {
     /// Returns a pool with at most `passing_max` assistants' clients open at once.
     #[must_use]
-    pub fn new(provisioner: Provisioner, passing_max: usize) -> Self {
+    pub(crate) fn new(provisioner: Provisioner, passing_max: usize) -> Self {
         let passing = Mutex::new(Places::new(passing_max));
         Self { provisioner, lasting: Mutex::default(), passing, freed: Notify::new() }
     }
 
     /// Returns the provisioner.
     #[must_use]
-    pub fn provisioner(&self) -> &Provisioner {
+    pub(crate) fn provisioner(&self) -> &Provisioner {
         &self.provisioner
     }
 
     /// Keeps a client open from now on, replacing an older one.
-    pub fn keep(&self, account: Arc<Account>) {
+    pub(crate) fn keep(&self, account: Arc<Account>) {
         let mut lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
         let older = lasting.insert(account.user().to_owned(), account);
         drop(lasting);
@@ -58,13 +58,13 @@ impl Pool {
 
     /// Returns a user's client if it is open.
     #[must_use]
-    pub fn opened(&self, user: &UserId) -> Option<Arc<Account>> {
+    pub(crate) fn opened(&self, user: &UserId) -> Option<Arc<Account>> {
         let passing = || self.passing.lock().unwrap_or_else(PoisonError::into_inner).opened(user);
         self.kept(user).or_else(passing)
     }
 
     /// Drops an assistant's client that can no longer act; the next use opens a new one.
-    pub fn drop_passing(&self, account: &Account) {
+    pub(crate) fn drop_passing(&self, account: &Account) {
         let mut passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
         passing.remove(account.user());
         let open = passing.len();
@@ -75,13 +75,13 @@ impl Pool {
 
     /// Returns a permanently open client.
     #[must_use]
-    pub fn kept(&self, user: &UserId) -> Option<Arc<Account>> {
+    pub(crate) fn kept(&self, user: &UserId) -> Option<Arc<Account>> {
         self.lasting.lock().unwrap_or_else(PoisonError::into_inner).get(user).cloned()
     }
 
     /// Returns every permanently open client.
     #[must_use]
-    pub fn all_kept(&self) -> Vec<Arc<Account>> {
+    pub(crate) fn all_kept(&self) -> Vec<Arc<Account>> {
         self.lasting.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
@@ -90,7 +90,7 @@ impl Pool {
     ///
     /// # Errors
     /// When the client cannot be opened.
-    pub async fn passing(&self, persona: &Persona) -> Result<Arc<Account>, MatrixError> {
+    pub(crate) async fn passing(&self, persona: &Persona) -> Result<Arc<Account>, MatrixError> {
         let place = loop {
             let freed = self.freed.notified();
             if let Some(place) = self.place(&persona.user) {
@@ -115,7 +115,7 @@ impl Pool {
     }
 
     /// Closes assistants' clients that have not been used for a while.
-    pub fn close_idle(&self, now: Instant) {
+    pub(crate) fn close_idle(&self, now: Instant) {
         let mut passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
         let closed = passing.close_idle(now, IDLE);
         let open = passing.len();
@@ -130,7 +130,7 @@ impl Pool {
     ///
     /// # Errors
     /// When the folder cannot be deleted.
-    pub fn erase(&self, account: Arc<Account>) -> Result<(), MatrixError> {
+    pub(crate) fn erase(&self, account: Arc<Account>) -> Result<(), MatrixError> {
         let mut passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
         passing.remove(account.user());
         let open = passing.len();
@@ -147,13 +147,13 @@ impl Pool {
 
     /// Returns the assistants whose clients are open or opening.
     #[must_use]
-    pub fn passing_users(&self) -> Vec<OwnedUserId> {
+    pub(crate) fn passing_users(&self) -> Vec<OwnedUserId> {
         self.passing.lock().unwrap_or_else(PoisonError::into_inner).users()
     }
 
     /// Returns how many assistants' clients are open or opening.
     #[must_use]
-    pub fn passing_len(&self) -> usize {
+    pub(crate) fn passing_len(&self) -> usize {
         self.passing.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// The longest that a look may take.
-pub const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most bytes read of a model's description.
 const BYTES_MAX: usize = 256 << 10;
 

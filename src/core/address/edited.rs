@@ -11,11 +11,11 @@ use super::{
 };
 
 /// How long after the original an edit that newly asks a coworker still triggers it, in milliseconds (C6).
-pub const EDIT_WINDOW_MS: u64 = 5 * 60 * 1000;
+pub(crate) const EDIT_WINDOW_MS: u64 = 5 * 60 * 1000;
 
 /// The original of an edit.
 #[derive(Clone, Copy, Debug)]
-pub struct Original<'a> {
+pub(crate) struct Original<'a> {
     /// The message that it was; an edit by anybody but its sender is void.
     pub event: &'a RoomEvent,
     /// The coworkers that it or an earlier edit has triggered.
@@ -24,7 +24,7 @@ pub struct Original<'a> {
 
 /// Returns a request with its text replaced by the edit's.
 #[must_use]
-pub fn as_edited(original: &RoomEvent, new: &Message) -> RoomEvent {
+pub(crate) fn as_edited(original: &RoomEvent, new: &Message) -> RoomEvent {
     let mut edited = original.clone();
     if let EventKind::Message(old) = &original.kind {
         let (thread_root, reply_to) = (old.thread_root.clone(), old.reply_to.clone());
@@ -36,7 +36,7 @@ pub fn as_edited(original: &RoomEvent, new: &Message) -> RoomEvent {
 /// Returns whether an edit states whom the message mentions now. If a client omits `m.mentions` from the new content
 /// although the original had it, it has taken nothing back.
 #[must_use]
-pub fn says_whom_it_mentions(original: &RoomEvent, new: &Message) -> bool {
+pub(crate) fn says_whom_it_mentions(original: &RoomEvent, new: &Message) -> bool {
     let EventKind::Message(old) = &original.kind else { return false };
     new.mentions.is_some() || old.mentions.is_none()
 }

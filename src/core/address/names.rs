@@ -91,7 +91,7 @@ const ORDINARY: [&str; 72] = [
 
 /// A coworker in the room, with its names there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CoworkerHere<'a> {
+pub(crate) struct CoworkerHere<'a> {
     /// Its full user id.
     pub user: &'a UserId,
     /// Its id in the config, e.g. `oncall`.
@@ -163,7 +163,7 @@ impl<'a> CoworkerHere<'a> {
 /// Removes quoted lines (a reply fallback), a name with or without `@`, a Markdown link to its id, the label of a pill
 /// in `html`, and the `:` or `,` after it.
 #[must_use]
-pub fn strip_address<'b>(body: &'b str, html: Option<&str>, coworker: &CoworkerHere<'_>) -> &'b str {
+pub(crate) fn strip_address<'b>(body: &'b str, html: Option<&str>, coworker: &CoworkerHere<'_>) -> &'b str {
     let text = after_quote(body);
     let named = coworker.name_at_start(text).map(|named| named.bytes);
     let linked = markdown_link_at_start(text, coworker.user);

@@ -2,7 +2,7 @@
 //!
 //! Every word must be known, and no mark may make it a question; any other text asks.
 
-pub use self::asked::{Answered, asked_back};
+pub(crate) use self::asked::{Answered, asked_back};
 use super::{CoworkerHere, Message, MessageKind, after_quote, asking, others};
 use crate::core::legible::{is_hidden, usual_width};
 
@@ -314,7 +314,7 @@ const BESIDE: [&str; 40] = [
 
 /// A message that asks nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nod {
+pub(crate) enum Nod {
     /// Only emoji and marks.
     Emoji,
     /// Thanks.
@@ -326,7 +326,7 @@ pub enum Nod {
 impl Nod {
     /// Returns whether it asks nothing, given whether the answered message asked something back; `None` if unknown.
     #[must_use]
-    pub fn asks_nothing(self, asked_back: Option<bool>) -> bool {
+    pub(crate) fn asks_nothing(self, asked_back: Option<bool>) -> bool {
         match (self, asked_back) {
             (_, Some(asked)) => !asked,
             (Self::Emoji | Self::Thanks, None) => true,
@@ -337,7 +337,7 @@ impl Nod {
 
 /// Returns the message's nod, if it asks nothing by itself. It may contain the coworkers' names.
 #[must_use]
-pub fn nod(message: &Message, coworkers: &[CoworkerHere<'_>]) -> Option<Nod> {
+pub(crate) fn nod(message: &Message, coworkers: &[CoworkerHere<'_>]) -> Option<Nod> {
     if !matches!(message.kind, MessageKind::Text | MessageKind::Emote) {
         return None;
     }

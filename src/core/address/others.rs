@@ -18,7 +18,7 @@ use crate::core::legible::is_hidden;
 
 /// A member of the room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member<'a> {
+pub(crate) struct Member<'a> {
     /// The full user id.
     pub user: &'a UserId,
     /// The display name, if any.

@@ -10,10 +10,10 @@ use ruma::{OwnedUserId, matrix_uri::MatrixId};
 use crate::core::id;
 
 /// Bytes of a body or its HTML that are inspected; a Matrix event has at most 65 536.
-pub const INSPECTED_BYTES_MAX: usize = 64 * 1024;
+pub(super) const INSPECTED_BYTES_MAX: usize = 64 * 1024;
 
 /// Links of a message that are inspected.
-pub const INSPECTED_LINKS_MAX: usize = 256;
+pub(super) const INSPECTED_LINKS_MAX: usize = 256;
 
 /// Elements whose content is not the sender's running text.
 const HIDDEN: [&str; 8] = ["blockquote", "mx-reply", "code", "pre", "script", "style", "textarea", "title"];

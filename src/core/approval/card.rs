@@ -28,7 +28,7 @@ const CALL_BYTES_MAX: usize = 15_000;
 
 /// A card, and a file with the whole call if that is too long for a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Card {
+pub(crate) struct Card {
     /// The message to post.
     pub message: Outgoing,
     /// The file to post before it, which the card names.
@@ -37,7 +37,7 @@ pub struct Card {
 
 /// A file with a whole call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WholeCall {
+pub(crate) struct WholeCall {
     /// The file's name.
     pub name: String,
     /// The file's content.
@@ -56,14 +56,14 @@ impl WholeCall {
 
     /// Returns the hexadecimal SHA-256 of the content.
     #[must_use]
-    pub fn digest(&self) -> String {
+    pub(crate) fn digest(&self) -> String {
         hex(&Sha256::digest(&self.text))
     }
 }
 
 /// Where a card goes, and how to show its texts.
 #[derive(Clone, Copy, Debug)]
-pub struct Setting<'a> {
+pub(crate) struct Setting<'a> {
     /// The place in the room.
     pub place: &'a Place,
     /// Hides secrets.
@@ -76,7 +76,7 @@ pub struct Setting<'a> {
 
 /// Returns the card that asks; it mentions `deciders` ([`mentioned`]) and is open for that many milliseconds.
 #[must_use]
-pub fn asking(
+pub(crate) fn asking(
     pending: &Pending,
     asker: &UserId,
     deciders: BTreeSet<OwnedUserId>,
@@ -94,7 +94,7 @@ pub fn asking(
 
 /// Returns the decided card: the same call with the decision.
 #[must_use]
-pub fn decided(pending: &Pending, decision: &Decision, setting: &Setting<'_>) -> Outgoing {
+pub(crate) fn decided(pending: &Pending, decision: &Decision, setting: &Setting<'_>) -> Outgoing {
     let call = Call::of(pending, setting.mask);
     let said = words::decided(&pending.tool, decision, setting.names);
     card(&format!("{said} {}", call.markdown()), setting.place)
@@ -102,7 +102,7 @@ pub fn decided(pending: &Pending, decision: &Decision, setting: &Setting<'_>) ->
 
 /// Returns the closed card if its call is not available: the decision, or that there will be none.
 #[must_use]
-pub fn closed(tool: &ToolName, decision: Option<&Decision>, place: &Place) -> Outgoing {
+pub(crate) fn closed(tool: &ToolName, decision: Option<&Decision>, place: &Place) -> Outgoing {
     let names = Names::default();
     card(&decision.map_or_else(|| words::closed(tool), |decision| words::decided(tool, decision, &names)), place)
 }
@@ -110,7 +110,7 @@ pub fn closed(tool: &ToolName, decision: Option<&Decision>, place: &Place) -> Ou
 /// Returns whom a card mentions: exactly those who may decide, if the rule names them. For moderators, only an asker
 /// who is one; `asker_level` is their power level, `None` if it is unknown or they are not in the room.
 #[must_use]
-pub fn mentioned(rule: &ApprovalRule, asker: &UserId, asker_level: Option<i64>) -> BTreeSet<OwnedUserId> {
+pub(crate) fn mentioned(rule: &ApprovalRule, asker: &UserId, asker_level: Option<i64>) -> BTreeSet<OwnedUserId> {
     let asker = || BTreeSet::from([asker.to_owned()]);
     match rule {
         ApprovalRule::Asker => asker(),

@@ -31,7 +31,7 @@ const QUESTIONS: [char; 3] = ['?', '？', '؟'];
 
 /// What a message says about a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said {
+pub(crate) enum Said {
     /// It decides.
     Decides {
         /// The decision.
@@ -46,7 +46,7 @@ pub enum Said {
 /// Returns the target of a reaction or reply that may decide about a card, and what it says. More texts mean no than
 /// yes, because declining is always safe.
 #[must_use]
-pub fn said_of(event: &RoomEvent) -> Option<(&EventId, Said)> {
+pub(crate) fn said_of(event: &RoomEvent) -> Option<(&EventId, Said)> {
     match &event.kind {
         EventKind::Reaction { target, key } => Some((target, said_by_key(key)?)),
         EventKind::Message(message) => Some((message.reply_to.as_deref()?, said_in_reply(message)?)),
@@ -63,7 +63,7 @@ fn said_by_key(key: &str) -> Option<Said> {
 
 /// Returns what a reply to a card says about it; `None` if it is an ordinary message.
 #[must_use]
-pub fn said_in_reply(message: &Message) -> Option<Said> {
+pub(crate) fn said_in_reply(message: &Message) -> Option<Said> {
     let text = after_quote(&message.body);
     said_in_passing(message, text, || shown(message)).or_else(|| {
         let plain = plain(text);
@@ -75,7 +75,7 @@ pub fn said_in_reply(message: &Message) -> Option<Said> {
 
 /// Returns whether a reply consists only of deciding words, clear or not, so that it asks nothing else.
 #[must_use]
-pub fn leans(message: &Message) -> bool {
+pub(crate) fn leans(message: &Message) -> bool {
     said_in_passing(message, after_quote(&message.body), || shown(message)).is_some()
 }
 

@@ -19,7 +19,7 @@ use crate::core::{
 
 /// What a plain message means among several cards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plain {
+pub(crate) enum Plain {
     /// It is about the card at this index of those given.
     About(usize),
     /// It may be about several cards; the sender must say which.
@@ -30,7 +30,7 @@ pub enum Plain {
 
 /// What is known about a message near a card.
 #[derive(Clone, Copy, Debug)]
-pub struct Beside<'a> {
+pub(crate) struct Beside<'a> {
     /// The coworker whose card it is; `None` for an assistant's.
     pub coworker: Option<&'a CoworkerHere<'a>>,
     /// Whether it replies to something that the card's run has posted: its status, a file.
@@ -39,7 +39,7 @@ pub struct Beside<'a> {
 
 /// Returns whether an event may be about a card that it does not point to.
 #[must_use]
-pub fn may_be_plain(event: &RoomEvent) -> bool {
+pub(crate) fn may_be_plain(event: &RoomEvent) -> bool {
     matches!(&event.kind, EventKind::Message(message) if may_be_about_a_card(message))
 }
 
@@ -47,7 +47,7 @@ pub fn may_be_plain(event: &RoomEvent) -> bool {
 /// opened on the card, or in the assistant's chat, and address nobody else. In a room's timeline it must name the
 /// card's coworker.
 #[must_use]
-pub fn said_beside(message: &Message, card: &EventId, standing: &Standing, beside: &Beside<'_>) -> Option<Said> {
+pub(crate) fn said_beside(message: &Message, card: &EventId, standing: &Standing, beside: &Beside<'_>) -> Option<Said> {
     let mentions = message.mentions.as_ref();
     let to_others =
         mentions.is_some_and(|mentions| mentions.room || mentions.users.iter().any(|user| *user != standing.user));
@@ -82,7 +82,7 @@ fn without_address<'t>(text: &'t str, html: Option<&str>, coworker: Option<&Cowo
 
 /// Returns which of `cards` a plain message near them is about. `who` and `level` are as in [`may_decide`].
 #[must_use]
-pub fn plain(cards: &[&Standing], by: &UserId, who: &Who, level: Option<i64>, now: Timestamp) -> Plain {
+pub(crate) fn plain(cards: &[&Standing], by: &UserId, who: &Who, level: Option<i64>, now: Timestamp) -> Plain {
     let may = |card: &Standing| may_decide(&card.rule, by, who, &card.asker, level).is_ok();
     let open: Vec<usize> = (0..cards.len()).filter(|at| cards[*at].is_open(now)).collect();
     match open.as_slice() {
@@ -94,7 +94,7 @@ pub fn plain(cards: &[&Standing], by: &UserId, who: &Who, level: Option<i64>, no
 
 /// A decision by a person who has no say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub(crate) struct Refused {
     /// The index of the card that it is about, among those given.
     pub card: usize,
     /// Why it does not count.
@@ -106,7 +106,7 @@ pub struct Refused {
 /// Handles a plain message near `cards` whose sender may decide about none of them. A clear yes or no counts as one
 /// about the first open card about which others decide; anything less clear is an ordinary message.
 #[must_use]
-pub fn refused(
+pub(crate) fn refused(
     cards: &[(&Standing, Said)],
     by: &UserId,
     who: &Who,

@@ -20,7 +20,7 @@ const STALE_AFTER_MS: i64 = 92 * 24 * 60 * 60 * 1000;
 /// An account's stored state. Each period has its own sum, so that a jumping clock forgets nothing and blocks nobody.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Account {
+pub(crate) struct Account {
     months: BTreeMap<String, Usd>,
     days: BTreeMap<String, Usd>,
     /// Calls in progress, by id.
@@ -51,7 +51,7 @@ impl Held {
 
 /// An account with its limits.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Whose account it is.
     pub scope: Scope,
     /// The limits on it.
@@ -64,7 +64,7 @@ pub struct Entry {
 ///
 /// # Errors
 /// The limit without room; of several, one that is spent, and of those the one that lasts longest.
-pub fn reserve(entries: &mut [Entry], call: &str, estimate: &Estimate, now: Timestamp) -> Result<(), Full> {
+pub(crate) fn reserve(entries: &mut [Entry], call: &str, estimate: &Estimate, now: Timestamp) -> Result<(), Full> {
     look(entries, now)?;
     for entry in entries {
         entry.account.hold(call, estimate, Usd::ZERO, now);
@@ -77,7 +77,7 @@ pub fn reserve(entries: &mut [Entry], call: &str, estimate: &Estimate, now: Time
 ///
 /// # Errors
 /// As for [`reserve`]; the call then holds no reservation.
-pub fn reserve_again(
+pub(crate) fn reserve_again(
     entries: &mut [Entry],
     call: &str,
     so_far: Usd,
@@ -97,7 +97,7 @@ pub fn reserve_again(
 ///
 /// # Errors
 /// As for [`reserve`].
-pub fn look(entries: &[Entry], now: Timestamp) -> Result<(), Full> {
+pub(super) fn look(entries: &[Entry], now: Timestamp) -> Result<(), Full> {
     let full = entries.iter().flat_map(|entry| {
         let Entry { scope, limits, account } = entry;
         Period::ALL.into_iter().filter_map(|period| account.full(*scope, period, limits.of(period)?, now))
@@ -108,13 +108,13 @@ pub fn look(entries: &[Entry], now: Timestamp) -> Result<(), Full> {
 impl Account {
     /// Returns an account with this amount spent in a month.
     #[must_use]
-    pub fn with_month(month: String, spent: Usd) -> Self {
+    pub(crate) fn with_month(month: String, spent: Usd) -> Self {
         Self { months: BTreeMap::from([(month, spent)]), ..Self::default() }
     }
 
     /// Returns the amount spent in the period of `now`, without reservations.
     #[must_use]
-    pub fn spent(&self, period: Period, now: Timestamp) -> Usd {
+    pub(crate) fn spent(&self, period: Period, now: Timestamp) -> Usd {
         let sums = match period {
             Period::Month => &self.months,
             Period::Day => &self.days,
@@ -124,7 +124,7 @@ impl Account {
 
     /// Returns the amount reserved in the period of `now` by calls in progress.
     #[must_use]
-    pub fn reserved(&self, period: Period, now: Timestamp) -> Usd {
+    pub(crate) fn reserved(&self, period: Period, now: Timestamp) -> Usd {
         let span = period.span(now);
         let of_span = self.held.values().filter(|held| match period {
             Period::Month => held.month == span,
@@ -157,14 +157,14 @@ impl Account {
     }
 
     /// Notes a call's total cost so far.
-    pub fn note(&mut self, call: &str, so_far: Usd) {
+    pub(crate) fn note(&mut self, call: &str, so_far: Usd) {
         let Some(held) = self.held.get_mut(call).filter(|held| so_far > held.counted) else { return };
         held.so_far = so_far.without(held.counted);
     }
 
     /// Replaces a call's reservation by its total cost, in the periods in which it began. A call without a reservation
     /// counts nothing, so it is settled only once. Returns what the call counts as in all.
-    pub fn settle(&mut self, call: &str, cost: Usd) -> Usd {
+    pub(crate) fn settle(&mut self, call: &str, cost: Usd) -> Usd {
         let Some(held) = self.held.remove(call) else { return Usd::ZERO };
         let more = cost.without(held.counted);
         add(&mut self.months, &held.month, more, MONTHS_KEPT);
@@ -174,7 +174,7 @@ impl Account {
 
     /// Replaces a call's reservation by what its answers cost, each on its day. So its sums are those of the outlays, even
     /// if a crash came between an answer that broke off and the next one's reservation in this account.
-    pub fn recover(&mut self, call: &str, parts: &[(String, Usd)]) {
+    pub(crate) fn recover(&mut self, call: &str, parts: &[(String, Usd)]) {
         let Some(held) = self.held.remove(call) else { return };
         let mut counted = held.counted;
         for (day, cost) in parts {
@@ -188,25 +188,25 @@ impl Account {
 
     /// Returns the calls that it holds, and the cost noted of each. At a start, they are those of an earlier process.
     #[must_use]
-    pub fn held(&self) -> Vec<(String, Usd)> {
+    pub(crate) fn held(&self) -> Vec<(String, Usd)> {
         self.held.iter().map(|(call, held)| (call.clone(), held.so_far.add(held.counted))).collect()
     }
 
     /// Returns whether admins were told that it runs low, in this month or on this day and at this limit or a higher one.
     #[must_use]
-    pub fn is_warned(&self, span: &str, limit: Usd) -> bool {
+    pub(crate) fn is_warned(&self, span: &str, limit: Usd) -> bool {
         self.warned.get(span).is_some_and(|told| *told >= limit)
     }
 
     /// Notes that admins were told.
-    pub fn note_warned(&mut self, span: &str, limit: Usd) {
+    pub(crate) fn note_warned(&mut self, span: &str, limit: Usd) {
         self.warned.insert(span.to_owned(), limit);
         trim(&mut self.warned, span, WARNINGS_KEPT);
     }
 
     /// Returns whether the account has been unused long enough to be dropped.
     #[must_use]
-    pub fn is_stale(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_stale(&self, now: Timestamp) -> bool {
         let oldest = month_of(Timestamp::from_ms(now.as_ms().saturating_sub(STALE_AFTER_MS)));
         self.held.is_empty() && self.months.keys().all(|month| *month < oldest)
     }

@@ -19,7 +19,7 @@ const PDF_PAGES_MAX: usize = 100;
 
 /// A model's prices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Price {
+pub(crate) struct Price {
     /// For a prompt token, however it is cached, in billionths of a US dollar.
     pub prompt_nano_usd: u64,
     /// For an answer token.
@@ -30,7 +30,7 @@ pub struct Price {
 
 impl Price {
     /// The prices used if a model's are unknown.
-    pub const UNKNOWN: Self = Self {
+    pub(crate) const UNKNOWN: Self = Self {
         prompt_nano_usd: UNKNOWN_PRICE_MICRO_USD.0 * 1_000,
         answer_nano_usd: UNKNOWN_PRICE_MICRO_USD.1 * 1_000,
         search_nano_usd: 10_000_000,
@@ -38,7 +38,7 @@ impl Price {
 
     /// Returns the prices in a batch: half, but for searches.
     #[must_use]
-    pub fn halved(self) -> Self {
+    pub(crate) fn halved(self) -> Self {
         Self {
             prompt_nano_usd: self.prompt_nano_usd.div_ceil(2),
             answer_nano_usd: self.answer_nano_usd.div_ceil(2),
@@ -49,7 +49,7 @@ impl Price {
 
 /// What a call may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Estimate {
+pub(crate) struct Estimate {
     /// The prompt, which is billed as soon as the call is made.
     pub prompt: Usd,
     /// The longest answer, and what the provider's tools may add.
@@ -59,14 +59,14 @@ pub struct Estimate {
 impl Estimate {
     /// Returns the sum.
     #[must_use]
-    pub fn whole(&self) -> Usd {
+    pub(crate) fn whole(&self) -> Usd {
         self.prompt.add(self.answer)
     }
 }
 
 /// Estimates a prompt's tokens, on the high side.
 #[must_use]
-pub fn prompt_tokens(prompt: &Prompt) -> u64 {
+pub(crate) fn prompt_tokens(prompt: &Prompt) -> u64 {
     let text = |text: &str| u64::from(tokens::estimate(text));
     let tools = prompt.tools.iter().map(|tool| match tool {
         ToolDefinition::Client { name, description, schema } => {
@@ -98,7 +98,7 @@ pub fn prompt_tokens(prompt: &Prompt) -> u64 {
 
 /// Estimates the cost of a call with this prompt, which has that many of the model's tokens.
 #[must_use]
-pub fn estimate(prompt: &Prompt, tokens: u64, output_tokens_max: u32, price: Price) -> Estimate {
+pub(crate) fn estimate(prompt: &Prompt, tokens: u64, output_tokens_max: u32, price: Price) -> Estimate {
     let cost = |count: u64, nano_usd: u64| count.saturating_mul(nano_usd).div_ceil(1_000);
     let of_provider = prompt.tools.iter().filter(|tool| matches!(tool, ToolDefinition::Provider(_))).count();
     let uses = u64::try_from(of_provider).unwrap_or(u64::MAX).saturating_mul(u64::from(SEARCHES_MAX));

@@ -68,7 +68,7 @@ impl fmt::Display for Holder {
 
 /// The limits of every account.
 #[derive(Clone, Debug, Default)]
-pub struct Terms {
+pub(crate) struct Terms {
     /// The limits for everybody.
     pub budgets: Budgets,
     /// The coworkers' own limits for a month, by their user ids.
@@ -78,7 +78,7 @@ pub struct Terms {
 impl Terms {
     /// Returns the limits on a holder's account.
     #[must_use]
-    pub fn of(&self, holder: &Holder) -> Limits {
+    pub(crate) fn of(&self, holder: &Holder) -> Limits {
         match holder {
             Holder::Coworker(user) => Limits { month: self.coworkers.get(user).copied(), day: None },
             other => self.budgets.of(other.scope()),

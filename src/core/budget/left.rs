@@ -6,7 +6,7 @@ use super::{Account, Usd};
 
 /// What is left open of a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Left {
+pub(crate) struct Left {
     /// The highest cost that an account noted.
     pub noted: Usd,
     /// The accounts that hold it, by name.
@@ -15,7 +15,7 @@ pub struct Left {
 
 impl Left {
     /// Adds what an account holds to what others do, by call.
-    pub fn gather(calls: &mut BTreeMap<String, Self>, name: &str, account: &Account) {
+    pub(crate) fn gather(calls: &mut BTreeMap<String, Self>, name: &str, account: &Account) {
         for (call, noted) in account.held() {
             let left = calls.entry(call).or_default();
             left.noted = left.noted.max(noted);

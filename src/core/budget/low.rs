@@ -8,11 +8,11 @@ use super::{Account, Holder, Limits, Period, Scope, Usd};
 use crate::core::time::Timestamp;
 
 /// The percentage of a limit from which on an account runs low.
-pub const LOW_PERCENT: u64 = 80;
+pub(crate) const LOW_PERCENT: u64 = 80;
 
 /// An account that has spent most of a limit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Low {
+pub(crate) struct Low {
     /// Whose it is.
     pub holder: Holder,
     /// The limit's period.
@@ -27,7 +27,7 @@ pub struct Low {
 
 /// How far an account is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub(crate) enum Level {
     /// At least [`LOW_PERCENT`] of a limit is spent.
     Low,
     /// The limit is spent.
@@ -36,11 +36,11 @@ pub enum Level {
 
 impl Level {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Low, Self::UsedUp];
+    pub(crate) const ALL: [Self; 2] = [Self::Low, Self::UsedUp];
 
     /// Returns the level's name in metrics.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Low => "low",
             Self::UsedUp => "used_up",
@@ -49,7 +49,7 @@ impl Level {
 
     /// Returns the level of an account that has spent so much; `None` below both.
     #[must_use]
-    pub fn of(spent: Usd, limit: Usd) -> Option<Self> {
+    pub(crate) fn of(spent: Usd, limit: Usd) -> Option<Self> {
         if spent >= limit {
             return Some(Self::UsedUp);
         }
@@ -61,14 +61,14 @@ impl Level {
 impl Low {
     /// Returns how far the account is used.
     #[must_use]
-    pub fn level(&self) -> Level {
+    pub(crate) fn level(&self) -> Level {
         Level::of(self.spent, self.limit).unwrap_or(Level::Low)
     }
 }
 
 /// The accounts that run low now; all others are not in it.
 #[derive(Debug, Default)]
-pub struct Lows(BTreeMap<(Holder, Period), Noted>);
+pub(crate) struct Lows(BTreeMap<(Holder, Period), Noted>);
 
 #[derive(Debug)]
 struct Noted {
@@ -79,7 +79,7 @@ struct Noted {
 
 impl Lows {
     /// Takes an account as it is now. Returns whether admins have to be told of it from now on.
-    pub fn see(&mut self, holder: &Holder, account: &Account, limits: &Limits, now: Timestamp) -> bool {
+    pub(crate) fn see(&mut self, holder: &Holder, account: &Account, limits: &Limits, now: Timestamp) -> bool {
         let mut is_new = false;
         for period in Period::ALL {
             let (key, spent) = ((holder.clone(), period), account.spent(period, now));
@@ -96,14 +96,14 @@ impl Lows {
     }
 
     /// Returns the accounts of which admins have still to be told. Those of past periods are dropped.
-    pub fn due(&mut self, now: Timestamp) -> Vec<Low> {
+    pub(crate) fn due(&mut self, now: Timestamp) -> Vec<Low> {
         self.0.retain(|(_, period), noted| noted.low.span == period.span(now));
         self.0.values().filter(|noted| noted.is_due).map(|noted| noted.low.clone()).collect()
     }
 
     /// Counts a scope's accounts at a level, in the period of `now`.
     #[must_use]
-    pub fn count(&self, scope: Scope, period: Period, level: Level, now: Timestamp) -> usize {
+    pub(crate) fn count(&self, scope: Scope, period: Period, level: Level, now: Timestamp) -> usize {
         let span = period.span(now);
         let is_meant = |low: &&Noted| low.low.span == span && low.low.level() == level;
         let of_scope = self.0.iter().filter(|((holder, of), _)| holder.scope() == scope && *of == period);

@@ -11,7 +11,7 @@ use super::{Holder, Usd, day_of};
 use crate::core::time::Timestamp;
 
 /// The key of a run's outlays; see [`key_of`].
-pub type OutlaysKey = (Timestamp, String);
+pub(crate) type OutlaysKey = (Timestamp, String);
 
 /// Whose run it is, and where.
 #[derive(Clone, Debug)]
@@ -176,7 +176,7 @@ fn sum(outlays: &[Outlay]) -> Usd {
 
 /// Returns the key of a run's outlays: that of its index entry, or for an assistant's run the beginning of its day.
 #[must_use]
-pub fn key_of(accepted_at: Timestamp, run: &str, by: &RunBy) -> OutlaysKey {
+pub(crate) fn key_of(accepted_at: Timestamp, run: &str, by: &RunBy) -> OutlaysKey {
     const DAY_MS: i64 = 24 * 60 * 60 * 1000;
     let at = accepted_at.as_ms();
     let at = match by {
@@ -188,13 +188,13 @@ pub fn key_of(accepted_at: Timestamp, run: &str, by: &RunBy) -> OutlaysKey {
 
 /// Returns the name of a call, under which the accounts hold its reservation.
 #[must_use]
-pub fn call_name((at, run): &OutlaysKey, call: usize) -> String {
+pub(crate) fn call_name((at, run): &OutlaysKey, call: usize) -> String {
     format!("{}/{run}/{call}", at.as_ms())
 }
 
 /// Returns a call's run and number by the call's name; `None` for the names of early versions.
 #[must_use]
-pub fn call_named(name: &str) -> Option<(OutlaysKey, usize)> {
+pub(crate) fn call_named(name: &str) -> Option<(OutlaysKey, usize)> {
     let (at, rest) = name.split_once('/')?;
     let (run, call) = rest.rsplit_once('/')?;
     Some(((Timestamp::from_ms(at.parse().ok()?), run.to_owned()), call.parse().ok()?))

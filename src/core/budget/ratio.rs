@@ -12,17 +12,17 @@ const OLD: [&str; 5] =
 
 /// A model's tokens for a thousand estimated ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ratio(u64);
+pub(crate) struct Ratio(u64);
 
 impl Ratio {
     /// Returns the assumed ratio of a model that has not reported usage yet.
     #[must_use]
-    pub fn of(model: &str) -> Self {
+    pub(crate) fn of(model: &str) -> Self {
         Self(if OLD.iter().any(|old| model.starts_with(old)) { 1_000 } else { 1_300 })
     }
 
     /// Learns from a prompt's estimated and reported tokens.
-    pub fn learn(&mut self, estimated: u64, told: u64) {
+    pub(crate) fn learn(&mut self, estimated: u64, told: u64) {
         if estimated < TOKENS_MIN || told == 0 {
             return;
         }
@@ -32,7 +32,7 @@ impl Ratio {
 
     /// Converts estimated tokens to the model's, rounding up.
     #[must_use]
-    pub fn apply(self, estimated: u64) -> u64 {
+    pub(crate) fn apply(self, estimated: u64) -> u64 {
         estimated.saturating_mul(self.0).div_ceil(1_000)
     }
 }

@@ -5,7 +5,7 @@ use super::{AssistantCommand as Assistant, CoworkerCommand as Coworker, Remindin
 
 /// A command.
 #[derive(Clone, Copy, Debug)]
-pub struct Described<C> {
+pub(crate) struct Described<C> {
     /// The command's word, such as `!help`.
     pub word: &'static str,
     /// The argument as shown after the word, with a leading space; mostly empty.
@@ -22,7 +22,7 @@ pub struct Described<C> {
 }
 
 /// The commands of coworkers, in the order of the help.
-pub static COWORKER: [Described<Coworker>; 14] = [
+pub(crate) static COWORKER: [Described<Coworker>; 14] = [
     plain("!purpose", Coworker::Purpose, "what I'm for", "Says what the coworker is for."),
     plain("!tools", Coworker::Tools, "what I can use", "Lists its tools here, and who approves them."),
     plain("!why", Coworker::Why, "what I drew on", "In reply to an answer or in its thread: what the answer drew on."),
@@ -53,7 +53,7 @@ pub static COWORKER: [Described<Coworker>; 14] = [
 ];
 
 /// The commands of assistants, in the order of the help.
-pub static ASSISTANT: [Described<Assistant>; 15] = [
+pub(crate) static ASSISTANT: [Described<Assistant>; 15] = [
     changing(
         "!new",
         Assistant::New,
@@ -109,7 +109,7 @@ pub static ASSISTANT: [Described<Assistant>; 15] = [
 ];
 
 /// The commands of the service bot, in the order of the help; those from [`SERVICE_FOR_ADMINS`] on are only for admins.
-pub static SERVICE: [Described<Service>; 7] = [
+pub(crate) static SERVICE: [Described<Service>; 7] = [
     plain(
         "!assistant",
         Service::Assistant,
@@ -139,7 +139,7 @@ pub static SERVICE: [Described<Service>; 7] = [
     ),
 ];
 /// The index in [`SERVICE`] at which the admins' commands begin.
-pub const SERVICE_FOR_ADMINS: usize = 5;
+pub(crate) const SERVICE_FOR_ADMINS: usize = 5;
 
 const fn plain<C>(word: &'static str, is: C, help: &'static str, about: &'static str) -> Described<C> {
     Described { word, argument: "", is: Some(is), changes: false, help, about }
@@ -167,7 +167,7 @@ pub(super) fn find<C: Clone>(list: &[Described<C>], said: &str, is_question: boo
 
 /// Returns the lines of the help, with `before` before each word.
 #[must_use]
-pub fn help_lines<C>(list: &[Described<C>], before: &str) -> String {
+pub(crate) fn help_lines<C>(list: &[Described<C>], before: &str) -> String {
     let told = list.iter().filter(|one| !one.help.is_empty());
     let lines = told.map(|one| {
         // The help of !forget names its argument by an example.

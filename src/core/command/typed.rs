@@ -17,7 +17,7 @@ const BEHIND: [char; 8] = ['.', '!', '?', ',', ';', ':', '…', '。'];
 /// Returns a text normalised for comparison with commands: lower case, usual width, without whitespace, invisible
 /// marks, emphasis and quotation marks around it, and without closing punctuation.
 #[must_use]
-pub fn typed(text: &str) -> String {
+pub(crate) fn typed(text: &str) -> String {
     let letters = text.chars().map(usual_width).filter(|letter| !is_mark(*letter));
     let text: String = letters.flat_map(char::to_lowercase).collect();
     let around = |letter: char| letter.is_whitespace() || AROUND.contains(&letter);

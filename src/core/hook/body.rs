@@ -6,9 +6,9 @@ use super::{Call, Denied, Headers, Sender};
 use crate::core::json;
 
 /// How deeply a body may be nested.
-pub const DEPTH_MAX: usize = 64;
+pub(super) const DEPTH_MAX: usize = 64;
 /// Most values of a body, those of lists and objects included: each takes many times its bytes once it is read.
-pub const VALUES_MAX: usize = 100_000;
+pub(super) const VALUES_MAX: usize = 100_000;
 
 /// What a body is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use super::{Call, Denied, Headers, Hook};
 use crate::core::time::Timestamp;
 
 /// How far a signed time may be from ours, in milliseconds: what Standard Webhooks and Stripe recommend.
-pub const WINDOW_MS: u64 = 5 * 60 * 1000;
+pub(super) const WINDOW_MS: u64 = 5 * 60 * 1000;
 /// Most signatures of one call that are compared; senders send two while a secret is exchanged.
 const SIGNATURES_MAX: usize = 8;
 /// What the secret of Standard Webhooks begins with.

@@ -13,13 +13,13 @@ use std::{
 use crate::core::time::Timestamp;
 
 /// How far two clocks may be apart: answers take time, and `Date` has whole seconds.
-pub const CLOCKS_APART_MAX: Duration = Duration::from_mins(2);
+pub(crate) const CLOCKS_APART_MAX: Duration = Duration::from_mins(2);
 /// No time was heard yet.
 const UNKNOWN: i64 = i64::MIN;
 
 /// How far another side's clock is ahead of ours, as last heard; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Heard(Arc<AtomicI64>);
+pub(crate) struct Heard(Arc<AtomicI64>);
 
 impl Default for Heard {
     fn default() -> Self {
@@ -29,7 +29,7 @@ impl Default for Heard {
 
 impl Heard {
     /// Records the time in an answer that came at `now`. `age` is how many seconds a cache has held the answer.
-    pub fn note(&self, date: Option<&str>, age: Option<&str>, now: Timestamp) {
+    pub(crate) fn note(&self, date: Option<&str>, age: Option<&str>, now: Timestamp) {
         let Some(said) = date.and_then(http_date) else { return };
         let age = age.and_then(|age| age.trim().parse::<i64>().ok()).unwrap_or_default().max(0);
         let said = said.as_ms().saturating_add(age.saturating_mul(1_000));
@@ -39,14 +39,14 @@ impl Heard {
     /// Returns how many milliseconds that clock is ahead of ours; negative if it is behind, `None` if no time was
     /// heard.
     #[must_use]
-    pub fn ahead_ms(&self) -> Option<i64> {
+    pub(crate) fn ahead_ms(&self) -> Option<i64> {
         Some(self.0.load(Ordering::Relaxed)).filter(|ahead| *ahead != UNKNOWN)
     }
 }
 
 /// Reads an HTTP date (RFC 9110, section 5.6.7): the form that senders must use, and the two that readers must know.
 #[must_use]
-pub fn http_date(text: &str) -> Option<Timestamp> {
+pub(crate) fn http_date(text: &str) -> Option<Timestamp> {
     let old = |form| jiff::fmt::strtime::parse(form, text).and_then(|parsed| parsed.to_datetime());
     let utc = |then: jiff::civil::DateTime| then.to_zoned(jiff::tz::TimeZone::UTC).map(|then| then.timestamp());
     let old = || old("%A, %d-%b-%y %H:%M:%S GMT").or_else(|_| old("%a %b %e %H:%M:%S %Y")).and_then(utc);
@@ -57,7 +57,7 @@ pub fn http_date(text: &str) -> Option<Timestamp> {
 /// Explains which clock is wrong, with the remedy, from how many milliseconds the homeserver's and the Messages API's
 /// are ahead of ours at `now`. `None` if ours is right, or no time was heard.
 #[must_use]
-pub fn told(homeserver: Option<i64>, api: Option<i64>, now: Timestamp) -> Option<String> {
+pub(crate) fn told(homeserver: Option<i64>, api: Option<i64>, now: Timestamp) -> Option<String> {
     let most = i64::try_from(CLOCKS_APART_MAX.as_millis()).unwrap_or(i64::MAX);
     let is_off = |ahead: &i64| ahead.saturating_abs() > most;
     let agree = |one: i64, other: i64| !is_off(&one.saturating_sub(other));
@@ -112,7 +112,7 @@ pub fn told(homeserver: Option<i64>, api: Option<i64>, now: Timestamp) -> Option
 /// Returns the remedy for a certificate that is not valid at present, from rustls' text if it names the times;
 /// otherwise `None`.
 #[must_use]
-pub fn mend_of_certificate(causes: &str) -> Option<String> {
+pub(crate) fn mend_of_certificate(causes: &str) -> Option<String> {
     let number = |after: &str| {
         let rest = causes.split_once(after)?.1.trim_start();
         let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();

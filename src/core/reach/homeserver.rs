@@ -10,7 +10,7 @@ const QUOTED_CHARS_MAX: usize = 200;
 
 /// Explains an answer that is not a homeserver's: a page, other JSON, an empty or truncated body.
 #[must_use]
-pub fn foreign(status: u16, call: &str) -> String {
+pub(crate) fn foreign(status: u16, call: &str) -> String {
     let plainly = || format!("answered HTTP {status} to {call}, without a Matrix error");
     let (what, why, mend) = match status {
         300..=399 => (
@@ -54,7 +54,7 @@ pub fn foreign(status: u16, call: &str) -> String {
 
 /// Explains a refusal by the homeserver, quoting its text.
 #[must_use]
-pub fn refused(call: &str, status: u16, errcode: &str, message: &str, pause: Option<Duration>) -> String {
+pub(crate) fn refused(call: &str, status: u16, errcode: &str, message: &str, pause: Option<Duration>) -> String {
     let quoted: String =
         message.chars().map(|char| if char.is_control() { ' ' } else { char }).take(QUOTED_CHARS_MAX).collect();
     let quoted = quoted.trim();

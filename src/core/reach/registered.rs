@@ -2,7 +2,7 @@
 
 /// A difference between the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Differs<'a> {
+pub(crate) enum Differs<'a> {
     /// None of its namespaces covers one of our users.
     Users {
         /// The config key that determines the user's name.
@@ -29,7 +29,7 @@ pub enum Differs<'a> {
 impl Differs<'_> {
     /// Returns the difference, why it matters and the remedy; without a final full stop.
     #[must_use]
-    pub fn told(self) -> String {
+    pub(crate) fn told(self) -> String {
         let present = "give it the registration.yaml that belongs to this configuration (`workmate check` compares the two), \
                        and restart it";
         match self {
@@ -55,7 +55,7 @@ impl Differs<'_> {
 /// Returns whether an error about one of our users means that our registration does not cover it, and not that another
 /// one does.
 #[must_use]
-pub fn is_not_covered(errcode: &str, message: &str) -> bool {
+pub(crate) fn is_not_covered(errcode: &str, message: &str) -> bool {
     let message = message.to_lowercase();
     let any = |words: &[&str]| words.iter().any(|word| message.contains(word));
     match errcode {

@@ -11,7 +11,7 @@ const TEXT_CHARS_MAX: usize = 200;
 
 /// What is wrong with a call's arguments, in words for the model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ArgumentError {
+pub(crate) enum ArgumentError {
     /// The arguments as a whole are malformed.
     #[error("the arguments are not as the tool's schema says: {0}")]
     Shape(String),
@@ -42,7 +42,7 @@ impl ArgumentError {
 
 /// A search; a `None` matches anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Query {
+pub(crate) struct Query {
     /// Lower-case words that a message must all contain.
     pub words: Vec<String>,
     /// The message's sender.
@@ -59,7 +59,7 @@ pub struct Query {
 
 /// A stretch to read; a `None` matches anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Range {
+pub(crate) struct Range {
     /// Sent at this time or later.
     pub from: Option<Timestamp>,
     /// Sent before this time.
@@ -72,7 +72,7 @@ pub struct Range {
 
 /// Which members to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MembersQuery {
+pub(crate) struct MembersQuery {
     /// A lower-case part of the name or user id.
     pub name: Option<String>,
     /// Continue after this member, the previous page's `next`.

@@ -6,11 +6,11 @@ use serde_json::Value;
 use super::arguments::{ArgumentError, given, shape};
 
 /// Most bytes of such a file.
-pub const FILE_BYTES_MAX: usize = 256 * 1024;
+pub(crate) const FILE_BYTES_MAX: usize = 256 * 1024;
 /// Most characters of its name.
-pub const FILE_NAME_CHARS_MAX: usize = 100;
+pub(super) const FILE_NAME_CHARS_MAX: usize = 100;
 /// The allowed media types; none that a browser executes.
-pub const MEDIA_TYPES: [&str; 9] = [
+pub(crate) const MEDIA_TYPES: [&str; 9] = [
     "text/plain",
     "text/markdown",
     "text/csv",
@@ -24,7 +24,7 @@ pub const MEDIA_TYPES: [&str; 9] = [
 
 /// A text file to post.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileToAttach {
+pub(crate) struct FileToAttach {
     /// Its name, without folders, control and direction characters.
     pub name: String,
     /// Its content.

@@ -12,7 +12,7 @@ use crate::core::{
 
 /// Work at set times that a member wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewWork {
+pub(crate) struct NewWork {
     /// When, as it was said.
     pub when: String,
     /// The IANA zone whose wall clock counts; `None` for that of who asks.
@@ -32,7 +32,7 @@ impl NewWork {
     ///
     /// # Errors
     /// A text for the model.
-    pub fn parse(arguments: &Value) -> Result<Self, ArgumentError> {
+    pub(crate) fn parse(arguments: &Value) -> Result<Self, ArgumentError> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Raw {

@@ -19,7 +19,7 @@ use crate::core::{
 /// Something to be done. What goes on for a while is begun, and its end is an [`Input`](super::Input); what fails is
 /// [`Input::Failed`](super::Input::Failed), or a failed [`Input::Sent`](super::Input::Sent) where it was to send.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// Wait in line. Goes on whatever is cut off.
     AwaitTurn,
     /// Count who is before it.
@@ -98,7 +98,7 @@ pub enum Effect {
 
 /// What the room has to be known for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CatchUp {
+pub(crate) enum CatchUp {
     /// To read it.
     ToRead,
     /// To say an answer that is there.
@@ -107,7 +107,7 @@ pub enum CatchUp {
 
 /// Whose turn it is when something is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flush {
+pub(crate) enum Flush {
     /// That it is composed: a crash from here on is counted.
     Entered,
     /// That something is about to be sent, which may be there whatever is heard of it.
@@ -124,7 +124,7 @@ pub enum Flush {
 
 /// A tool call to be carried out.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Start {
+pub(crate) struct Start {
     /// `tool_use_id`
     pub call: String,
     /// The tool.
@@ -135,7 +135,7 @@ pub struct Start {
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct End {
+pub(crate) struct End {
     /// What became of it.
     pub outcome: Outcome,
     /// Its last message.
@@ -150,7 +150,7 @@ pub struct End {
 
 /// What operators are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Remark {
+pub(crate) enum Remark {
     /// It waits for the homeserver.
     Waits,
     /// It may not write there.

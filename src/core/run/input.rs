@@ -16,7 +16,7 @@ use crate::core::{
 
 /// Something that happened: mostly what came of an [`Effect`](super::Effect).
 #[derive(Clone, Debug, PartialEq)]
-pub enum Input {
+pub(crate) enum Input {
     /// Its turn has come.
     Turn,
     /// So many are before it.
@@ -100,7 +100,7 @@ pub enum Input {
 
 /// A composed context, as far as decisions need it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Ready {
+pub(crate) struct Ready {
     /// The request cannot be found any more, or was redacted: there is nothing to answer.
     pub is_gone: bool,
     /// The request is a file that cannot be read, and nothing besides.
@@ -119,7 +119,7 @@ pub struct Ready {
 
 /// How a call of the model ended.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// Its turn, or why there is none.
     pub turn: Result<ModelTurn, Fault>,
     /// What it used, prompt included.
@@ -132,7 +132,7 @@ pub struct Reply {
 
 /// What became of a batch, as far as is known.
 #[derive(Clone, Debug, PartialEq)]
-pub enum BatchNews {
+pub(crate) enum BatchNews {
     /// It is there, under this id.
     Made(String),
     /// It may be there: no reply came.
@@ -146,7 +146,7 @@ pub enum BatchNews {
 /// Why something could not be done, as far as decisions need it.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, as the homeserver or the store told it")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// The same may succeed later without anybody's doing.
     pub is_passing: bool,
     /// The homeserver refused it (403, 404): to be doubted.

@@ -2,7 +2,7 @@
 
 /// What a run is told from outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Order {
+pub(crate) enum Order {
     /// Nothing: go on.
     #[default]
     GoOn,
@@ -19,7 +19,7 @@ pub enum Order {
 impl Order {
     /// Gives another order behind this one; returns whether that changes anything. An order that ends a run is never
     /// downgraded.
-    pub fn give(&mut self, order: &Self) -> bool {
+    pub(crate) fn give(&mut self, order: &Self) -> bool {
         *self = match (&*self, order) {
             (Self::Stop | Self::Drop | Self::TakeBack, Self::GoOn | Self::Restart)
             // Nor does a word that it stopped come after what leaves no room for words.
@@ -32,7 +32,7 @@ impl Order {
 
 /// How near a run is to its end: what a stop of the process waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Nearness {
+pub(crate) enum Nearness {
     /// It waits for its turn, for people, tools or the homeserver.
     #[default]
     Far,

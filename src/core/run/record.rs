@@ -24,7 +24,7 @@ use crate::core::{
 pub(super) const EDITS_OF_A_PROCESS: u32 = 1_000;
 
 /// So many crashes in the middle of a run end it with a word: perhaps it is what brings the process down.
-pub const CRASHES_MAX: u32 = 3;
+pub(super) const CRASHES_MAX: u32 = 3;
 
 /// What the store keeps of a run while it is going on.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that was noted at another moment")]
@@ -277,7 +277,7 @@ impl RunRecord {
 /// Returns a call that awaits a decision as it stands in a run. Where nobody asked, a moderator decides in the asker's
 /// place.
 #[must_use]
-pub fn decided_by(record: &RunRecord, pending: Pending) -> Pending {
+pub(crate) fn decided_by(record: &RunRecord, pending: Pending) -> Pending {
     match pending.rule {
         ApprovalRule::Asker if record.is_unasked() => {
             Pending { rule: ApprovalRule::Moderator { level: MODERATOR_LEVEL }, ..pending }

@@ -152,7 +152,7 @@ impl Run {
 
 /// Returns where the file of an answer goes: where the message went; on a timeline, as a reply to it.
 #[must_use]
-pub fn file_place(place: &Place, message: &EventId) -> Place {
+pub(crate) fn file_place(place: &Place, message: &EventId) -> Place {
     match place {
         Place::Thread { root, .. } => Place::Thread { root: root.clone(), latest: message.to_owned() },
         Place::Timeline | Place::Reply { .. } => Place::Reply { to: message.to_owned() },

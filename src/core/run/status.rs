@@ -4,7 +4,7 @@ use super::Step;
 use crate::core::time::Timestamp;
 
 /// A coworker's run that takes longer shows a status, in milliseconds (C9).
-pub const STATUS_AFTER_MS: u64 = 6_000;
+pub(super) const STATUS_AFTER_MS: u64 = 6_000;
 /// The gap to the status' first edit, in milliseconds; each later one is twice as long.
 const STATUS_GAP_MS: u64 = 10_000;
 /// The longest gap between two edits of a status, in milliseconds.
@@ -12,7 +12,7 @@ const STATUS_GAP_MS_MAX: u64 = 120_000;
 
 /// How far a run with tools is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Doing {
+pub(crate) struct Doing {
     /// Steps that are done.
     pub done: usize,
     /// The tools that are being used, by name.

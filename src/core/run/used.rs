@@ -7,7 +7,7 @@ use crate::core::{audit::Spent, time::Timestamp};
 
 /// What one question to the model cost, whether or not its answer was waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bill {
+pub(crate) struct Bill {
     /// The model that answered.
     pub model: String,
     /// The category under which the provider refused.
@@ -18,7 +18,7 @@ pub struct Bill {
 
 /// What one answer used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Answered {
+pub(crate) struct Answered {
     /// Prompt tokens, cached ones included.
     pub input_tokens: u64,
     /// Prompt tokens that the provider had cached.
@@ -31,7 +31,7 @@ pub struct Answered {
 
 /// What a run used so far, for its record and its summary.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Used {
+pub(crate) struct Used {
     /// The messages whose text the model read.
     pub read: Vec<OwnedEventId>,
     /// When the oldest and the newest of them were sent.
@@ -47,7 +47,7 @@ pub struct Used {
 
 impl Used {
     /// Adds what a question cost.
-    pub fn add(&mut self, bill: &Bill) {
+    pub(crate) fn add(&mut self, bill: &Bill) {
         self.model = Some(bill.model.clone());
         self.refused = bill.refused.clone().or(self.refused.take());
         self.answers.extend(&bill.answers);
@@ -55,7 +55,7 @@ impl Used {
 
     /// Returns the sums; there is no cost where one of the prices is not known.
     #[must_use]
-    pub fn spent(&self) -> Spent {
+    pub(crate) fn spent(&self) -> Spent {
         let sum = |tokens: fn(&Answered) -> u64| self.answers.iter().map(tokens).fold(0, u64::saturating_add);
         let known: Option<Vec<u64>> = self.answers.iter().map(|answer| answer.cost_micro_usd).collect();
         let cost = known.filter(|costs| !costs.is_empty());

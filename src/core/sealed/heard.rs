@@ -39,7 +39,7 @@ impl Ciphertext {
 
 /// What is known of a message with some index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hearing {
+pub(crate) enum Hearing {
     /// It came as this event first.
     First,
     /// It came as another event before.
@@ -50,7 +50,7 @@ pub enum Hearing {
 
 /// The messages of one session that were heard.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Heard {
+pub(crate) struct Heard {
     /// When the last one was.
     #[serde(default)]
     pub at: Timestamp,
@@ -70,7 +70,7 @@ pub struct Heard {
 
 impl Heard {
     /// Notes that the message with this index came as `event`; returns whether it is the first event that it came as.
-    pub fn hear(&mut self, index: u32, event: &EventId, now: Timestamp) -> Hearing {
+    pub(crate) fn hear(&mut self, index: u32, event: &EventId, now: Timestamp) -> Hearing {
         if index < self.from {
             return Hearing::Unknown;
         }
@@ -85,7 +85,7 @@ impl Heard {
     }
 
     /// Notes that the message decides about a card; returns whether it may: as the first event, and about no other card.
-    pub fn decide(&mut self, index: u32, event: &EventId, card: &EventId, now: Timestamp) -> bool {
+    pub(crate) fn decide(&mut self, index: u32, event: &EventId, card: &EventId, now: Timestamp) -> bool {
         self.hear(index, event, now) == Hearing::First && is_first(&mut self.cards, index, card)
     }
 }

@@ -6,7 +6,7 @@ use crate::core::time::Timestamp;
 
 /// Ids by when they are due next.
 #[derive(Clone, Debug)]
-pub struct Calendar<I> {
+pub(crate) struct Calendar<I> {
     by_time: BTreeSet<(Timestamp, I)>,
     times: HashMap<I, Timestamp>,
 }
@@ -19,7 +19,7 @@ impl<I> Default for Calendar<I> {
 
 impl<I: Clone + Ord + std::hash::Hash> Calendar<I> {
     /// Notes when an id is due next, instead of what was noted before; `None` forgets it.
-    pub fn set(&mut self, id: &I, due: Option<Timestamp>) {
+    pub(crate) fn set(&mut self, id: &I, due: Option<Timestamp>) {
         if let Some(before) = self.times.remove(id) {
             self.by_time.remove(&(before, id.clone()));
         }
@@ -30,7 +30,7 @@ impl<I: Clone + Ord + std::hash::Hash> Calendar<I> {
     }
 
     /// Notes when an id is due next, unless it is noted for another time than `before`.
-    pub fn change(&mut self, id: &I, before: Option<Timestamp>, due: Option<Timestamp>) {
+    pub(crate) fn change(&mut self, id: &I, before: Option<Timestamp>, due: Option<Timestamp>) {
         if self.times.get(id).copied() == before {
             self.set(id, due);
         }
@@ -38,18 +38,18 @@ impl<I: Clone + Ord + std::hash::Hash> Calendar<I> {
 
     /// Returns all ids that are noted.
     #[must_use]
-    pub fn ids(&self) -> Vec<I> {
+    pub(crate) fn ids(&self) -> Vec<I> {
         self.times.keys().cloned().collect()
     }
 
     /// Returns when the first of all is due.
     #[must_use]
-    pub fn first(&self) -> Option<Timestamp> {
+    pub(crate) fn first(&self) -> Option<Timestamp> {
         self.by_time.first().map(|(due, _)| *due)
     }
 
     /// Takes the first id that is due at `now`, which is then noted for no time.
-    pub fn take_due(&mut self, now: Timestamp) -> Option<I> {
+    pub(crate) fn take_due(&mut self, now: Timestamp) -> Option<I> {
         let (due, _) = self.by_time.first()?;
         if *due > now {
             return None;
@@ -61,7 +61,7 @@ impl<I: Clone + Ord + std::hash::Hash> Calendar<I> {
 
     /// Returns how many ids are noted.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.times.len()
     }
 }

@@ -5,16 +5,16 @@ use crate::core::time::Timestamp;
 
 /// A run that begins this much after its due time says that it is late: a minute. A restart takes less, and so does
 /// waiting for a few others that are due at the same time.
-pub const LATE_AFTER_MS: u64 = 60_000;
+pub(crate) const LATE_AFTER_MS: u64 = 60_000;
 /// Most missed due times that are counted one by one.
-pub const MISSED_COUNTED_MAX: u32 = 1_000;
+pub(super) const MISSED_COUNTED_MAX: u32 = 1_000;
 /// So far in the future a handled due time may lie, after a clock was set back. Beyond that the clock was wrong when it
 /// was handled, and the rule begins anew.
 const AHEAD_MS_MAX: i64 = 48 * 3_600 * 1_000;
 
 /// What is owed at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Owing {
+pub(crate) struct Owing {
     /// The due time that runs now.
     pub due: Option<Timestamp>,
     /// Whether it is so late that it says so.
@@ -29,14 +29,14 @@ pub struct Owing {
 
 /// Returns until when a due time may begin. Without a grace, a moment of being late still costs nothing.
 #[must_use]
-pub fn begins_until(due: Timestamp, grace_ms: u64) -> Timestamp {
+pub(crate) fn begins_until(due: Timestamp, grace_ms: u64) -> Timestamp {
     let late_ms = i64::try_from(grace_ms.max(LATE_AFTER_MS)).unwrap_or(i64::MAX);
     Timestamp::from_ms(due.as_ms().saturating_add(late_ms))
 }
 
 /// Returns when something is due next, when all due times up to `until` are handled.
 #[must_use]
-pub fn next_due(rule: &Rule, until: Timestamp, now: Timestamp) -> Option<Timestamp> {
+pub(crate) fn next_due(rule: &Rule, until: Timestamp, now: Timestamp) -> Option<Timestamp> {
     rule.next_after(sane(until, now))
 }
 
@@ -50,7 +50,7 @@ fn sane(until: Timestamp, now: Timestamp) -> Timestamp {
 /// Of several due times that came while nobody was there, the newest runs if it is within its grace: two summaries of
 /// the same morning would be one too many.
 #[must_use]
-pub fn owing(rule: &Rule, until: Timestamp, grace_ms: u64, now: Timestamp) -> Owing {
+pub(crate) fn owing(rule: &Rule, until: Timestamp, grace_ms: u64, now: Timestamp) -> Owing {
     let until = sane(until, now);
     let mut owing = Owing { until, ..Owing::default() };
     let mut newest = None;

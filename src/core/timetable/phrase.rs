@@ -12,7 +12,7 @@ use crate::core::{time::Timestamp, zone::Zone};
 mod repeating;
 
 /// Most characters of a text that says when.
-pub const TEXT_CHARS_MAX: usize = 120;
+pub(crate) const TEXT_CHARS_MAX: usize = 120;
 /// Most words of a reminder's text that may say when.
 const WORDS_MAX: usize = 12;
 /// The longest time that `in …` may name, in milliseconds: ten years.

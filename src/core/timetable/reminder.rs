@@ -11,15 +11,15 @@ use super::{
 use crate::core::{time::Timestamp, zone::Zone};
 
 /// Most reminders of one owner.
-pub const REMINDERS_MAX: usize = 100;
+pub(super) const REMINDERS_MAX: usize = 100;
 /// Most characters of what is reminded of.
-pub const REMINDER_CHARS_MAX: usize = 1_000;
+pub(crate) const REMINDER_CHARS_MAX: usize = 1_000;
 /// How late a reminder that comes again and again may be, in milliseconds: a day. One that comes once is never skipped.
-pub const REMINDER_GRACE_MS: u64 = 24 * 60 * 60 * 1_000;
+pub(super) const REMINDER_GRACE_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// A reminder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reminder {
+pub(crate) struct Reminder {
     /// Its number, from 1; not used again while there are others.
     pub number: u32,
     /// What is reminded of.
@@ -41,7 +41,7 @@ pub struct Reminder {
 
 /// An owner's reminders, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reminders {
+pub(crate) struct Reminders {
     #[serde(default)]
     list: Vec<Reminder>,
     /// The highest number given out.
@@ -54,7 +54,7 @@ pub struct Reminders {
 
 /// What an owner is reminded of, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// When.
     pub when: When,
     /// Of what, or what is to be done.
@@ -65,7 +65,7 @@ pub struct Asked {
 
 /// Why there is no reminder.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReminderError {
+pub(crate) enum ReminderError {
     /// The time is not understood, or never comes.
     #[error("{0}")]
     When(#[from] WhenError),
@@ -91,7 +91,7 @@ impl Asked {
     ///
     /// # Errors
     /// Says what is missing.
-    pub fn parse(said: &str, reading: &Reading<'_>) -> Result<Self, ReminderError> {
+    pub(crate) fn parse(said: &str, reading: &Reading<'_>) -> Result<Self, ReminderError> {
         let said = without_word(said.trim(), "me");
         if said.chars().count() > TEXT_CHARS_MAX + REMINDER_CHARS_MAX {
             return Err(ReminderError::LongText);
@@ -112,7 +112,7 @@ impl Asked {
     ///
     /// # Errors
     /// As [`Self::parse`].
-    pub fn parse_task(said: &str, reading: &Reading<'_>) -> Result<Self, ReminderError> {
+    pub(crate) fn parse_task(said: &str, reading: &Reading<'_>) -> Result<Self, ReminderError> {
         match Self::parse(said, reading) {
             Ok(asked) => Ok(Self { is_task: true, ..asked }),
             Err(ReminderError::NoText) => Err(ReminderError::NoTask),
@@ -124,13 +124,16 @@ impl Asked {
     ///
     /// # Errors
     /// As [`Self::parse`].
-    pub fn of(when: &str, text: &str, is_task: bool, reading: &Reading<'_>) -> Result<Self, ReminderError> {
+    pub(crate) fn of(when: &str, text: &str, is_task: bool, reading: &Reading<'_>) -> Result<Self, ReminderError> {
         Ok(Self { when: When::parse(when, reading)?, text: text.to_owned(), is_task })
     }
 
     /// Returns whether what `read` reads is the same moment in every zone, as in 20 minutes.
     #[must_use]
-    pub fn is_same_everywhere(read: impl Fn(&Reading<'_>) -> Result<Self, ReminderError>, now: Timestamp) -> bool {
+    pub(crate) fn is_same_everywhere(
+        read: impl Fn(&Reading<'_>) -> Result<Self, ReminderError>,
+        now: Timestamp,
+    ) -> bool {
         let at = |zone: &str| {
             let zone = Zone::named(zone)?;
             read(&Reading { zone: &zone, now }).ok()
@@ -145,7 +148,7 @@ impl Reminder {
     ///
     /// # Errors
     /// If the stored expression is not understood any more.
-    pub fn rule(&self) -> Result<Rule, WhenError> {
+    pub(crate) fn rule(&self) -> Result<Rule, WhenError> {
         Rule::of(&self.when, &Zone::stored(self.zone.as_deref()))
     }
 
@@ -153,7 +156,7 @@ impl Reminder {
     ///
     /// # Errors
     /// As [`Self::rule`].
-    pub fn owing(&self, now: Timestamp) -> Result<Owing, WhenError> {
+    pub(crate) fn owing(&self, now: Timestamp) -> Result<Owing, WhenError> {
         let rule = self.rule()?;
         let grace_ms = if rule.repeats() { REMINDER_GRACE_MS } else { u64::MAX };
         Ok(owing(&rule, self.until, grace_ms, now))
@@ -161,7 +164,7 @@ impl Reminder {
 
     /// Returns when it is due next; `None` if it never is again.
     #[must_use]
-    pub fn next(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn next(&self, now: Timestamp) -> Option<Timestamp> {
         next_due(&self.rule().ok()?, self.until, now)
     }
 }
@@ -169,13 +172,13 @@ impl Reminder {
 impl Reminders {
     /// Returns the reminders, oldest first.
     #[must_use]
-    pub fn list(&self) -> &[Reminder] {
+    pub(crate) fn list(&self) -> &[Reminder] {
         &self.list
     }
 
     /// Returns the reminder with this number.
     #[must_use]
-    pub fn get(&self, number: u32) -> Option<&Reminder> {
+    pub(crate) fn get(&self, number: u32) -> Option<&Reminder> {
         self.list.iter().find(|one| one.number == number)
     }
 
@@ -183,7 +186,13 @@ impl Reminders {
     ///
     /// # Errors
     /// [`ReminderError`]; nothing is changed then.
-    pub fn add(&mut self, asked: &Asked, zone: &Zone, cause: &str, now: Timestamp) -> Result<Reminder, ReminderError> {
+    pub(crate) fn add(
+        &mut self,
+        asked: &Asked,
+        zone: &Zone,
+        cause: &str,
+        now: Timestamp,
+    ) -> Result<Reminder, ReminderError> {
         if let Some(known) = self.list.iter().find(|known| !cause.is_empty() && known.cause == cause) {
             return Ok(known.clone());
         }
@@ -207,7 +216,7 @@ impl Reminders {
 
     /// Removes what earlier wordings of a request made, and returns their numbers. The causes of all begin with the
     /// request, those of its present wording with `wording`.
-    pub fn replace(&mut self, request: &str, wording: &str) -> Vec<u32> {
+    pub(crate) fn replace(&mut self, request: &str, wording: &str) -> Vec<u32> {
         let is_old = |one: &Reminder| is_of(&one.cause, request) && !is_of(&one.cause, wording);
         let old: Vec<u32> = self.list.iter().filter(|one| is_old(one)).map(|one| one.number).collect();
         self.list.retain(|one| !old.contains(&one.number));
@@ -215,13 +224,13 @@ impl Reminders {
     }
 
     /// Removes the reminder with this number and returns it.
-    pub fn remove(&mut self, number: u32) -> Option<Reminder> {
+    pub(crate) fn remove(&mut self, number: u32) -> Option<Reminder> {
         let at = self.list.iter().position(|one| one.number == number)?;
         Some(self.list.remove(at))
     }
 
     /// Notes up to when a reminder's due times are handled; one that never comes again goes.
-    pub fn handled(&mut self, number: u32, until: Timestamp) {
+    pub(crate) fn handled(&mut self, number: u32, until: Timestamp) {
         let Some(one) = self.list.iter_mut().find(|one| one.number == number) else { return };
         one.until = until;
         if one.next(until).is_none() {
@@ -234,7 +243,7 @@ impl Reminders {
 ///
 /// # Errors
 /// [`ReminderError`].
-pub fn check_reminder(asked: &Asked, zone: &Zone, now: Timestamp) -> Result<Rule, ReminderError> {
+pub(crate) fn check_reminder(asked: &Asked, zone: &Zone, now: Timestamp) -> Result<Rule, ReminderError> {
     if asked.text.trim().is_empty() {
         return Err(if asked.is_task { ReminderError::NoTask } else { ReminderError::NoText });
     }

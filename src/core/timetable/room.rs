@@ -11,15 +11,15 @@ use super::{
 use crate::core::{time::Timestamp, zone::Zone};
 
 /// Most schedules in a room.
-pub const SCHEDULES_OF_ROOM_MAX: usize = 20;
+pub(super) const SCHEDULES_OF_ROOM_MAX: usize = 20;
 /// Most schedules of a coworker that members set up, in all rooms.
-pub const SCHEDULES_OF_COWORKER_MAX: usize = 500;
+pub(super) const SCHEDULES_OF_COWORKER_MAX: usize = 500;
 /// Most characters of a task.
-pub const TASK_CHARS_MAX: usize = 2_000;
+pub(crate) const TASK_CHARS_MAX: usize = 2_000;
 
 /// A schedule that a member set up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RoomSchedule {
+pub(crate) struct RoomSchedule {
     /// Its number, from 1; not used again while the room has schedules.
     pub number: u32,
     /// The coworker that works.
@@ -56,14 +56,14 @@ impl RoomSchedule {
     ///
     /// # Errors
     /// If the stored expression is not understood any more.
-    pub fn rule(&self) -> Result<Rule, WhenError> {
+    pub(crate) fn rule(&self) -> Result<Rule, WhenError> {
         Rule::of(&self.when, &Zone::stored(self.zone.as_deref()))
     }
 }
 
 /// A room's schedules, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RoomSchedules {
+pub(crate) struct RoomSchedules {
     #[serde(default)]
     schedules: Vec<RoomSchedule>,
     /// The highest number given out.
@@ -73,7 +73,7 @@ pub struct RoomSchedules {
 
 /// A schedule to be added.
 #[derive(Clone, Debug)]
-pub struct NewSchedule<'a> {
+pub(crate) struct NewSchedule<'a> {
     /// See [`RoomSchedule::user`].
     pub user: &'a UserId,
     /// See [`RoomSchedule::set_by`].
@@ -98,7 +98,7 @@ pub struct NewSchedule<'a> {
 
 /// Why a schedule is not added.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AddError {
+pub(crate) enum AddError {
     /// The time is not understood, or never comes.
     #[error("{0}")]
     When(#[from] WhenError),
@@ -122,13 +122,13 @@ pub enum AddError {
 impl RoomSchedules {
     /// Returns the schedules, oldest first.
     #[must_use]
-    pub fn list(&self) -> &[RoomSchedule] {
+    pub(crate) fn list(&self) -> &[RoomSchedule] {
         &self.schedules
     }
 
     /// Returns the schedule with this number.
     #[must_use]
-    pub fn get(&self, number: u32) -> Option<&RoomSchedule> {
+    pub(crate) fn get(&self, number: u32) -> Option<&RoomSchedule> {
         self.schedules.iter().find(|schedule| schedule.number == number)
     }
 
@@ -137,7 +137,12 @@ impl RoomSchedules {
     ///
     /// # Errors
     /// [`AddError`]; nothing is changed then.
-    pub fn add(&mut self, new: &NewSchedule<'_>, of_coworker: usize, now: Timestamp) -> Result<RoomSchedule, AddError> {
+    pub(crate) fn add(
+        &mut self,
+        new: &NewSchedule<'_>,
+        of_coworker: usize,
+        now: Timestamp,
+    ) -> Result<RoomSchedule, AddError> {
         if let Some(known) = self.schedules.iter().find(|known| !new.cause.is_empty() && known.cause == new.cause) {
             return Ok(known.clone());
         }
@@ -169,7 +174,7 @@ impl RoomSchedules {
 
     /// Takes over the schedules of a room that this one replaces, under new numbers where theirs are taken. Those that
     /// were taken over before, by the calls that set them up, are not taken again. Returns each as it was and as it is.
-    pub fn take_over(&mut self, old: &Self) -> Vec<(RoomSchedule, RoomSchedule)> {
+    pub(crate) fn take_over(&mut self, old: &Self) -> Vec<(RoomSchedule, RoomSchedule)> {
         let mut taken = Vec::new();
         for one in &old.schedules {
             if self.schedules.iter().any(|known| !one.cause.is_empty() && known.cause == one.cause) {
@@ -186,13 +191,13 @@ impl RoomSchedules {
     }
 
     /// Removes the schedule with this number and returns it.
-    pub fn remove(&mut self, number: u32) -> Option<RoomSchedule> {
+    pub(crate) fn remove(&mut self, number: u32) -> Option<RoomSchedule> {
         let at = self.schedules.iter().position(|schedule| schedule.number == number)?;
         Some(self.schedules.remove(at))
     }
 
     /// Removes what earlier wordings of a request set up, and returns it; see [`super::Reminders::replace`].
-    pub fn replace(&mut self, request: &str, wording: &str) -> Vec<RoomSchedule> {
+    pub(crate) fn replace(&mut self, request: &str, wording: &str) -> Vec<RoomSchedule> {
         let is_old = |one: &RoomSchedule| is_of(&one.cause, request) && !is_of(&one.cause, wording);
         let (old, others) = std::mem::take(&mut self.schedules).into_iter().partition(is_old);
         self.schedules = others;
@@ -200,7 +205,7 @@ impl RoomSchedules {
     }
 
     /// Removes every schedule of a coworker and returns them.
-    pub fn remove_of(&mut self, user: &UserId) -> Vec<RoomSchedule> {
+    pub(crate) fn remove_of(&mut self, user: &UserId) -> Vec<RoomSchedule> {
         let (theirs, others) = std::mem::take(&mut self.schedules).into_iter().partition(|one| one.user == user);
         self.schedules = others;
         theirs
@@ -211,7 +216,7 @@ impl RoomSchedules {
 ///
 /// # Errors
 /// [`AddError`].
-pub fn check(when: &When, zone: &Zone, task: &str, now: Timestamp) -> Result<Rule, AddError> {
+pub(crate) fn check(when: &When, zone: &Zone, task: &str, now: Timestamp) -> Result<Rule, AddError> {
     if task.trim().is_empty() {
         return Err(AddError::NoTask);
     }
@@ -224,6 +229,6 @@ pub fn check(when: &When, zone: &Zone, task: &str, now: Timestamp) -> Result<Rul
 
 /// Returns whether a member may end a schedule: who set it up, a moderator of the room, or an admin of the workspace.
 #[must_use]
-pub fn may_end(schedule: &RoomSchedule, who: &UserId, is_moderator: bool, is_admin: bool) -> bool {
+pub(crate) fn may_end(schedule: &RoomSchedule, who: &UserId, is_moderator: bool, is_admin: bool) -> bool {
     schedule.set_by == who || is_moderator || is_admin
 }

@@ -9,11 +9,11 @@ use super::due::Owing;
 use crate::core::time::Timestamp;
 
 /// After so many runs that nobody read, a schedule asks whether to go on.
-pub const UNREAD_RUNS_MAX: usize = 5;
+pub(crate) const UNREAD_RUNS_MAX: usize = 5;
 
 /// How far a schedule has come in one room.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// When it ran last.
     #[serde(default)]
     pub ran_at: Option<Timestamp>,
@@ -41,7 +41,7 @@ pub struct Progress {
 /// as none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Stored")]
-pub struct Unread(Vec<Timestamp>);
+pub(crate) struct Unread(Vec<Timestamp>);
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -68,7 +68,7 @@ impl Progress {
     /// Returns whether it depends on who has read the room whether the schedule goes on there, when a person last wrote
     /// at `written_at`.
     #[must_use]
-    pub fn depends_on_readers(&self, written_at: Option<Timestamp>) -> bool {
+    pub(crate) fn depends_on_readers(&self, written_at: Option<Timestamp>) -> bool {
         match self.asked_at {
             Some(asked_at) => written_at.is_none_or(|written_at| written_at <= asked_at),
             None => self.unread_since(written_at).0.len() >= UNREAD_RUNS_MAX,
@@ -76,7 +76,7 @@ impl Progress {
     }
 
     /// Notes that a due time which was accepted did not run after all, and why: it was as if it had never begun.
-    pub fn left(&mut self, due: Timestamp, why: Skip) {
+    pub(crate) fn left(&mut self, due: Timestamp, why: Skip) {
         if self.skipped.is_some_and(|(last, _)| last == due) {
             // A crash has it noted twice.
             return;
@@ -106,7 +106,7 @@ impl Progress {
 
 /// How far a schedule has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Handled {
+pub(crate) struct Handled {
     /// All due times up to this one are handled.
     pub until: Timestamp,
     /// When it is due, as it was said; another text begins anew.
@@ -123,7 +123,7 @@ impl Handled {
     /// Returns when it is due next, if that is noted and still holds: it says the same time as `said`, and no clock that
     /// was set back stands before what is handled.
     #[must_use]
-    pub fn next_noted(&self, said: &str, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn next_noted(&self, said: &str, now: Timestamp) -> Option<Timestamp> {
         self.next.filter(|_| self.said == said && self.until <= now)
     }
 }
@@ -131,7 +131,7 @@ impl Handled {
 /// Why a due time did not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Skip {
+pub(crate) enum Skip {
     /// It was missed by more than its grace, or a newer one ran instead.
     Missed,
     /// Nothing new was said in the room.
@@ -147,7 +147,7 @@ pub enum Skip {
 impl Skip {
     /// Returns its short name, for logs.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Missed => "missed",
             Self::NothingNew => "nothing_new",
@@ -160,7 +160,7 @@ impl Skip {
 
 /// What is known of the room at a due time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Around {
+pub(crate) struct Around {
     /// Whether the coworker is there and may work there.
     pub is_there: bool,
     /// Whether it is muted there.
@@ -173,7 +173,7 @@ pub struct Around {
 
 /// What becomes of a due time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It runs.
     Run {
         /// The due time.
@@ -194,7 +194,12 @@ pub enum Verdict {
 
 /// Decides what becomes of what is owed in a room, and returns what is known of the schedule there afterwards.
 #[must_use]
-pub fn verdict(owing: &Owing, only_if_new_messages: bool, progress: &Progress, around: Around) -> (Verdict, Progress) {
+pub(crate) fn verdict(
+    owing: &Owing,
+    only_if_new_messages: bool,
+    progress: &Progress,
+    around: Around,
+) -> (Verdict, Progress) {
     let mut after = Progress { until: Some(owing.until), ..progress.clone() };
     if let Some(missed) = owing.last_missed {
         after.skip(missed, Skip::Missed, owing.missed);

@@ -21,7 +21,7 @@ const CUT: &str = "The same again, nested; its form is given further up.";
 /// Returns a schema in at most `bytes_max` bytes, with the references expanded that the API would not follow; if that
 /// fails, returns it unchanged.
 #[must_use]
-pub fn fitted(given: Value, bytes_max: usize) -> Value {
+pub(crate) fn fitted(given: Value, bytes_max: usize) -> Value {
     if !is_needed(&given) {
         return given;
     }

@@ -43,7 +43,7 @@ const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "obje
 
 /// Returns why the API would refuse a tool's schema, for an operator; `None` if it would not.
 #[must_use]
-pub fn fault(schema: &Value) -> Option<String> {
+pub(crate) fn fault(schema: &Value) -> Option<String> {
     let Value::Object(root) = schema else { return Some("its schema is no object".to_owned()) };
     if let Some(word) = ["oneOf", "anyOf", "allOf"].into_iter().find(|word| root.contains_key(*word)) {
         return Some(format!("its schema has {word} at the top, which the API refuses"));

@@ -22,7 +22,7 @@ const TITLE_CHARS_MAX: usize = 160;
 
 /// Announces a delivery: which hook, and what it is about. The title and the state are the sender's words.
 #[must_use]
-pub fn reported(hook: &str, title: Option<&str>, state: Option<&str>) -> String {
+pub(crate) fn reported(hook: &str, title: Option<&str>, state: Option<&str>) -> String {
     let hook = literal_name(hook);
     let mut text = format!("🔔 **{hook}**");
     match title.map(|title| literal(title, TITLE_CHARS_MAX)).filter(|title| !title.is_empty()) {
@@ -37,13 +37,13 @@ pub fn reported(hook: &str, title: Option<&str>, state: Option<&str>) -> String 
 
 /// Returns the notice at a thread's root with how its matter stands now. The state is the sender's word.
 #[must_use]
-pub fn standing(headline: &str, state: &str) -> String {
+pub(crate) fn standing(headline: &str, state: &str) -> String {
     format!("{headline} → **{}**", literal(state, TITLE_CHARS_MAX / 4))
 }
 
 /// Returns a notice of something that is not looked at after all.
 #[must_use]
-pub fn left(headline: &str, why: Left) -> String {
+pub(crate) fn left(headline: &str, why: Left) -> String {
     let why = match why {
         Left::Muted => "I'm muted here",
         Left::Paused => "too few people are here",
@@ -55,7 +55,7 @@ pub fn left(headline: &str, why: Left) -> String {
 
 /// Says once that what comes by itself is too much; `minutes` is how long none of it is taken up.
 #[must_use]
-pub fn too_fast(minutes: u64) -> String {
+pub(crate) fn too_fast(minutes: u64) -> String {
     format!(
         "Too much came by itself here (webhooks, watches, schedules). I take up none of it for {minutes} minutes; mention me \
          if something matters."
@@ -64,20 +64,20 @@ pub fn too_fast(minutes: u64) -> String {
 
 /// Announces an event of a watched type. The type is the sender's word.
 #[must_use]
-pub fn seen(watch: &str, event_type: &str, sender: &UserId) -> String {
+pub(crate) fn seen(watch: &str, event_type: &str, sender: &UserId) -> String {
     let (watch, sender) = (literal_name(watch), literal(sender.as_str(), TITLE_CHARS_MAX));
     format!("👀 **{watch}**: {} of {sender}", literal(event_type, TITLE_CHARS_MAX))
 }
 
 /// Names what a run came from, as a link-free part of a line; Markdown.
 #[must_use]
-pub fn named(origin: &Origin) -> String {
+pub(crate) fn named(origin: &Origin) -> String {
     letter_by_letter(&from_origin(origin))
 }
 
 /// Names what a run came from, where nobody asked; plain text.
 #[must_use]
-pub fn from_origin(origin: &Origin) -> String {
+pub(crate) fn from_origin(origin: &Origin) -> String {
     let kind = match origin.kind {
         OriginKind::Hook => "webhook",
         OriginKind::Schedule => "schedule",

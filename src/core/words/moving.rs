@@ -2,7 +2,7 @@
 
 /// The first words in a room that replaces the chat; as honest as [`super::assistant_first`] (A5).
 #[must_use]
-pub fn moved() -> String {
+pub(crate) fn moved() -> String {
     format!(
         "Here I am: this chat replaces our old one and is as private as that was. A new session begins; I no longer \
          look at the old chat, and answer here only.\n\n{}",
@@ -12,7 +12,7 @@ pub fn moved() -> String {
 
 /// Says in a replaced chat that the assistant is not in the new one, and what to do.
 #[must_use]
-pub fn awaiting_invite(service: &str) -> String {
+pub(crate) fn awaiting_invite(service: &str) -> String {
     format!(
         "This chat was replaced by another room, so I'll be silent here. I'm not in the new one: invite me, and I'll come \
          if it is as private as this chat was made. Or write `!assistant` to {service}, and I'll open a fresh room for the \
@@ -22,7 +22,7 @@ pub fn awaiting_invite(service: &str) -> String {
 
 /// Says in a replaced chat that the assistant does not follow, and why.
 #[must_use]
-pub fn not_followed(why: &[String]) -> String {
+pub(crate) fn not_followed(why: &[String]) -> String {
     format!(
         "This chat was replaced by a room that I don't follow you into: {}. I'll be silent here and there. I'm opening a \
          fresh room for the two of us; look among your invites.",

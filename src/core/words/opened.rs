@@ -18,7 +18,7 @@ const NAMELESS: &str = "a room without a name";
 
 /// What the notice about an opened room mentions.
 #[derive(Clone, Copy, Debug)]
-pub struct Header<'a> {
+pub(crate) struct Header<'a> {
     /// The opened room's id.
     pub room: &'a RoomId,
     /// The message or thread that the owner pointed at.
@@ -39,7 +39,7 @@ pub struct Header<'a> {
 
 /// Says what was opened: the room, the range, the number of messages, and what was left out.
 #[must_use]
-pub fn header(header: &Header<'_>) -> String {
+pub(crate) fn header(header: &Header<'_>) -> String {
     let Header { room, event, name, via, block, forbidden, older, zone } = *header;
     let link = match event {
         Some(event) => room.matrix_to_event_uri_via(event, [via.to_owned()]).to_string(),
@@ -76,7 +76,7 @@ pub fn header(header: &Header<'_>) -> String {
 /// Says that a room cannot be opened. The text is the same whether the room does not exist, the owner may not read it,
 /// or no coworker is in it.
 #[must_use]
-pub fn cannot_open() -> String {
+pub(crate) fn cannot_open() -> String {
     "I can't open that. Either it isn't there, or you can't read it, or no coworker is in that room: I see only what you \
      can read and a coworker there can read as well. You can paste or forward here what I should know, or invite a \
      coworker to the room."
@@ -85,19 +85,19 @@ pub fn cannot_open() -> String {
 
 /// Asks what to open.
 #[must_use]
-pub fn open_what() -> String {
+pub(crate) fn open_what() -> String {
     "What should I open? Write `!open #room`, or paste a link to a room, a thread or a message.".to_owned()
 }
 
 /// Says that no further room can be opened.
 #[must_use]
-pub fn too_many_open() -> String {
+pub(crate) fn too_many_open() -> String {
     format!("{OPENED_MAX} rooms are open already, and I can't keep more in mind. `!new` closes them.")
 }
 
 /// Says that an opened room was closed because it can no longer be read.
 #[must_use]
-pub fn closed(room: &RoomId, via: &ServerName) -> String {
+pub(crate) fn closed(room: &RoomId, via: &ServerName) -> String {
     format!(
         "I've closed [a room that was open here]({}): either you can't read it any more, or no coworker there can. I no \
          longer take it into account, nor what I answered while it was open.",

@@ -22,7 +22,7 @@ const COWORKERS_MAX: usize = 20;
 
 /// An account as the ledger shows it: for each period the amount spent and the limit, if there is one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Account {
+pub(crate) struct Account {
     /// The coworker's id; empty for the workspace, a room and a person.
     pub name: String,
     /// The amounts.
@@ -31,7 +31,7 @@ pub struct Account {
 
 /// The accounts of a scope that has one for each of many, in one period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Crowd {
+pub(crate) struct Crowd {
     /// The scope.
     pub scope: Scope,
     /// The period.
@@ -46,7 +46,7 @@ pub struct Crowd {
 
 /// A budget has no room for a request or its next step. `set_by` is the member who set up what nobody asks for at the time.
 #[must_use]
-pub fn budget_reached(full: &Full, set_by: Option<&UserId>, zone: &Zone) -> String {
+pub(crate) fn budget_reached(full: &Full, set_by: Option<&UserId>, zone: &Zone) -> String {
     let Full { scope, period, limit, why, until, begun } = *full;
     let span = this_span(period);
     let whose = match (scope, set_by) {
@@ -74,7 +74,7 @@ pub fn budget_reached(full: &Full, set_by: Option<&UserId>, zone: &Zone) -> Stri
 
 /// Follows a coworker's `!status`: how much of its budget is used, and how much of the room's.
 #[must_use]
-pub fn budget_used(coworker: &Account, room: &Account) -> String {
+pub(crate) fn budget_used(coworker: &Account, room: &Account) -> String {
     let limited = |account: &Account| amounts(account, true);
     let (coworker, room) = (limited(coworker), limited(room));
     let mut text = String::new();
@@ -90,7 +90,7 @@ pub fn budget_used(coworker: &Account, room: &Account) -> String {
 /// Follows the service bot's `!status` for admins: what was spent, and how many accounts have little left. It names
 /// neither people nor rooms.
 #[must_use]
-pub fn ledger(workspace: &Account, coworkers: &[Account], crowds: &[Crowd]) -> String {
+pub(crate) fn ledger(workspace: &Account, coworkers: &[Account], crowds: &[Crowd]) -> String {
     let mut text = format!("- Spent: {}", amounts(workspace, false));
     for coworker in coworkers.iter().take(COWORKERS_MAX) {
         let _ = write!(text, "\n- `{}`: {}", coworker.name, amounts(coworker, false));
@@ -108,7 +108,7 @@ pub fn ledger(workspace: &Account, coworkers: &[Account], crowds: &[Crowd]) -> S
 
 /// Tells a person what they have used.
 #[must_use]
-pub fn own_ledger(person: &Account, assistant: &Account) -> String {
+pub(crate) fn own_ledger(person: &Account, assistant: &Account) -> String {
     let mut text = format!("You've used {}.", amounts(person, false));
     let assistant = amounts(assistant, true);
     if !assistant.is_empty() {
@@ -130,7 +130,7 @@ fn amounts(account: &Account, only_limited: bool) -> String {
 
 /// Warns admins of budgets that run low. Of assistants it says how many.
 #[must_use]
-pub fn budgets_low(lows: &[Low], coworker: impl Fn(&Holder) -> String, via: &ServerName) -> String {
+pub(crate) fn budgets_low(lows: &[Low], coworker: impl Fn(&Holder) -> String, via: &ServerName) -> String {
     let mut text = "**Budgets are running low:**\n".to_owned();
     let of = |scope: Scope| lows.iter().filter(move |low| low.holder.scope() == scope);
     for low in of(Scope::Workspace) {
@@ -207,7 +207,7 @@ fn each_of(scope: Scope) -> &'static str {
 
 /// A breaker has stopped a room or a person.
 #[must_use]
-pub fn breaker(whose: Whose, runs_max: usize, until: Timestamp, zone: &Zone) -> String {
+pub(crate) fn breaker(whose: Whose, runs_max: usize, until: Timestamp, zone: &Zone) -> String {
     let (minutes, until) = (WINDOW_MS / 60_000, zone.date(until));
     match whose {
         Whose::Person => format!(
@@ -224,7 +224,7 @@ pub fn breaker(whose: Whose, runs_max: usize, until: Timestamp, zone: &Zone) -> 
 
 /// A request was edited too often while it was worked on.
 #[must_use]
-pub fn too_many_edits() -> String {
+pub(crate) fn too_many_edits() -> String {
     format!(
         "Your message changed while I was working on it, and I've started over {RESTARTS_MAX} times. I'll finish with the \
          text I have now; react 🔁 to my answer if it no longer fits."

@@ -19,25 +19,25 @@ fn set_by(who: Option<&UserId>) -> String {
 
 /// Announces a due time in the room: which schedule, when it works, and who set it up.
 #[must_use]
-pub fn due(name: &str, said: &str, who: Option<&UserId>) -> String {
+pub(crate) fn due(name: &str, said: &str, who: Option<&UserId>) -> String {
     format!("🗓️ **{}** · {} · {}", literal_name(name), literal_name(said), set_by(who))
 }
 
 /// Says, while a batch is waited for, by when its answer is there.
 #[must_use]
-pub fn batched(answer_by: Timestamp, zone: &Zone) -> String {
+pub(crate) fn batched(answer_by: Timestamp, zone: &Zone) -> String {
     format!("🕰️ This can wait, so I asked at half price. My answer is here by {}.", zone.date(answer_by))
 }
 
 /// Begins an answer that nobody asked for and that comes late.
 #[must_use]
-pub fn late(minutes: u64) -> String {
+pub(crate) fn late(minutes: u64) -> String {
     format!("(This comes late: it was due {} ago.)", super::duration_minutes(minutes))
 }
 
 /// Says in the room that what was to come once did not come, and will not. `due` is when it was due.
 #[must_use]
-pub fn missed(name: &str, due: &str, who: Option<&UserId>) -> String {
+pub(crate) fn missed(name: &str, due: &str, who: Option<&UserId>) -> String {
     format!(
         "🗓️ **{}** · missed · {}\n\nIt was due on {due}, when I was away or too busy, and it is too late for it now. Ask me \
          again if it is still wanted.",
@@ -48,7 +48,7 @@ pub fn missed(name: &str, due: &str, who: Option<&UserId>) -> String {
 
 /// Asks whether a schedule that nobody reads should go on.
 #[must_use]
-pub fn still_wanted(name: &str, runs: usize) -> String {
+pub(crate) fn still_wanted(name: &str, runs: usize) -> String {
     format!(
         "Nobody has written or read here since my last {runs} runs of **{}**. Shall I go on? Write something here, and I \
          will. Until then I pause it.",
@@ -58,7 +58,7 @@ pub fn still_wanted(name: &str, runs: usize) -> String {
 
 /// Names a schedule that a member set up, which has only a number.
 #[must_use]
-pub fn numbered(number: u32) -> String {
+pub(crate) fn numbered(number: u32) -> String {
     format!("Schedule {number}")
 }
 
@@ -72,7 +72,7 @@ fn next_times(times: &[Timestamp], zone: &Zone) -> String {
 
 /// Says a reminder. `late` is when it was due, if it comes late.
 #[must_use]
-pub fn reminder(text: &str, late: Option<&str>) -> String {
+pub(crate) fn reminder(text: &str, late: Option<&str>) -> String {
     let text = letter_by_letter(text);
     match late {
         None => format!("⏰ {text}"),
@@ -82,7 +82,7 @@ pub fn reminder(text: &str, late: Option<&str>) -> String {
 
 /// Confirms a reminder with when it comes.
 #[must_use]
-pub fn reminder_set(reminder: &Reminder, zone: &Zone, now: Timestamp) -> String {
+pub(crate) fn reminder_set(reminder: &Reminder, zone: &Zone, now: Timestamp) -> String {
     let number = reminder.number;
     match reminder.next(now) {
         Some(at) if reminder.is_task && matches!(reminder.when, When::At(_)) => {
@@ -101,13 +101,13 @@ pub fn reminder_set(reminder: &Reminder, zone: &Zone, now: Timestamp) -> String 
 
 /// Announces in an owner's chat what their assistant does now, because it is due.
 #[must_use]
-pub fn task_due(task: &str) -> String {
+pub(crate) fn task_due(task: &str) -> String {
     format!("🗓️ {}", letter_by_letter(task))
 }
 
 /// Asks an owner for their time zone, once.
 #[must_use]
-pub fn which_zone() -> String {
+pub(crate) fn which_zone() -> String {
     "I don't know your time zone. Tell me once, for example `!zone Europe/Berlin`, and then ask again. (If your client can \
      set a time zone in your profile, I read it there.)"
         .to_owned()
@@ -115,7 +115,7 @@ pub fn which_zone() -> String {
 
 /// Says that there is no such time zone.
 #[must_use]
-pub fn no_such_zone(name: &str) -> String {
+pub(crate) fn no_such_zone(name: &str) -> String {
     format!(
         "There is no time zone called {}. Write it with its city, for example `!zone Europe/Berlin` or `!zone America/New_York`.",
         literal_name(name)
@@ -124,19 +124,19 @@ pub fn no_such_zone(name: &str) -> String {
 
 /// Confirms an owner's time zone.
 #[must_use]
-pub fn zone_noted(zone: &Zone, now: Timestamp) -> String {
+pub(crate) fn zone_noted(zone: &Zone, now: Timestamp) -> String {
     format!("Noted: it is {} where you are.", zone.day(now))
 }
 
 /// Says why there is no reminder.
 #[must_use]
-pub fn no_reminder(why: &ReminderError) -> String {
+pub(crate) fn no_reminder(why: &ReminderError) -> String {
     format!("I can't set that: {why}.")
 }
 
 /// Lists an owner's reminders.
 #[must_use]
-pub fn reminders(list: &[Reminder], zone: &Zone, now: Timestamp) -> String {
+pub(crate) fn reminders(list: &[Reminder], zone: &Zone, now: Timestamp) -> String {
     if list.is_empty() {
         return "You have no reminders. `!remind 10m tea` sets one; with `!schedule every friday at 16:00 plan my week` I do \
                 something each time."
@@ -154,7 +154,7 @@ pub fn reminders(list: &[Reminder], zone: &Zone, now: Timestamp) -> String {
 
 /// Confirms that a reminder is ended, or says that there is none.
 #[must_use]
-pub fn reminder_ended(number: u32, was_there: bool) -> String {
+pub(crate) fn reminder_ended(number: u32, was_there: bool) -> String {
     if was_there {
         format!("Reminder {number} is gone.")
     } else {
@@ -166,7 +166,7 @@ pub fn reminder_ended(number: u32, was_there: bool) -> String {
 
 /// A schedule in the list that `!schedules` shows.
 #[derive(Clone, Copy, Debug)]
-pub struct Listed<'a> {
+pub(crate) struct Listed<'a> {
     /// Its number; `None` for one of the coworker's file.
     pub number: Option<u32>,
     /// Its name.
@@ -183,7 +183,7 @@ pub struct Listed<'a> {
 
 /// Says on a card when what is asked for would be due.
 #[must_use]
-pub fn would_be_due(next: &[Timestamp], within_hours: Option<u32>, zone: &Zone) -> String {
+pub(crate) fn would_be_due(next: &[Timestamp], within_hours: Option<u32>, zone: &Zone) -> String {
     let waits = within_hours.map_or_else(String::new, |hours| {
         format!("\n\nThe answer may wait: it comes at half price, within {} of being due.", counted_hours(hours))
     });
@@ -196,13 +196,13 @@ fn counted_hours(hours: u32) -> String {
 
 /// Says on a card that what is asked for cannot be set up.
 #[must_use]
-pub fn cannot_be_set(why: &str) -> String {
+pub(crate) fn cannot_be_set(why: &str) -> String {
     format!("**This can't be set up**: {why}.")
 }
 
 /// Returns one line of `!schedules`.
 #[must_use]
-pub fn schedule_line(of: &Listed<'_>, progress: &Progress, zone: &Zone) -> String {
+pub(crate) fn schedule_line(of: &Listed<'_>, progress: &Progress, zone: &Zone) -> String {
     let name = of.number.map_or_else(|| literal_name(of.name), |number| number.to_string());
     let next = of.next.map_or_else(|| "not due again".to_owned(), |at| format!("next on {}", zone.day(at)));
     let mut line = format!("- **{name}** · {} · {next} · {}", literal_name(of.said), set_by(of.set_by));
@@ -230,7 +230,7 @@ fn because(why: Skip) -> &'static str {
 
 /// Lists what works in a room at set times.
 #[must_use]
-pub fn schedules(lines: &[String], coworker: &str) -> String {
+pub(crate) fn schedules(lines: &[String], coworker: &str) -> String {
     if lines.is_empty() {
         return "I have no schedules in this room.".to_owned();
     }
@@ -239,7 +239,7 @@ pub fn schedules(lines: &[String], coworker: &str) -> String {
 
 /// Says that there is no schedule with a number.
 #[must_use]
-pub fn no_such_schedule(number: u32) -> String {
+pub(crate) fn no_such_schedule(number: u32) -> String {
     format!(
         "There is no schedule {number} in this room. `!schedules` lists them; those without a number stand in my file."
     )
@@ -247,12 +247,12 @@ pub fn no_such_schedule(number: u32) -> String {
 
 /// Says who may end a schedule.
 #[must_use]
-pub fn not_yours_to_end(number: u32) -> String {
+pub(crate) fn not_yours_to_end(number: u32) -> String {
     format!("Only whoever set schedule {number} up, or a moderator of this room, can end it.")
 }
 
 /// Confirms that a schedule is ended.
 #[must_use]
-pub fn schedule_ended(number: u32) -> String {
+pub(crate) fn schedule_ended(number: u32) -> String {
     format!("Schedule {number} is ended.")
 }

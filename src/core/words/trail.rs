@@ -17,13 +17,13 @@ use crate::core::{
 };
 
 /// Precedes the name of the person who approved a call.
-pub const APPROVED_BY: &str = "approved by";
+pub(crate) const APPROVED_BY: &str = "approved by";
 /// Precedes the name of the person who declined a call.
-pub const DECLINED_BY: &str = "declined by";
+pub(crate) const DECLINED_BY: &str = "declined by";
 
 /// Returns the first line of a run's record; plain text.
 #[must_use]
-pub fn head(outcome: Outcome, duration_ms: u64, steps: usize, spent: &Spent) -> String {
+pub(crate) fn head(outcome: Outcome, duration_ms: u64, steps: usize, spent: &Spent) -> String {
     let took = took(duration_ms);
     let mut parts = vec![match outcome {
         Outcome::Done => format!("Done after {took}"),
@@ -40,7 +40,7 @@ pub fn head(outcome: Outcome, duration_ms: u64, steps: usize, spent: &Spent) -> 
 
 /// Returns how a step ended; plain text.
 #[must_use]
-pub fn step_end(outcome: StepOutcome, duration_ms: u64) -> String {
+pub(crate) fn step_end(outcome: StepOutcome, duration_ms: u64) -> String {
     match outcome {
         StepOutcome::Done => format!("done after {}", took(duration_ms)),
         StepOutcome::Failed => format!("failed after {}", took(duration_ms)),
@@ -50,7 +50,7 @@ pub fn step_end(outcome: StepOutcome, duration_ms: u64) -> String {
 
 /// Returns a step's outcome in a word or two.
 #[must_use]
-pub fn step_outcome(outcome: StepOutcome) -> &'static str {
+pub(crate) fn step_outcome(outcome: StepOutcome) -> &'static str {
     match outcome {
         StepOutcome::Done => "done",
         StepOutcome::Failed => "failed",
@@ -66,16 +66,16 @@ pub fn step_outcome(outcome: StepOutcome) -> &'static str {
 
 /// Says how many more steps a record has than it shows.
 #[must_use]
-pub fn more_steps(steps: usize) -> String {
+pub(crate) fn more_steps(steps: usize) -> String {
     if steps == 1 { "and 1 more step".to_owned() } else { format!("and {steps} more steps") }
 }
 
 /// Marks where a text was folded.
-pub const FOLD: &str = " … (+";
+pub(crate) const FOLD: &str = " … (+";
 
 /// Keeps the beginning and the end of a text longer than `chars_max`, and says how much is missing.
 #[must_use]
-pub fn folded(text: &str, chars_max: usize) -> String {
+pub(crate) fn folded(text: &str, chars_max: usize) -> String {
     let chars = text.chars().count();
     if chars <= chars_max {
         return text.to_owned();
@@ -89,25 +89,25 @@ pub fn folded(text: &str, chars_max: usize) -> String {
 
 /// Counts the arguments of a call that are not shown.
 #[must_use]
-pub fn more_arguments(arguments: usize) -> String {
+pub(crate) fn more_arguments(arguments: usize) -> String {
     if arguments == 1 { "and 1 more argument".to_owned() } else { format!("and {arguments} more arguments") }
 }
 
 /// Follows the folded arguments of a call about which somebody was asked.
 #[must_use]
-pub fn whole_on_card() -> &'static str {
+pub(crate) fn whole_on_card() -> &'static str {
     "Its card shows the whole call."
 }
 
 /// Returns a day and time in UTC that sort as text: `2026-11-22 14:05`.
 #[must_use]
-pub fn sortable(at: Timestamp) -> String {
+pub(crate) fn sortable(at: Timestamp) -> String {
     strftime(at, "%Y-%m-%d %H:%M")
 }
 
 /// Returns the same to the second: `2026-11-22 14:05:07 UTC`.
 #[must_use]
-pub fn sortable_exact(at: Timestamp) -> String {
+pub(crate) fn sortable_exact(at: Timestamp) -> String {
     strftime(at, "%Y-%m-%d %H:%M:%S UTC")
 }
 
@@ -118,7 +118,7 @@ fn strftime(at: Timestamp, form: &str) -> String {
 
 /// Returns a run's outcome in a word.
 #[must_use]
-pub fn outcome(outcome: Outcome) -> &'static str {
+pub(crate) fn outcome(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Done => "done",
         Outcome::Failed => "failed",
@@ -130,13 +130,13 @@ pub fn outcome(outcome: Outcome) -> &'static str {
 
 /// Returns a duration in short form.
 #[must_use]
-pub fn took(ms: u64) -> String {
+pub(crate) fn took(ms: u64) -> String {
     if ms < 1_000 { format!("{ms} ms") } else { duration_seconds(ms / 1_000) }
 }
 
 /// Returns a number with commas between thousands.
 #[must_use]
-pub fn counted(number: u64) -> String {
+pub(crate) fn counted(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -150,7 +150,7 @@ pub fn counted(number: u64) -> String {
 
 /// Returns an amount of money from millionths of a US dollar.
 #[must_use]
-pub fn cost(micro_usd: u64) -> String {
+pub(crate) fn cost(micro_usd: u64) -> String {
     match micro_usd {
         0 => "$0".to_owned(),
         1..100 => "<$0.0001".to_owned(),
@@ -185,19 +185,19 @@ fn tools_used(tools: &[Tally]) -> Option<String> {
 
 /// Returns the audit room's name.
 #[must_use]
-pub fn audit_room_name() -> &'static str {
+pub(crate) fn audit_room_name() -> &'static str {
     "Workmate audit"
 }
 
 /// Returns the audit room's topic.
 #[must_use]
-pub fn audit_room_topic() -> &'static str {
+pub(crate) fn audit_room_topic() -> &'static str {
     "One line for every request to a coworker, without content. The link leads to those who are in that room."
 }
 
 /// The audit room's line about a coworker's run: no content, and not the room's name.
 #[must_use]
-pub fn audit_line(entry: &Entry, via: &ServerName) -> String {
+pub(crate) fn audit_line(entry: &Entry, via: &ServerName) -> String {
     let who = entry.coworker.as_deref().unwrap_or(entry.user.localpart());
     let whom = match &entry.origin {
         Some(origin) => super::errands::named(origin),
@@ -217,7 +217,7 @@ pub fn audit_line(entry: &Entry, via: &ServerName) -> String {
 
 /// Says that an answer's run is not in the index.
 #[must_use]
-pub fn why_unknown() -> String {
+pub(crate) fn why_unknown() -> String {
     "I don't know which answer you mean, or I no longer have its record. Reply `!why` to one of my answers, or write it in \
      its thread."
         .to_owned()
@@ -225,13 +225,13 @@ pub fn why_unknown() -> String {
 
 /// Says that the answer is still being worked on.
 #[must_use]
-pub fn why_not_yet() -> String {
+pub(crate) fn why_not_yet() -> String {
     "I'm still working on that one. Ask me again once it's answered.".to_owned()
 }
 
 /// Answers `!why`: what was read and used, with links and without content.
 #[must_use]
-pub fn why(entry: &Entry, links_max: usize, via: &ServerName, names: &Names, zone: &Zone) -> String {
+pub(crate) fn why(entry: &Entry, links_max: usize, via: &ServerName, names: &Names, zone: &Zone) -> String {
     let mut text = read_messages(entry, links_max, via, zone);
     if entry.tools.is_empty() {
         text.push_str("\n\nI used no tools.");

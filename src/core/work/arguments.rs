@@ -13,7 +13,7 @@ use serde_json::{Map, Value, value::RawValue};
 
 /// Arguments that are nested deeper are refused. With what stands around them they have to be read again from the
 /// journal, whose reader stops at 128.
-pub const DEPTH_MAX: usize = 64;
+pub(super) const DEPTH_MAX: usize = 64;
 
 /// Why arguments cannot be taken as they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,6 @@
 //! Puts a proxy before the shared homeserver that sees each call and may answer in its place.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use axum::{
@@ -35,7 +32,7 @@ pub(crate) async fn homeserver_timed(note: impl Fn(&str, Duration) + Send + Sync
     let answer = move |request: Request| {
         let (http, note) = (http.clone(), note.clone());
         async move {
-            let (path, began) = (request.uri().path().to_owned(), Instant::now());
+            let (path, began) = (request.uri().path().to_owned(), tokio::time::Instant::now());
             let answer = pass_on(&http, request).await;
             note(&path, began.elapsed());
             answer.unwrap_or_else(|error| bad_gateway(&error.to_string()))

@@ -26,7 +26,7 @@ const LOG_LINES: usize = 15;
 ///
 /// # Errors
 /// If Python, its venv module or the packages are missing; the message says what to install.
-pub async fn ensure(dir: &Path, progress: Progress<'_>) -> Result<PathBuf> {
+pub(crate) async fn ensure(dir: &Path, progress: Progress<'_>) -> Result<PathBuf> {
     let python = dir.join("bin/python");
     let stamp_path = dir.join("complete.stamp");
     let stamp = wanted_stamp().await?;

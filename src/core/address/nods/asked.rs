@@ -40,7 +40,7 @@ const OFFERS: [&str; 27] = [
 
 /// Where the message that a nod answers is.
 #[derive(Clone, Copy, Debug)]
-pub enum Answered<'a> {
+pub(crate) enum Answered<'a> {
     /// It is this message.
     Message(&'a ruma::EventId),
     /// The newest message of this thread.
@@ -52,7 +52,7 @@ pub enum Answered<'a> {
 /// Returns whether the message that a nod answers asks something back; `None` if `events`, oldest first, do not contain
 /// it. `is_ours` says whose messages are answers.
 #[must_use]
-pub fn asked_back(
+pub(crate) fn asked_back(
     events: &[RoomEvent],
     answered: Answered<'_>,
     is_ours: impl Fn(&ruma::UserId) -> bool,

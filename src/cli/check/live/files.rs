@@ -87,7 +87,7 @@ fn owners(path: &Path, config: &Config, service: &Account) -> Found {
         ));
     }
     let as_root = if own == 0 && service.uid != 0 { "; checked as root" } else { "" };
-    Found::Fine(format!("{user} may read the configuration and write the data{as_root}"))
+    Found::Fine(format!("by owners and modes, {user} may read the configuration and write the data{as_root}"))
 }
 
 /// The access that a file needs: reading only, or writing too.

@@ -254,19 +254,30 @@ mod tests {
     use super::*;
     use crate::{cli::demo::DemoArgs, config::Config};
 
+    fn state_in(dir: &Path) -> State {
+        let args = DemoArgs { once: true, fresh: false, dir: Some(dir.to_owned()) };
+        let state = State::open(&args).expect("an empty directory is taken");
+        write_registration(&state).expect("the registration can be written");
+        state
+    }
+
+    /// Writes the configuration and loads it; it has neither faults nor warnings.
+    fn config_of(state: &State, unasked: Option<&Unasked>) -> (Config, PathBuf) {
+        let homeserver = Url::parse("http://127.0.0.1:8008").expect("a URL");
+        let path = write_config(state, &homeserver, &Claude::Real, unasked).expect("the configuration can be written");
+        let key = |name: &str| (name == "ANTHROPIC_API_KEY").then(|| "sk-ant-of-the-environment".to_owned());
+        let (config, warnings) = Config::load_with(&path, &key).expect("it has no fault");
+        assert_eq!(warnings, []);
+        (config, path)
+    }
+
     #[test]
     fn the_demos_configuration_is_accepted_and_agrees_with_its_registration() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let args = DemoArgs { once: true, fresh: false, dir: Some(dir.path().to_owned()) };
-        let state = State::open(&args).expect("an empty directory is taken");
-        let homeserver = Url::parse("http://127.0.0.1:8008").expect("a URL");
-        write_registration(&state).expect("the registration can be written");
+        let state = state_in(dir.path());
 
-        let path = write_config(&state, &homeserver, &Claude::Real, None).expect("the configuration can be written");
-        let key = |name: &str| (name == "ANTHROPIC_API_KEY").then(|| "sk-ant-of-the-environment".to_owned());
-        let (config, warnings) = Config::load_with(&path, &key).expect("it has no fault");
+        let (config, _) = config_of(&state, None);
 
-        assert_eq!(warnings, []);
         assert_eq!(
             config.coworkers.iter().map(|coworker| coworker.id.0.as_str()).collect::<Vec<_>>(),
             ["ci", "oncall", "sales"]
@@ -277,18 +288,12 @@ mod tests {
     #[test]
     fn the_examples_are_accepted_with_the_demos_room_and_a_due_time_of_its_own() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let args = DemoArgs { once: true, fresh: false, dir: Some(dir.path().to_owned()) };
-        let state = State::open(&args).expect("an empty directory is taken");
-        let homeserver = Url::parse("http://127.0.0.1:8008").expect("a URL");
-        write_registration(&state).expect("the registration can be written");
+        let state = state_in(dir.path());
         let room = OwnedRoomId::try_from("!unasked:localhost").expect("a room id");
         let unasked = Unasked { room: room.clone(), due: Timestamp::from_ms(1_800_000_000_000) };
 
-        let path = write_config(&state, &homeserver, &Claude::Real, Some(&unasked)).expect("it can be written");
-        let key = |name: &str| (name == "ANTHROPIC_API_KEY").then(|| "sk-ant-of-the-environment".to_owned());
-        let (config, warnings) = Config::load_with(&path, &key).expect("it has no fault");
+        let (config, path) = config_of(&state, Some(&unasked));
 
-        assert_eq!(warnings, []);
         let hooks: Vec<_> = config.coworkers.iter().flat_map(|one| &one.hooks).map(|hook| &hook.hook).collect();
         let names: Vec<_> = hooks.iter().map(|hook| hook.name.as_str()).collect();
         assert_eq!(names, ["github", "gitlab", "forgejo", "alertmanager"]);

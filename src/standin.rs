@@ -25,6 +25,7 @@ mod http;
 mod journal;
 mod models;
 mod offline;
+mod page;
 mod problem;
 mod prompt;
 mod script;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde_json::{Map, Value, json};
 
 use super::{
+    page,
     problem::Problem,
     turn::{Failure, Gate},
 };
@@ -14,9 +15,6 @@ use crate::{clock, core::time::Timestamp};
 pub(super) const REQUESTS_MAX: usize = 100_000;
 /// Characters of a `custom_id`, at most.
 const CUSTOM_ID_CHARS_MAX: usize = 64;
-/// Batches on a page of the list: the default, and the maximum.
-const PAGE_DEFAULT: usize = 20;
-const PAGE_MAX: usize = 1000;
 /// When a batch expires after its creation, in milliseconds: a day.
 const EXPIRES_AFTER_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -174,23 +172,12 @@ impl Batches {
     }
 
     pub(super) fn page(&mut self, query: &BTreeMap<String, String>) -> Result<Value, Problem> {
-        let limit = match query.get("limit").map(|limit| limit.parse()) {
-            None => PAGE_DEFAULT,
-            Some(Ok(limit @ 1..=PAGE_MAX)) => limit,
-            Some(_) => return Err(Problem::invalid(format!("limit: Input should be between 1 and {PAGE_MAX}"))),
-        };
+        let limit = page::limit(query)?;
         let now = clock::now();
         for batch in &mut self.all {
             batch.go_on(now);
         }
-        let newest_first: Vec<Value> = self.all.iter().rev().map(Batch::shown).collect();
-        let page: Vec<&Value> = newest_first.iter().take(limit).collect();
-        Ok(json!({
-            "has_more": newest_first.len() > page.len(),
-            "first_id": page.first().map(|batch| &batch["id"]),
-            "last_id": page.last().map(|batch| &batch["id"]),
-            "data": page,
-        }))
+        Ok(page::page(self.all.iter().rev().map(Batch::shown), limit))
     }
 
     /// Returns the ids of the batches that there are, and whether each has ended.

@@ -18,6 +18,7 @@ use super::batches::Batches;
 use super::cache::{Cache, prompt_tokens};
 use super::journal::{Entry, Journal, redact};
 use super::models::{self, Model};
+use super::page;
 use super::problem::Problem;
 use super::script::Scripts;
 use super::signature::{self, ToolLoops};
@@ -26,9 +27,6 @@ use super::turn::{Failure, Fault, Gate, Turn};
 use super::validate::{self, Caller, Endpoint};
 use super::{Mode, Options, offline};
 
-/// Models on a page of `/v1/models`: the default, and the maximum.
-const PAGE_DEFAULT: usize = 20;
-const PAGE_MAX: usize = 1000;
 /// The rate limit that the headers report: the start tier's.
 const REQUESTS_PER_MINUTE: u64 = 1000;
 const INPUT_TOKENS_PER_MINUTE: u64 = 2_000_000;
@@ -108,11 +106,7 @@ async fn unknown_method(State(shared): State<Arc<Shared>>, request: Request) -> 
 }
 
 fn models_page(query: &BTreeMap<String, String>) -> Result<Value, Problem> {
-    let limit = match query.get("limit").map(|limit| limit.parse()) {
-        None => PAGE_DEFAULT,
-        Some(Ok(limit @ 1..=PAGE_MAX)) => limit,
-        Some(_) => return Err(Problem::invalid(format!("limit: Input should be between 1 and {PAGE_MAX}"))),
-    };
+    let limit = page::limit(query)?;
     let place = |id: &String| {
         let found = models::all().iter().position(|model| model.id == id);
         found.ok_or_else(|| Problem::invalid(format!("unknown cursor: {id}")))
@@ -121,13 +115,7 @@ fn models_page(query: &BTreeMap<String, String>) -> Result<Value, Problem> {
     let from = query.get("after_id").map(place).transpose()?.map_or(0, |index| index + 1);
     let to = query.get("before_id").map(place).transpose()?.unwrap_or(all.len());
     let range = all.get(from..to).unwrap_or_default();
-    let page: Vec<Value> = range.iter().take(limit).map(Model::info).collect();
-    Ok(json!({
-        "has_more": range.len() > page.len(),
-        "first_id": page.first().map(|model| &model["id"]),
-        "last_id": page.last().map(|model| &model["id"]),
-        "data": page,
-    }))
+    Ok(page::page(range.iter().map(Model::info), limit))
 }
 
 /// A call in progress: its id and its journal entry.

@@ -8,7 +8,7 @@ use std::sync::{
 use anyhow::{Context as _, Result, ensure};
 use hmac::{Hmac, Mac as _};
 use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::Sha256;
 use tokio::{
     task::JoinSet,
@@ -28,7 +28,7 @@ use workmate::{
 
 use crate::{
     figures::{Samples, verdict},
-    process::{Setup, Workmate},
+    process::{Setup, Workmate, reconfigure},
     stage::{ANSWER, Stage, ask, claude, room},
     tap::Tap,
 };
@@ -130,16 +130,14 @@ impl Desk {
 
     /// Starts Workmate again with a hook for each room, named by its number.
     async fn hooks(&mut self, rooms: &[OwnedRoomId]) -> Result<()> {
-        let free = free_port()?;
-        let address = free.local_addr()?.to_string();
-        drop(free);
+        let address = free_port()?.local_addr()?.to_string();
         self.workmate.stop().await;
         let config = self.workmate.config();
-        change(&config, |settings| {
+        reconfigure(&config, |settings| {
             settings["hooks_listen"] = json!(address);
             settings["credentials"] = json!({ "hook": { "value": SECRET } });
         })?;
-        change(&config.with_file_name("coworkers").join("oncall.yaml"), |coworker| {
+        reconfigure(&config.with_file_name("coworkers").join("oncall.yaml"), |coworker| {
             let hook = |(number, room): (usize, &OwnedRoomId)| {
                 json!({ "name": format!("hook-{number}"), "room": room, "task": "Look.", "proof": "github",
                     "credential": "hook" })
@@ -257,10 +255,4 @@ async fn deliver(http: &reqwest::Client, url: &str, title: &str) -> Result<u16> 
     let signature = format!("sha256={}", hex(&mac.finalize().into_bytes()));
     let call = http.post(url).header("content-type", "application/json").header("x-github-event", "workflow_run");
     Ok(call.header("x-hub-signature-256", signature).body(body).send().await?.status().as_u16())
-}
-
-fn change(file: &std::path::Path, change: impl FnOnce(&mut Value)) -> Result<()> {
-    let mut value: Value = serde_json::from_str(&std::fs::read_to_string(file)?)?;
-    change(&mut value);
-    Ok(std::fs::write(file, serde_json::to_string_pretty(&value)?)?)
 }

@@ -146,9 +146,7 @@ impl Alertmanager {
             }] }],
         });
         std::fs::write(folder.join("config.yml"), config.to_string())?;
-        let free = free_port()?;
-        let address = free.local_addr()?.to_string();
-        drop(free);
+        let address = free_port()?.local_addr()?.to_string();
         let process = Command::new(program)
             .arg("--config.file=config.yml")
             .arg("--storage.path=data")

@@ -1,6 +1,6 @@
 //! Webhooks on a bad day: many deliveries at once, each repeated, while Workmate is killed (C21).
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use ruma::OwnedRoomId;
@@ -11,11 +11,14 @@ use tokio::{
 };
 use workmate::{cli::demo::homeserver::free_port, standin::Turn};
 
-use crate::chaos::{
-    chance::Chance,
-    parts::SETTLE_MAX,
-    tally::Tally,
-    world::{Size, World},
+use crate::{
+    chaos::{
+        chance::Chance,
+        parts::SETTLE_MAX,
+        tally::Tally,
+        world::{Size, World},
+    },
+    harness::workmate::reconfigure,
 };
 
 const TOKEN: &str = "a-token-of-the-sender's";
@@ -98,15 +101,13 @@ fn ratio(one: usize, all: usize) -> f64 {
 async fn add_hooks(world: &mut World) -> Result<String> {
     let mut workmate = world.take_workmate();
     workmate.stop().await;
-    let free = free_port()?;
-    let address = free.local_addr()?.to_string();
-    drop(free);
+    let address = free_port()?.local_addr()?.to_string();
     let config = workmate.config();
-    change(&config, |settings| {
+    reconfigure(&config, |settings| {
         settings["hooks_listen"] = json!(address);
         settings["credentials"] = json!({ "sender": { "value": TOKEN } });
     })?;
-    change(&config.with_file_name("coworkers").join("oncall.yaml"), |coworker| {
+    reconfigure(&config.with_file_name("coworkers").join("oncall.yaml"), |coworker| {
         let hook = |(number, room): (usize, &OwnedRoomId)| {
             json!({ "name": format!("room-{number}"), "room": room, "task": "Digest it.", "proof": "bearer",
                 "credential": "sender", "delivery": "/title" })
@@ -116,12 +117,6 @@ async fn add_hooks(world: &mut World) -> Result<String> {
     workmate.start_again().await;
     world.give_back(workmate);
     Ok(format!("http://{address}/hooks"))
-}
-
-fn change(file: &Path, change: impl FnOnce(&mut Value)) -> Result<()> {
-    let mut value: Value = serde_json::from_str(&std::fs::read_to_string(file)?)?;
-    change(&mut value);
-    Ok(std::fs::write(file, serde_json::to_string_pretty(&value)?)?)
 }
 
 /// Delivers a report as a sender does: repeats it while it is refused for now or nobody answers. Returns the status if it

@@ -1,24 +1,17 @@
-//! Reads `/readyz` and the log of a running Workmate, and changes its configuration before a start.
+//! Reads `/readyz` and the log of a running Workmate.
 
-use std::{fs, path::Path, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tokio::time;
 
 use super::Workmate;
+pub(crate) use super::workmate::reconfigure;
 
 /// How long to wait for a condition.
 const WAIT_MAX: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
-
-/// Changes the configuration, which the harness writes as JSON.
-pub(crate) fn reconfigure(config: &Path, change: impl FnOnce(&mut Value)) -> Result<()> {
-    let mut settings: Value = serde_json::from_str(&fs::read_to_string(config)?)?;
-    change(&mut settings);
-    fs::write(config, settings.to_string())?;
-    Ok(())
-}
 
 /// Waits until `/readyz` satisfies `wanted`.
 pub(crate) async fn until_readiness(workmate: &Workmate, wanted: impl Fn(u16, &Value) -> bool) -> Result<Value> {

@@ -27,6 +27,14 @@ const STOP_MAX: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
 const LOG_LINES: usize = 60;
 
+/// Changes the configuration, which the harness writes as JSON.
+pub(crate) fn reconfigure(config: &Path, change: impl FnOnce(&mut Value)) -> Result<()> {
+    let mut settings: Value = serde_json::from_str(&fs::read_to_string(config)?)?;
+    change(&mut settings);
+    fs::write(config, settings.to_string())?;
+    Ok(())
+}
+
 /// The configuration of a Workmate beyond its slot.
 pub(crate) struct Setup {
     slot: Arc<Slot>,

@@ -77,16 +77,25 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
 
     /// Replaces the value under `key` by what `change` makes of it (`None` removes it), and returns the new value.
     ///
-    /// No other change to this table happens in between; `change` must not change the same table itself.
+    /// No other change to this table happens in between; `change` must not change the same table itself. What stays as it
+    /// is is not written.
     ///
     /// # Errors
     /// As for [`Self::get`] and [`Self::put`]; nothing is changed then.
     pub fn update(&self, key: &K, change: impl FnOnce(Option<V>) -> Option<V>) -> Result<Option<V>, StoreError> {
         let _writing = lock(&self.writing);
         let bytes = key.to_bytes();
-        let new = change(self.read_at(&bytes)?);
+        let before = self.plain_at(&bytes)?;
+        let new = change(before.as_deref().map(|plain| self.sealed.parse(plain)).transpose()?);
         match &new {
-            Some(value) => self.write(key, value)?,
+            // An owned record may still have to be sealed for its owner.
+            Some(value) if self.owner_of.is_some() => self.write(key, value)?,
+            Some(value) => {
+                let plain = self.sealed.encode(value)?;
+                if before.as_ref() != Some(&plain) {
+                    self.sealed.put_plain(&bytes, &plain)?;
+                }
+            }
             None => self.sealed.remove(&bytes)?,
         }
         Ok(new)
@@ -156,14 +165,7 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
     /// Iterates over all records as [`Self::iter`] does. An unreadable value comes with its key, so that whoever can do
     /// without it may name it and go on.
     pub fn each(&self) -> impl Iterator<Item = Result<(K, Result<V, StoreError>), StoreError>> + use<K, V> {
-        let table = self.clone();
-        let read = move |record: sled::Result<(sled::IVec, sled::IVec)>| {
-            let (bytes, value) = record.map_err(|source| table.sealed.failed(source))?;
-            let key =
-                K::from_bytes(&bytes).ok_or_else(|| table.sealed.corrupt("its key is not of the table's type"))?;
-            Ok(table.open(&bytes, &value).transpose().map(|value| (key, value)))
-        };
-        self.sealed.tree.iter().filter_map(move |record| read(record).transpose())
+        self.read_each(self.sealed.tree.iter())
     }
 
     /// Iterates over the records whose keys begin with `prefix`, in key order; each is read when the iterator reaches
@@ -191,26 +193,43 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
     }
 
     fn read_all(&self, records: sled::Iter) -> impl DoubleEndedIterator<Item = Result<(K, V), StoreError>> + use<K, V> {
+        self.read_each(records).map(|record| record.and_then(|(key, value)| Ok((key, value?))))
+    }
+
+    fn read_each(
+        &self,
+        records: sled::Iter,
+    ) -> impl DoubleEndedIterator<Item = Result<(K, Result<V, StoreError>), StoreError>> + use<K, V> {
         let table = self.clone();
         let read = move |record: sled::Result<(sled::IVec, sled::IVec)>| {
-            let sealed = &table.sealed;
-            let (key, value) = record.map_err(|source| sealed.failed(source))?;
-            let Some(value) = table.open(&key, &value)? else { return Ok(None) };
-            let key = K::from_bytes(&key).ok_or_else(|| sealed.corrupt("its key is not of the table's type"))?;
-            Ok(Some((key, value)))
+            let (key, value) = record.map_err(|source| table.sealed.failed(source))?;
+            let Some(value) = table.open(&key, &value).transpose() else { return Ok(None) };
+            match (K::from_bytes(&key), value) {
+                (Some(key), value) => Ok(Some((key, value))),
+                (None, Err(error)) => Err(error),
+                (None, Ok(_)) => Err(table.sealed.corrupt("its key is not of the table's type")),
+            }
         };
         records.filter_map(move |record| read(record).transpose())
     }
 
     fn read_at(&self, key: &[u8]) -> Result<Option<V>, StoreError> {
+        self.plain_at(key)?.map(|plain| self.sealed.parse(&plain)).transpose()
+    }
+
+    fn plain_at(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let stored = self.sealed.tree.get(key).map_err(|source| self.sealed.failed(source))?;
-        stored.map_or(Ok(None), |sealed| self.open(key, &sealed))
+        stored.map_or(Ok(None), |sealed| self.unseal(key, &sealed))
+    }
+
+    /// Unseals a record; `None` if its owner's key is destroyed.
+    fn unseal(&self, key: &[u8], sealed: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.vault.unseal(self.sealed.name, key, self.sealed.open_plain(key, sealed)?)
     }
 
     /// Unseals and parses a record; `None` if its owner's key is destroyed.
     fn open(&self, key: &[u8], sealed: &[u8]) -> Result<Option<V>, StoreError> {
-        let plain = self.vault.unseal(self.sealed.name, key, self.sealed.open_plain(key, sealed)?)?;
-        plain.map(|plain| self.sealed.parse(&plain)).transpose()
+        self.unseal(key, sealed)?.map(|plain| self.sealed.parse(&plain)).transpose()
     }
 
     fn write(&self, key: &K, value: &V) -> Result<(), StoreError> {

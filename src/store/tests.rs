@@ -60,6 +60,23 @@ fn insert_new_and_update_see_what_is_there() {
 }
 
 #[test]
+fn an_update_that_changes_nothing_writes_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    let (settings, key) = (store.settings::<u64>(), "count".to_owned());
+    // Each write is sealed anew, so that it shows.
+    let stored = || store.0.tables[Name::Settings as usize].0.get(&key).expect("readable").expect("stored");
+
+    settings.update(&key, |_| Some(1)).expect("changed");
+    let first = stored();
+    settings.update(&key, |kept| kept).expect("unchanged");
+    assert_eq!(stored(), first);
+    settings.update(&key, |kept| kept.map(|kept| kept + 1)).expect("changed");
+    assert_ne!(stored(), first);
+    assert_eq!(settings.get(&key).expect("readable"), Some(2));
+}
+
+#[test]
 fn updates_from_many_threads_lose_none() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = open(dir.path());

@@ -268,13 +268,18 @@ async fn exchange(
     let kind = call::kind(parts.uri.path());
     let query = parts.uri.query().unwrap_or_default();
     let part = if kind == call::Kind::Sync { call::part(query) } else { None };
+    let is_first = kind == call::Kind::Sync && call::is_first_sync(query);
+    let outdated = match &identity {
+        Some(Identity::Device(user, _)) if is_first => inner.outdated.of(user),
+        _ => Vec::new(),
+    };
     let mut pauses = doubt::PAUSES.iter();
     loop {
         let (method, headers) = (parts.method.clone(), parts.headers.clone());
         let call = inner.http.request(method, url.clone()).headers(headers).body(payload.take());
         let call = if identity.is_some() { call.bearer_auth(inner.as_token.expose()) } else { call };
         let answer = match call.send().await {
-            Ok(answer) => answer::relay(answer, kind, part, &inner.reading).await,
+            Ok(answer) => answer::relay(answer, kind, part, &outdated, &inner.reading).await,
             Err(error) => {
                 inner.pulse.missed();
                 // `without_url`, because the query names users and the path may name rooms.
@@ -289,14 +294,8 @@ async fn exchange(
             tokio::time::sleep(*pause).await;
             continue;
         }
-        let is_first = kind == call::Kind::Sync && call::is_first_sync(query);
-        let outdated = match &identity {
-            Some(Identity::Device(user, _)) if is_first => inner.outdated.of(user),
-            _ => Vec::new(),
-        };
         inner.listen(identity, &answer);
         return match verdict {
-            Verdict::Meant if !outdated.is_empty() => answer::with_outdated(answer, &outdated).await,
             Verdict::Meant => answer,
             Verdict::Doubtful => doubt::passed_on(answer),
             Verdict::TooLarge => doubt::too_large(),

@@ -132,8 +132,14 @@ pub(super) fn refuse(status: StatusCode, errcode: &str, error: &str) -> Response
     (status, Json(json!({ "errcode": errcode, "error": error }))).into_response()
 }
 
-/// Relays an answer, repairing it if necessary.
-pub(super) async fn relay(answer: reqwest::Response, kind: Kind, part: Option<usize>, reading: &Reading) -> Response {
+/// Relays an answer, repairing it if necessary. A sync's then also names the devices of the `outdated` as changed.
+pub(super) async fn relay(
+    answer: reqwest::Response,
+    kind: Kind,
+    part: Option<usize>,
+    outdated: &[OwnedUserId],
+    reading: &Reading,
+) -> Response {
     let status = answer.status();
     if !status.is_success() {
         return relay_refusal(answer).await;
@@ -142,7 +148,7 @@ pub(super) async fn relay(answer: reqwest::Response, kind: Kind, part: Option<us
         Kind::Media => stream(answer),
         Kind::Other if is_json(answer.headers()) => stream(answer),
         Kind::Other => Remark::Page(status.as_u16()).answer(""),
-        _ => relay_whole(answer, kind, part, reading).await,
+        _ => relay_whole(answer, kind, part, outdated, reading).await,
     }
 }
 
@@ -200,7 +206,13 @@ async fn relay_refusal(answer: reqwest::Response) -> Response {
     response
 }
 
-async fn relay_whole(answer: reqwest::Response, kind: Kind, part: Option<usize>, reading: &Reading) -> Response {
+async fn relay_whole(
+    answer: reqwest::Response,
+    kind: Kind,
+    part: Option<usize>,
+    outdated: &[OwnedUserId],
+    reading: &Reading,
+) -> Response {
     let (status, headers) = (answer.status(), passed_headers(&answer));
     let read = match kind {
         Kind::Sync => read_cut(answer, SYNC, reading).await,
@@ -240,23 +252,14 @@ async fn relay_whole(answer: reqwest::Response, kind: Kind, part: Option<usize>,
         Some(Some(part)) => part.into(),
         Some(None) => return Remark::Page(status.as_u16()).answer(""),
     };
-    respond_whole(status, headers, body)
-}
-
-/// Adds people to the changed devices that a sync's answer names.
-pub(super) async fn with_outdated(answer: Response, people: &[OwnedUserId]) -> Response {
-    let (parts, body) = answer.into_parts();
-    if !parts.status.is_success() {
-        return Response::from_parts(parts, body);
-    }
-    // It was read whole before, within its bounds.
-    let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
-        return Remark::Away.answer("the answer broke off");
+    let body = match outdated {
+        [] => body,
+        people => match repair::with_changed_devices(&body, people) {
+            Some(told) => told.into(),
+            None => return Remark::Page(status.as_u16()).answer(""),
+        },
     };
-    match repair::with_changed_devices(&body, people) {
-        Some(told) => respond_whole(parts.status, parts.headers, told.into()),
-        None => Remark::Page(parts.status.as_u16()).answer(""),
-    }
+    respond_whole(status, headers, body)
 }
 
 fn respond_whole(status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Response {

@@ -33,6 +33,7 @@ use crate::{
         prompt::Prompt,
         run::{Fault, Run, RunRecord},
     },
+    store::StoreError,
 };
 
 /// How long a call waits for others' reservations to be released before its request is declined.
@@ -61,7 +62,6 @@ impl Engine {
         latency: Latency,
     ) -> Result<Result<Hold<'a>, Fault>, EngineError> {
         let (holders, by) = (Self::holders_of(record), self.run_by(record));
-        let key = key_of(record.accepted_at, record.id().as_str(), &by);
         let estimate = self.estimate(prompt, model, latency);
         let hold = |holders, call| Hold {
             ledger: &self.ledger,
@@ -75,7 +75,7 @@ impl Engine {
             is_under_way: false,
             waits: latency == Latency::Batch,
         };
-        if let Some(call) = self.ledger.waiting(&key)? {
+        if let Some(call) = self.waiting(record, &by)? {
             if latency == Latency::Batch {
                 // An earlier process, or attempt, reserved it.
                 return Ok(Ok(hold(holders, call)));
@@ -123,13 +123,17 @@ impl Engine {
         self.ledger.ratio(model).apply(budget::prompt_tokens(prompt))
     }
 
-    /// Settles what a run that is over reserved for a batch, and has its batch cleared away.
-    pub(super) fn leave_batch(&self, record: &RunRecord) {
+    /// Returns a run's call that waits for a batch, if one does. Only errands are asked in batches.
+    fn waiting(&self, record: &RunRecord, by: &RunBy) -> Result<Option<ledger::Call>, StoreError> {
         if record.errand.is_none() {
-            return;
+            return Ok(None);
         }
-        let key = key_of(record.accepted_at, record.id().as_str(), &self.run_by(record));
-        let left = self.ledger.waiting(&key).and_then(|call| match call {
+        self.ledger.waiting(&key_of(record.accepted_at, record.id().as_str(), by))
+    }
+
+    /// Settles what a run that is over reserved for a batch.
+    pub(super) fn leave_batch(&self, record: &RunRecord) {
+        let left = self.waiting(record, &self.run_by(record)).and_then(|call| match call {
             Some(call) => self.ledger.leave(&Self::holders_of(record), &call),
             None => Ok(()),
         });
@@ -154,15 +158,9 @@ impl Engine {
 
     /// Returns whose accounts a run's calls fall under.
     fn holders_of(record: &RunRecord) -> Vec<Holder> {
-        let mut holders = vec![Holder::Workspace];
-        holders.extend(record.payer().map(|person| Holder::Person(person.to_owned())));
-        if let Some(owner) = record.owner() {
-            holders.push(Holder::Assistant(owner.to_owned()));
-        } else {
-            holders.push(Holder::Coworker(record.user.clone()));
-            holders.push(Holder::Room(record.room.clone()));
-        }
-        holders
+        let owner = record.owner();
+        let room = owner.is_none().then_some(&*record.room);
+        Holder::of_call(record.payer(), &record.user, room, owner)
     }
 
     /// Returns whose run it is, as its outlays keep it.

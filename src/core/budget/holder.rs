@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use ruma::{OwnedRoomId, OwnedUserId};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::{Budgets, Limits, Scope, Usd};
@@ -25,6 +25,23 @@ pub enum Holder {
 }
 
 impl Holder {
+    /// Returns whose accounts a call falls under: those of a coworker in a room, or of its owner's assistant.
+    #[must_use]
+    pub(crate) fn of_call(
+        person: Option<&UserId>,
+        user: &UserId,
+        room: Option<&RoomId>,
+        owner: Option<&UserId>,
+    ) -> Vec<Self> {
+        let mut holders = vec![Self::Workspace];
+        holders.extend(person.map(|person| Self::Person(person.to_owned())));
+        match room {
+            Some(room) => holders.extend([Self::Coworker(user.to_owned()), Self::Room(room.to_owned())]),
+            None => holders.extend(owner.map(|owner| Self::Assistant(owner.to_owned()))),
+        }
+        holders
+    }
+
     /// Returns the holder of a stored account, by the account's name; `None` if no holder has such a name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {

@@ -142,14 +142,9 @@ impl RunOutlays {
     /// Returns whose accounts a call falls under.
     #[must_use]
     pub fn holders(&self, call: usize) -> Vec<Holder> {
-        let person = self.calls.get(call).and_then(|parts| parts.first()).and_then(|part| part.person.clone());
-        let mut holders = vec![Holder::Workspace];
-        holders.extend(person.clone().map(Holder::Person));
-        match &self.room {
-            Some(room) => holders.extend([Holder::Coworker(self.user.clone()), Holder::Room(room.clone())]),
-            None => holders.extend(person.map(Holder::Assistant)),
-        }
-        holders
+        let first = self.calls.get(call).and_then(|parts| parts.first());
+        let person = first.and_then(|part| part.person.as_deref());
+        Holder::of_call(person, &self.user, self.room.as_deref(), person)
     }
 
     /// Returns what a call is counted with so far.

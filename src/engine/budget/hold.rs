@@ -58,11 +58,13 @@ impl Hold<'_> {
 
     /// Reserves again, for an answer that broke off and is requested again. The broken answer's cost counts as paid.
     pub(in crate::engine) fn again(&self) -> Result<(), Fault> {
-        let progress = self.progress.borrow().clone();
-        if !progress.is_told() {
-            self.untold.fetch_add(self.estimate.prompt.micro(), Ordering::Relaxed);
-        }
-        let cost = self.cost_of(&progress, Usd::ZERO);
+        let cost = {
+            let progress = self.progress.borrow();
+            if !progress.is_told() {
+                self.untold.fetch_add(self.estimate.prompt.micro(), Ordering::Relaxed);
+            }
+            self.cost_of(&progress, Usd::ZERO)
+        };
         match self.ledger.again(&self.holders, &self.call, &cost, &self.estimate) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(full)) => Err(Fault::OverBudget(budget::Full { begun: true, ..full })),
@@ -105,9 +107,11 @@ impl Drop for Hold<'_> {
         if self.waits {
             return;
         }
-        let progress = self.progress.borrow().clone();
-        let is_untold = self.is_under_way && !progress.is_told();
-        let cost = self.cost_of(&progress, if is_untold { self.estimate.prompt } else { Usd::ZERO });
+        let cost = {
+            let progress = self.progress.borrow();
+            let is_untold = self.is_under_way && !progress.is_told();
+            self.cost_of(&progress, if is_untold { self.estimate.prompt } else { Usd::ZERO })
+        };
         if let Err(error) = self.ledger.settle(&self.holders, &self.call, &cost) {
             tracing::error!(%error, "what a call cost cannot be counted; it is at the next start");
         }

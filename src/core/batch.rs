@@ -83,7 +83,7 @@ impl Batch {
     /// Returns the batch of one question, about to be sent now; `None` if there is no time for one.
     #[must_use]
     pub fn begin(custom_id: String, answer_by: Timestamp, now: Timestamp) -> Option<Self> {
-        let until = earlier(answer_by, FALLBACK_MS);
+        let until = answer_by.earlier(FALLBACK_MS);
         let batch = Self { custom_id, posted_at: now, until, id: None, end: None };
         (until.ms_since(now) >= WORTH_MS).then_some(batch)
     }
@@ -97,18 +97,14 @@ impl Batch {
     /// Returns whether a batch of one request that the provider made at this time may be this one.
     #[must_use]
     pub fn may_be(&self, created_at: Timestamp) -> bool {
-        created_at >= earlier(self.posted_at, CLOCKS_DIFFER_MS) && created_at <= self.until
+        created_at >= self.posted_at.earlier(CLOCKS_DIFFER_MS) && created_at <= self.until
     }
-}
-
-fn earlier(at: Timestamp, ms: u64) -> Timestamp {
-    Timestamp::from_ms(at.as_ms().saturating_sub(i64::try_from(ms).unwrap_or(i64::MAX)))
 }
 
 /// Returns when the answer of work that is due now is there at the latest, if it may take so many hours.
 #[must_use]
 pub(crate) fn answer_by(due: Timestamp, within_hours: u32) -> Timestamp {
-    Timestamp::from_ms(due.as_ms().saturating_add(i64::from(within_hours) * 60 * 60 * 1000))
+    due.later(u64::from(within_hours) * 60 * 60 * 1000)
 }
 
 /// Returns the pause before the next look at a batch: ours, the provider's if that is longer, but not beyond `until`.

@@ -116,7 +116,7 @@ impl Breaker {
 
 impl BreakerLimits {
     fn stopped(&self, say: bool, at: Timestamp) -> Gate {
-        Gate::Stopped { whose: self.whose, say, until: later(at, self.pause_ms) }
+        Gate::Stopped { whose: self.whose, say, until: at.later(self.pause_ms) }
     }
 }
 
@@ -154,10 +154,6 @@ impl SaidOnce {
 /// the wait instead of prolonging it.
 fn is_within(since: Timestamp, now: Timestamp, span_ms: u64) -> bool {
     now.ms_since(since) < span_ms && since.ms_since(now) < span_ms
-}
-
-fn later(at: Timestamp, ms: u64) -> Timestamp {
-    Timestamp::from_ms(at.as_ms().saturating_add(i64::try_from(ms).unwrap_or(i64::MAX)))
 }
 
 #[cfg(test)]

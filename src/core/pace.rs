@@ -95,8 +95,7 @@ impl Pace {
             Some(sent) => (sent, self.gap_ms),
             None => (self.first?, FIRST_WAIT_MS),
         };
-        let wait_ms = i64::try_from(wait_ms).unwrap_or(i64::MAX);
-        Some(Timestamp::from_ms(since.as_ms().saturating_add(wait_ms)))
+        Some(since.later(wait_ms))
     }
 }
 

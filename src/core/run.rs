@@ -171,7 +171,7 @@ impl Run {
     #[must_use]
     pub(crate) fn next_at(&self) -> Option<Timestamp> {
         match (&self.phase, self.in_line) {
-            (Phase::Lining { .. }, Some(since)) if !self.told_place => Some(status::later(since, QUEUE_WORD_AFTER_MS)),
+            (Phase::Lining { .. }, Some(since)) if !self.told_place => Some(since.later(QUEUE_WORD_AFTER_MS)),
             (Phase::Asking, _) if self.is_idle() => self.showing.as_ref()?.next_at(),
             (Phase::Calling(calling), _) if self.is_idle() && calling.shows() => self.showing.as_ref()?.next_at(),
             _ => None,

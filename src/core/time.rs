@@ -20,6 +20,18 @@ impl Timestamp {
         self.0
     }
 
+    /// Returns the moment that is so many milliseconds later.
+    #[must_use]
+    pub fn later(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX)))
+    }
+
+    /// Returns the moment that is so many milliseconds earlier.
+    #[must_use]
+    pub fn earlier(self, ms: u64) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(ms).unwrap_or(i64::MAX)))
+    }
+
     /// Returns the milliseconds since `earlier`; 0 if it is in the future.
     #[must_use]
     pub const fn ms_since(self, earlier: Self) -> u64 {

@@ -16,7 +16,6 @@ use crate::{
         names::Names,
         owed::Shown,
         run::{CardStep, RunId, RunRecord, Step},
-        time::Timestamp,
         tool::ApprovalRule,
         trail::Decision,
         words,
@@ -106,8 +105,8 @@ impl Engine {
         pending: &Pending,
     ) -> Result<(Card, Standing), EngineError> {
         let room = self.destination(record)?.room();
-        let open_ms = i64::from(self.config.limits.approval_minutes) * 60_000;
-        let expires_at = Timestamp::from_ms(clock::steady().as_ms().saturating_add(open_ms));
+        let open_ms = u64::from(self.config.limits.approval_minutes) * 60_000;
+        let expires_at = clock::steady().later(open_ms);
         let standing = Standing::new(id, record, pending, expires_at);
         let level = match pending.rule {
             ApprovalRule::Moderator { .. } => account.level_at(&record.room, &record.request, &record.asker).await?,
@@ -122,7 +121,6 @@ impl Engine {
         let meaning = Self::meaning_of(record, pending);
         let setting =
             Setting { place: &record.place, mask: self.tools.mask(), names: &names, meaning: meaning.as_deref() };
-        let open_ms = open_ms.unsigned_abs();
         let card = approval::asking(pending, &record.asker, deciders, open_ms, &setting);
         if let Some(whole) = card.file {
             // The whole call comes first: whoever can see the card can read what it names.

@@ -10,6 +10,7 @@ use crate::{
     clock,
     core::{
         batch::{self, Batch, CANCEL_PATIENCE_MS},
+        retry::doubled,
         run::{BatchNews, RunId},
         time::Timestamp,
     },
@@ -49,6 +50,8 @@ pub(super) enum Awaited {
 
 /// What a look at a batch shows.
 enum Look {
+    /// There is none that it may be.
+    Missing,
     Waits,
     Over(Awaited),
 }
@@ -113,13 +116,16 @@ impl Engine {
                 None => self.find_batch(batch, &mut excluded).await,
             };
             match looked {
-                Ok(Some(Look::Over(Awaited::Found(id)))) => {
-                    self.note_batch(&id, run.as_str().to_owned());
-                    return Awaited::Found(id);
+                Ok(Look::Over(awaited)) => {
+                    if let Awaited::Found(id) = &awaited {
+                        self.note_batch(id, run.as_str().to_owned());
+                    }
+                    return awaited;
                 }
-                Ok(Some(Look::Over(awaited))) => return awaited,
-                Ok(None) if now.ms_since(since) >= FIND_PATIENCE_MS => return Awaited::Nothing { may_cost: true },
-                Ok(Some(Look::Waits) | None) => {}
+                Ok(Look::Missing) if now.ms_since(since) >= FIND_PATIENCE_MS => {
+                    return Awaited::Nothing { may_cost: true };
+                }
+                Ok(Look::Waits | Look::Missing) => {}
                 Err(error) => {
                     tracing::warn!(%error, "how far a batch is cannot be told now");
                     self.metrics.model_failed(error.cause.name());
@@ -134,17 +140,17 @@ impl Engine {
         }
     }
 
-    /// Looks how far a batch is, and reads its result if it has ended; `None` if it is gone.
-    async fn look_at_batch(&self, id: &str, custom_id: &str) -> Result<Option<Look>, claude::Error> {
+    /// Looks how far a batch is, and reads its result if it has ended.
+    async fn look_at_batch(&self, id: &str, custom_id: &str) -> Result<Look, claude::Error> {
         let Some(batch) = self.claude.look_at_batch(id).await? else {
-            return Ok(Some(Look::Over(Awaited::Nothing { may_cost: true })));
+            return Ok(Look::Over(Awaited::Nothing { may_cost: true }));
         };
         if batch.status != BatchStatus::Ended {
-            return Ok(Some(Look::Waits));
+            return Ok(Look::Waits);
         }
-        let nothing = |may_cost| Ok(Some(Look::Over(Awaited::Nothing { may_cost })));
+        let nothing = |may_cost| Ok(Look::Over(Awaited::Nothing { may_cost }));
         match self.claude.batch_result(id, custom_id).await? {
-            Some(BatchOutcome::Succeeded(message)) => Ok(Some(Look::Over(Awaited::Answer(message)))),
+            Some(BatchOutcome::Succeeded(message)) => Ok(Look::Over(Awaited::Answer(message))),
             Some(BatchOutcome::Errored(said)) => {
                 tracing::warn!(batch.id = id, %said, "a batch's request failed");
                 nothing(false)
@@ -157,24 +163,24 @@ impl Engine {
         }
     }
 
-    /// Looks for a batch whose creation had no reply, among those of its time with one request; `None` if there is none
-    /// that it may be. Only its result says which one it is.
-    async fn find_batch(&self, batch: &Batch, excluded: &mut BTreeSet<String>) -> Result<Option<Look>, claude::Error> {
+    /// Looks for a batch whose creation had no reply, among those of its time with one request. Only its result
+    /// says which one it is.
+    async fn find_batch(&self, batch: &Batch, excluded: &mut BTreeSet<String>) -> Result<Look, claude::Error> {
         let listed = self.claude.newest_batches().await?;
         let is_of_its_time = |one: &&claude::Batch| one.created_at.is_none_or(|at| batch.may_be(at));
-        let mut may_come = None;
+        let mut may_come = Look::Missing;
         for one in listed.iter().filter(|one| one.requests == 1).filter(is_of_its_time).take(CANDIDATES_MAX) {
             let is_another_run_s = matches!(self.tables.batches.get(&one.id), Ok(Some(_)));
             if is_another_run_s || excluded.contains(&one.id) {
                 continue;
             }
             if one.status != BatchStatus::Ended {
-                may_come = Some(Look::Waits);
+                may_come = Look::Waits;
                 continue;
             }
             if self.claude.batch_result(&one.id, &batch.custom_id).await?.is_some() {
                 tracing::info!(batch.id = one.id, "a batch whose creation had no reply is found");
-                return Ok(Some(Look::Over(Awaited::Found(one.id.clone()))));
+                return Ok(Look::Over(Awaited::Found(one.id.clone())));
             }
             excluded.insert(one.id.clone());
         }
@@ -184,7 +190,7 @@ impl Engine {
     /// Cancels a batch, and waits a little for its end: it may bring the answer nevertheless.
     async fn give_batch_up(&self, id: &str, custom_id: &str) -> Awaited {
         tracing::info!(batch.id = id, "a batch is given up; the question is asked in a normal call");
-        let until = later(clock::now(), CANCEL_PATIENCE_MS);
+        let until = clock::now().later(CANCEL_PATIENCE_MS);
         let mut looks = 0;
         loop {
             if let Err(error) = self.claude.cancel_batch(id).await {
@@ -192,7 +198,7 @@ impl Engine {
                 tracing::debug!(%error, batch.id = id, "a batch cannot be cancelled");
             }
             match self.look_at_batch(id, custom_id).await {
-                Ok(Some(Look::Over(awaited))) => return awaited,
+                Ok(Look::Over(awaited)) => return awaited,
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, batch.id = id, "how a batch ends cannot be told now"),
             }
@@ -248,10 +254,6 @@ impl Engine {
     }
 }
 
-fn later(from: Timestamp, ms: u64) -> Timestamp {
-    Timestamp::from_ms(from.as_ms().saturating_add(i64::try_from(ms).unwrap_or(i64::MAX)))
-}
-
 /// Clears batches away whose runs are over, until told to stop: those of earlier processes too.
 pub(super) async fn keep_batches(engine: Shared) {
     let mut tries = 0;
@@ -264,8 +266,7 @@ pub(super) async fn keep_batches(engine: Shared) {
             }
         };
         tries = if are_left { tries + 1 } else { 0 };
-        let until = later(clock::now(), u64::try_from(CLEAR_EVERY.as_millis()).unwrap_or(u64::MAX));
-        let pause = if are_left { batch::pause(tries, None, until, clock::now()) } else { CLEAR_EVERY };
+        let pause = if are_left { doubled(batch::LOOK_FIRST, batch::LOOK_MAX, tries) } else { CLEAR_EVERY };
         tokio::select! {
             () = engine.stop.cancelled() => return,
             () = engine.batches_left.notified() => {}

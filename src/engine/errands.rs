@@ -11,7 +11,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
@@ -214,10 +214,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Returns whether an errand's run is recorded: it goes on, or has ended.
+    /// Returns whether an errand's run is recorded.
     fn has_run(&self, errand: &Errand) -> Result<bool, StoreError> {
         let (Some(request), Some(at)) = (&errand.request, errand.begun_at) else { return Ok(false) };
-        let run = RunId::of(request, &errand.user).as_str().to_owned();
+        self.is_recorded(request, &errand.user, at)
+    }
+
+    /// Returns whether the run of a request that was accepted at `at` is recorded: it goes on, or has ended.
+    pub(super) fn is_recorded(&self, request: &EventId, user: &UserId, at: Timestamp) -> Result<bool, StoreError> {
+        let run = RunId::of(request, user).as_str().to_owned();
         Ok(self.tables.runs.get(&run)?.is_some() || self.tables.run_index.get(&(at, run))?.is_some())
     }
 
@@ -396,7 +401,7 @@ impl Engine {
 
     /// Returns the notice of the errand that a new run carries out.
     pub(super) fn new_notice_of(&self, record: &RunRecord) -> Result<Option<RoomEvent>, StoreError> {
-        let Some(charge) = record.errand.as_ref().filter(|_| record.is_unasked() && !record.resumed) else {
+        let Some(charge) = record.unasked().filter(|_| !record.resumed) else {
             return Ok(None);
         };
         let notice = self.kept_errand(&charge.id)?.and_then(|errand| errand.notice_event());

@@ -207,7 +207,7 @@ impl Engine {
         }
         // A lost store has forgotten requests that still wait for their answers; what already has one gets no second.
         let deadline_ms = self.config.limits.deadline_ms();
-        let since = Timestamp::from_ms(clock::now().as_ms().saturating_sub_unsigned(deadline_ms));
+        let since = clock::now().earlier(deadline_ms);
         let assistants = self.tables.assistant_rooms.iter().filter_map(Result::ok).map(|(room, _)| room);
         for room in self.roster.rooms().into_iter().chain(assistants) {
             let handled: Option<Cursor> = self.tables.cursors.get(&room)?;

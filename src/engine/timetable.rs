@@ -122,9 +122,9 @@ impl Timetable {
     fn again(&self, id: &Id, pause: impl FnOnce(usize) -> Duration) -> Timestamp {
         let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
         let tries = tries.entry(id.clone()).or_default();
-        let pause = i64::try_from(pause(*tries).as_millis()).unwrap_or(i64::MAX);
+        let pause = u64::try_from(pause(*tries).as_millis()).unwrap_or(u64::MAX);
         *tries += 1;
-        Timestamp::from_ms(clock::now().as_ms().saturating_add(pause))
+        clock::now().later(pause)
     }
 
     fn has_ended(&self, id: &Id) {

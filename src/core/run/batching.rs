@@ -26,8 +26,8 @@ impl Run {
     /// again waits for it, and so does an assistant's owner.
     fn new_batch(&self, now: Timestamp) -> Option<Batch> {
         let record = &self.record;
-        let answer_by = record.errand.as_ref().and_then(|charge| charge.answer_by)?;
-        let may_wait = record.is_unasked() && !record.private && record.work.is_empty();
+        let answer_by = record.unasked()?.answer_by?;
+        let may_wait = !record.private && record.work.is_empty();
         may_wait.then(|| Batch::begin(format!("wm-{}", record.id().as_str()), answer_by, now))?
     }
 

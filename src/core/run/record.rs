@@ -164,10 +164,16 @@ impl RunRecord {
         std::iter::once(&self.request).chain(&self.joined).cloned().collect()
     }
 
-    /// Returns whether nobody asked for it: it carries out an errand, and no person has run it again.
+    /// Returns the errand that it carries out, if nobody asked for it: no person has run it again.
+    #[must_use]
+    pub fn unasked(&self) -> Option<&Charge> {
+        self.errand.as_ref().filter(|_| self.asker == self.user)
+    }
+
+    /// Returns whether nobody asked for it.
     #[must_use]
     pub fn is_unasked(&self) -> bool {
-        self.errand.is_some() && self.asker == self.user
+        self.unasked().is_some()
     }
 
     /// Returns whose gesture made it work last, whom its cost counts for (C23): who asked, who edited the request, or who
@@ -175,17 +181,16 @@ impl RunRecord {
     /// workspace alone.
     #[must_use]
     pub fn payer(&self) -> Option<&UserId> {
-        let set_by = || self.errand.as_ref().and_then(|charge| charge.origin.set_by.as_deref());
-        self.payer.as_deref().or_else(|| if self.is_unasked() { set_by() } else { Some(&*self.asker) })
+        self.payer.as_deref().or_else(|| match self.unasked() {
+            Some(charge) => charge.origin.set_by.as_deref(),
+            None => Some(&self.asker),
+        })
     }
 
     /// Returns whom its answer mentions: who asked, or whom the errand's config names.
     #[must_use]
     pub fn addressees(&self) -> BTreeSet<OwnedUserId> {
-        match &self.errand {
-            Some(charge) if self.is_unasked() => charge.mention.clone(),
-            _ => BTreeSet::from([self.asker.clone()]),
-        }
+        self.unasked().map_or_else(|| BTreeSet::from([self.asker.clone()]), |charge| charge.mention.clone())
     }
 
     /// Takes up a run of an earlier process.

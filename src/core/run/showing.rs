@@ -8,10 +8,7 @@ use std::collections::BTreeSet;
 use ruma::OwnedUserId;
 
 use super::{
-    Answer, Doing, Ended, Fault, Outcome, RunRecord, Step, Stop,
-    record::EDITS_OF_A_PROCESS,
-    status::{Status, later},
-    trace,
+    Answer, Doing, Ended, Fault, Outcome, RunRecord, Step, Stop, record::EDITS_OF_A_PROCESS, status::Status, trace,
 };
 use crate::core::{
     batch::FALLBACK_MS,
@@ -78,11 +75,7 @@ impl Showing {
         let late_minutes = record.late.then(|| now.ms_since(record.asked_at) / 60_000);
         Self {
             addressees: record.addressees(),
-            set_by: record
-                .errand
-                .as_ref()
-                .filter(|_| record.is_unasked())
-                .and_then(|charge| charge.origin.set_by.clone()),
+            set_by: record.unasked().and_then(|charge| charge.origin.set_by.clone()),
             place: record.place.clone(),
             prefix: late_minutes.map(if record.errand.is_some() { words::timetable::late } else { words::late_prefix }),
             pace,
@@ -170,7 +163,7 @@ impl Showing {
         let began = self.began;
         let status = self.status.get_or_insert_with(|| Status::new(began, false, now));
         let step = status.step(now);
-        let answer_by = later(until, FALLBACK_MS);
+        let answer_by = until.later(FALLBACK_MS);
         vec![(step, self.notice(&words::timetable::batched(answer_by, &self.zone)))]
     }
 

@@ -43,7 +43,7 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn new(began: Timestamp, shown: bool, now: Timestamp) -> Self {
-        Self { began, next: later(now, STATUS_AFTER_MS), gap_ms: STATUS_GAP_MS, shown, busy: false, waits: false }
+        Self { began, next: now.later(STATUS_AFTER_MS), gap_ms: STATUS_GAP_MS, shown, busy: false, waits: false }
     }
 
     /// Returns the step that shows something now: the notice itself, or an edit of it.
@@ -60,12 +60,8 @@ impl Status {
         if now < self.next {
             return None;
         }
-        self.next = later(now, self.gap_ms);
+        self.next = now.later(self.gap_ms);
         self.gap_ms = (self.gap_ms * 2).min(STATUS_GAP_MS_MAX);
         Some(self.step(now))
     }
-}
-
-pub(super) fn later(from: Timestamp, ms: u64) -> Timestamp {
-    Timestamp::from_ms(from.as_ms().saturating_add(i64::try_from(ms).unwrap_or(i64::MAX)))
 }

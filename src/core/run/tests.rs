@@ -4,7 +4,6 @@ use ruma::{event_id, room_id, user_id};
 
 use super::{
     showing::{News, WAITING_WORD_AFTER_MS},
-    status::later,
     *,
 };
 use crate::core::{
@@ -59,7 +58,7 @@ fn a10_an_assistant_streams_first_text_then_edits_then_the_end_and_mentions_nobo
     let first = machine.take(&News::Tick("One **tw"), due);
     let [(Step::Answer, message)] = &first[..] else { panic!("a message, not {first:?}") };
     assert_eq!((message.body.as_str(), message.mentions.len()), ("One …", 0));
-    let soon = later(due, 100);
+    let soon = due.later(100);
     assert_eq!(machine.take(&News::Text("One **two** thr"), soon), vec![], "an edit must wait for its gap");
     let due = machine.next_at().expect("an edit is due");
     let second = machine.take(&News::Tick("One **two** thr"), due);
@@ -77,7 +76,7 @@ fn a10_an_assistant_streams_first_text_then_edits_then_the_end_and_mentions_nobo
 fn a10_a_short_answer_of_an_assistant_is_one_message() {
     let mut machine = Showing::new(&record(true), NOW);
     for (ms, text) in [(0, "I "), (300, "I waited "), (1_400, "I waited 12 seconds.")] {
-        assert_eq!(machine.take(&News::Text(text), later(NOW, ms)), vec![], "{text}");
+        assert_eq!(machine.take(&News::Text(text), NOW.later(ms)), vec![], "{text}");
     }
     let answer = machine.answered("I waited 12 seconds.", Stop::End);
     assert_eq!(answer.message.body, "I waited 12 seconds.");
@@ -136,7 +135,7 @@ fn c9_work_that_takes_long_shows_one_status_that_is_edited_ever_more_rarely() {
 fn a10_an_assistant_has_no_status() {
     let mut machine = Showing::new(&record(true), NOW);
     assert_eq!(machine.next_at(), None);
-    assert_eq!(machine.take(&News::Tick(""), later(NOW, 60_000)), vec![]);
+    assert_eq!(machine.take(&News::Tick(""), NOW.later(60_000)), vec![]);
 }
 
 #[test]
@@ -198,7 +197,7 @@ fn c9_c19_the_word_that_the_model_is_busy_stands_in_the_status_until_the_answer_
     let first = at(&machine);
     let shown = machine.take(&News::Tick(""), first);
     assert!(matches!(&shown[..], [(Step::Status, _)]), "{shown:?}");
-    let told = machine.take(&News::Waiting(WAITING_WORD_AFTER_MS), later(NOW, 13_000));
+    let told = machine.take(&News::Waiting(WAITING_WORD_AFTER_MS), NOW.later(13_000));
     let [(Step::StatusEdit(13_000), message)] = &told[..] else { panic!("an edit, not {told:?}") };
     assert_eq!(message.body, words::overloaded_trying());
     let due = at(&machine);
@@ -222,7 +221,7 @@ fn c9_a_run_begun_anew_uses_no_number_of_a_status_edit_again() {
     let record = RunRecord { status: Some(event_id!("$status").to_owned()), ..record(false) };
     let mut steps = BTreeSet::new();
     for begun_after_ms in [0, 40_000] {
-        let mut machine = Showing::new(&record, later(NOW, begun_after_ms));
+        let mut machine = Showing::new(&record, NOW.later(begun_after_ms));
         for _ in 0..3 {
             let due = machine.next_at().expect("a status is always due at some time");
             match &machine.take(&News::Tick(""), due)[..] {
@@ -294,7 +293,7 @@ fn c9_a_run_with_tools_shows_its_status_at_the_first_call_and_says_how_far_it_is
         running: running.iter().map(|&name| name.to_owned()).collect(),
         asked: Vec::new(),
     };
-    let soon = later(NOW, 2_000);
+    let soon = NOW.later(2_000);
     let shown = machine.take(&News::Steps(&doing(0, &["time"])), soon);
     let [(Step::Status, message)] = &shown[..] else { panic!("a status, not {shown:?}") };
     assert_eq!((message.body.as_str(), message.mentions.len()), ("Working on it (now `time`) …", 0));
@@ -321,17 +320,17 @@ fn c10_a_status_says_that_it_waits_for_people_and_at_once_where_it_said_somethin
     let mut machine = Showing::new(&record(false), NOW);
     let first = machine.take(&News::Steps(&waits(0, &["deploy"])), NOW);
     assert_eq!(text(&first), "Waiting for approval of `deploy` …");
-    assert_eq!(machine.take(&News::Steps(&waits(0, &["deploy"])), later(NOW, 1)), vec![], "it says so already");
+    assert_eq!(machine.take(&News::Steps(&waits(0, &["deploy"])), NOW.later(1)), vec![], "it says so already");
 
     let mut machine = Showing::new(&record(false), NOW);
-    assert_eq!(text(&machine.take(&News::Steps(&runs(0)), later(NOW, 1))), "Working on it (now `look`) …");
-    let asked = machine.take(&News::Steps(&waits(1, &["deploy", "mail", "tell"])), later(NOW, 7_000));
+    assert_eq!(text(&machine.take(&News::Steps(&runs(0)), NOW.later(1))), "Working on it (now `look`) …");
+    let asked = machine.take(&News::Steps(&waits(1, &["deploy", "mail", "tell"])), NOW.later(7_000));
     assert_eq!(text(&asked), "Waiting for approval of `deploy`, `mail` and `tell` (7 s, 1 step done) …");
-    assert_eq!(machine.take(&News::Steps(&waits(2, &["mail"])), later(NOW, 7_001)), vec![]);
+    assert_eq!(machine.take(&News::Steps(&waits(2, &["mail"])), NOW.later(7_001)), vec![]);
     let due = machine.next_at().expect("it goes on");
     assert_eq!(machine.take(&News::Steps(&runs(3)), due), vec![]);
     assert!(text(&machine.take(&News::Tick(""), due)).starts_with("Working on it ("));
-    let again = machine.take(&News::Steps(&waits(4, &["deploy"])), later(due, 1));
+    let again = machine.take(&News::Steps(&waits(4, &["deploy"])), due.later(1));
     assert!(text(&again).starts_with("Waiting for approval of `deploy`"), "{again:?}");
 }
 

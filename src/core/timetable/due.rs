@@ -30,8 +30,7 @@ pub(crate) struct Owing {
 /// Returns until when a due time may begin. Without a grace, a moment of being late still costs nothing.
 #[must_use]
 pub(crate) fn begins_until(due: Timestamp, grace_ms: u64) -> Timestamp {
-    let late_ms = i64::try_from(grace_ms.max(LATE_AFTER_MS)).unwrap_or(i64::MAX);
-    Timestamp::from_ms(due.as_ms().saturating_add(late_ms))
+    due.later(grace_ms.max(LATE_AFTER_MS))
 }
 
 /// Returns when something is due next, when all due times up to `until` are handled.

@@ -67,7 +67,7 @@ impl Engine {
             output_tokens: spent.output_tokens,
             cost_micro_usd: spent.cost_micro_usd,
             refused: used.refused.clone(),
-            origin: record.errand.as_ref().filter(|_| record.is_unasked()).map(|charge| charge.origin.clone()),
+            origin: record.unasked().map(|charge| charge.origin.clone()),
             batch: record.batch.as_ref().and_then(|batch| batch.end),
             accepted_at: record.accepted_at,
             ended_at: clock::now(),

@@ -5,7 +5,6 @@ use crate::{
     clock,
     core::{
         errand::{Errand, ErrandId, Left, OriginKind, Stage},
-        event::OutgoingKind,
         time::Timestamp,
         words,
     },
@@ -17,8 +16,7 @@ impl Engine {
     pub(super) async fn tell_too_fast(self: Shared, errand: Errand, until: Timestamp) {
         let Some(account) = self.pool.kept(&errand.user) else { return };
         let minutes = until.ms_since(clock::now()).div_ceil(60_000);
-        let mut message = word(&words::errands::too_fast(minutes), None);
-        message.kind = OutgoingKind::Notice;
+        let message = word(&words::errands::too_fast(minutes), None);
         let txn = word_transaction("too-fast", &format!("{}|{}", errand.room, until.as_ms()), account.user());
         if let Err(error) = account.send(&errand.room, &message, txn).await {
             tracing::debug!(room.id = %errand.room, %error, "a room cannot be told that errands come too fast");

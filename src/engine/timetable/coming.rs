@@ -56,7 +56,7 @@ impl super::Engine {
         self.note_handled(&job.key, |kept| (kept.until, kept.next) = (owed.until, next))?;
         self.store.flush().await?;
         if let (None, Id::Room(room, number)) = (next, id) {
-            self.forget_schedules(room, |schedules| schedules.remove(*number).into_iter().collect())?;
+            self.forget_schedule(room, *number)?;
         }
         Ok(Next::At(next))
     }

@@ -133,7 +133,7 @@ impl Engine {
         self.tables.timetable.put(&job.key, &Handled { until, said: job.reads.clone(), next, rooms })?;
         match (id, next) {
             (Id::Room(room, number), None) => {
-                self.forget_schedules(room, |schedules| schedules.remove(*number).into_iter().collect())?;
+                self.forget_schedule(room, *number)?;
             }
             (_, None) => tracing::debug!(schedule = job.name, "a schedule has no due time any more"),
             (_, Some(_)) => {}

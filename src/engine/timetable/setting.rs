@@ -177,7 +177,7 @@ impl Engine {
         if !timetable::may_end(schedule, who, is_moderator, self.config.workspace.admins.contains(who)) {
             return Ok(words::not_yours_to_end(number));
         }
-        self.forget_schedules(room, |schedules| schedules.remove(number).into_iter().collect())?;
+        self.forget_schedule(room, number)?;
         self.store.flush().await?;
         tracing::info!(room.id = %room, number, "a schedule is ended");
         Ok(words::schedule_ended(number))
@@ -215,7 +215,12 @@ impl Engine {
         self.forget_schedules(old, |schedules| std::mem::take(schedules).list().to_vec())
     }
 
-    pub(super) fn forget_schedules(
+    /// Ends one schedule of a room.
+    pub(super) fn forget_schedule(&self, room: &RoomId, number: u32) -> Result<(), StoreError> {
+        self.forget_schedules(room, |schedules| schedules.remove(number).into_iter().collect())
+    }
+
+    fn forget_schedules(
         &self,
         room: &RoomId,
         which: impl FnOnce(&mut RoomSchedules) -> Vec<RoomSchedule>,

@@ -20,7 +20,7 @@ use crate::{
         beginning::{Habit, place_of_answer},
         brief::Brief,
         errand::{Charge, ErrandId, Origin, OriginKind},
-        run::{RunId, RunRecord},
+        run::RunRecord,
         sealed::Carriage,
         time::Timestamp,
         timetable::{Asked, REMINDER_CHARS_MAX, Reading, Reminder, check_reminder},
@@ -74,7 +74,7 @@ impl Engine {
         // Its owner may have ended it, or had everything forgotten, while the notice was sent.
         let still = self.tables.reminders.get(owner)?.unwrap_or_default();
         if still.get(reminder.number).is_none_or(|one| one.cause != reminder.cause)
-            || self.has_task_run(account, &tasked)?
+            || self.is_recorded(&tasked.request, account.user(), tasked.at)?
         {
             return Ok(Done::Yes);
         }
@@ -109,12 +109,6 @@ impl Engine {
             Some(kept)
         })?;
         Ok(())
-    }
-
-    /// Returns whether a due time's run is recorded: it goes on, or has ended.
-    fn has_task_run(&self, account: &Account, tasked: &Tasked) -> Result<bool, StoreError> {
-        let run = RunId::of(&tasked.request, account.user()).as_str().to_owned();
-        Ok(self.tables.runs.get(&run)?.is_some() || self.tables.run_index.get(&(tasked.at, run))?.is_some())
     }
 
     /// Returns what a card says beside a call that sets up a task: when it would be due, in the owner's time zone.

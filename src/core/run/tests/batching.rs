@@ -127,7 +127,7 @@ fn reply(text: &str) -> Reply {
 }
 
 fn soon() -> Timestamp {
-    later(NOW, 4 * HOUR_MS)
+    NOW.later(4 * HOUR_MS)
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn c20_a_run_that_may_wait_asks_once_as_a_batch_and_answers_once() {
 #[test]
 fn c20_what_cannot_wait_is_asked_now() {
     let again = RunRecord { asker: user_id!("@alice:hs").to_owned(), attempt: 1, ..scheduled(Some(soon())) };
-    let asked = [record(false), scheduled(None), scheduled(Some(later(NOW, FALLBACK_MS))), record(true), again];
+    let asked = [record(false), scheduled(None), scheduled(Some(NOW.later(FALLBACK_MS))), record(true), again];
     for record in asked {
         let world = World::begin(record, NOW);
         assert_eq!((world.sent, world.asked, world.waits()), (0, 1, false));
@@ -233,7 +233,7 @@ fn c20_c23_a_batch_that_no_budget_has_room_for_is_not_sent() {
         period: crate::core::budget::Period::Day,
         limit: crate::core::budget::Usd::dollars(1),
         why: crate::core::budget::Why::Spent,
-        until: later(NOW, HOUR_MS),
+        until: NOW.later(HOUR_MS),
         begun: false,
     };
     let mut world = World::begin(scheduled(Some(soon())), NOW);

@@ -56,7 +56,7 @@ proptest! {
                 }
                 Happening::Tick => effects.extend(machine.take(&News::Tick(&text), now)),
                 Happening::Waiting(elapsed_ms) => effects.extend(machine.take(&News::Waiting(elapsed_ms), now)),
-                Happening::Later(ms) => now = later(now, ms),
+                Happening::Later(ms) => now = now.later(ms),
             }
         }
         let is_edit = |step: &Step| matches!(step, Step::Edit(_) | Step::StatusEdit(_));

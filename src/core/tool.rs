@@ -493,21 +493,16 @@ fn shared_out<'a>(mut fitting: Vec<(&'a Offer, &'a Grant)>) -> Vec<(&'a Offer, &
         return fitting;
     }
     let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
-    let ranks: Vec<_> = fitting
-        .iter()
-        .map(|(offer, grant)| match &offer.source {
-            Source::Mcp { server, .. } if grant.pattern.ends_with('*') => {
-                let turn = taken.entry(server).or_default();
-                *turn += 1;
-                (2, *turn)
-            }
-            Source::Mcp { .. } => (1, 0),
-            Source::Room | Source::Chat | Source::Process | Source::Provider => (0, 0),
-        })
-        .collect();
-    let mut ranks = ranks.into_iter();
-    // Equal ranks keep the config's order of servers.
-    fitting.sort_by_cached_key(|_| ranks.next());
+    // Each is ranked once, in the config's order, which equal ranks keep.
+    fitting.sort_by_cached_key(|(offer, grant)| match &offer.source {
+        Source::Mcp { server, .. } if grant.pattern.ends_with('*') => {
+            let turn = taken.entry(server).or_default();
+            *turn += 1;
+            (2, *turn)
+        }
+        Source::Mcp { .. } => (1, 0),
+        Source::Room | Source::Chat | Source::Process | Source::Provider => (0, 0),
+    });
     fitting
 }
 

@@ -97,19 +97,19 @@ impl Engine {
             return Ok(read.ciphertext.clone());
         }
         let mut failed = None;
-        for reader in readers.iter().take(READERS_MAX) {
-            match reader.ciphertext_read(&read.event, &entry.event.json).await {
-                Ok(Some(ciphertext)) => return Ok(Some(ciphertext)),
-                Ok(None) => {}
-                Err(error) => failed = Some(error),
-            }
-        }
-        // The transaction had no ciphertext, or another one.
-        for reader in readers.iter().take(READERS_MAX) {
-            match Box::pin(reader.ciphertext_fetched(&read.event)).await {
-                Ok(Some(ciphertext)) => return Ok(Some(ciphertext)),
-                Ok(None) => {}
-                Err(error) => failed = Some(error),
+        // It is fetched only where the transaction had none, or another one.
+        for fetches in [false, true] {
+            for reader in readers.iter().take(READERS_MAX) {
+                let found = if fetches {
+                    Box::pin(reader.ciphertext_fetched(&read.event)).await
+                } else {
+                    reader.ciphertext_read(&read.event, &entry.event.json).await
+                };
+                match found {
+                    Ok(Some(ciphertext)) => return Ok(Some(ciphertext)),
+                    Ok(None) => {}
+                    Err(error) => failed = Some(error),
+                }
             }
         }
         failed.map_or(Ok(None), Err)

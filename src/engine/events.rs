@@ -75,20 +75,18 @@ impl Engine {
     async fn take_in_room(self: Shared, entry: &InboxEntry, accepted: Instant) -> Result<Handled, EngineError> {
         let event = &entry.event;
         let read_ahead = self.deliver(entry, accepted).await;
-        if event.event_type == "m.room.member" {
-            if let Some(read) = self.read_plain(event).await {
-                Box::pin(self.clone().take_membership(&read, accepted)).await?;
+        if event.event_type == "m.room.member" || event.state_key.is_some() {
+            match event.event_type.as_str() {
+                "m.room.member" => {
+                    if let Some(read) = self.read_plain(event).await {
+                        Box::pin(self.clone().take_membership(&read, accepted)).await?;
+                    }
+                }
+                "m.room.tombstone" => Box::pin(self.clone().take_tombstone(entry, accepted)).await?,
+                ENCRYPTION | "m.room.power_levels" => Box::pin(self.take_voice(&event.room_id, accepted)).await?,
+                // Of other state our users hear when they next sync: before they answer here, as the room is behind now.
+                _ => {}
             }
-            Box::pin(self.take_watched_event(entry)).await?;
-            return Ok(Handled::Done);
-        }
-        if event.state_key.is_some() {
-            if event.event_type == "m.room.tombstone" {
-                Box::pin(self.clone().take_tombstone(entry, accepted)).await?;
-            } else if event.event_type == ENCRYPTION || event.event_type == "m.room.power_levels" {
-                Box::pin(self.take_voice(&event.room_id, accepted)).await?;
-            }
-            // Of other state our users hear when they next sync: before they answer here, as the room is behind now.
             Box::pin(self.take_watched_event(entry)).await?;
             return Ok(Handled::Done);
         }

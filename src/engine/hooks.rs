@@ -212,9 +212,12 @@ impl Engine {
         let (errand, earlier) = hook.errand(delivery, &user, &room, now);
         let known = earlier.map_or(Ok(None), |earlier| self.kept_errand(&earlier))?;
         let is_known = known.is_some_and(|known| hook::is_same_delivery(&known, now) && !Self::may_come_again(&known));
-        if is_known || self.kept_errand(&errand.id)?.is_some() {
-            // Behind another report of the same matter an equal body is news: what is down again was up in between.
-            let newest = self.newest_of_matter(&errand)?.filter(|newest| newest.body != errand.body);
+        // Behind another report of the same matter an equal body is news: what is down again was up in between.
+        let may_be_news = errand.body.is_some() && errand.matter.is_some();
+        if may_be_news && (is_known || self.kept_errand(&errand.id)?.is_some()) {
+            let (engine, of) = (self.clone(), errand.clone());
+            let newest = tokio::task::spawn_blocking(move || engine.newest_of_matter(&of));
+            let newest = newest.await.expect("reading does not panic")?.filter(|newest| newest.body != errand.body);
             if let Some(newest) = newest {
                 return self.accept_delivery(errand.behind(&newest), now).await;
             }

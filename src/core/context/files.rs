@@ -59,8 +59,7 @@ pub fn files_wanted(input: &Input<'_>) -> Vec<Wanted> {
     let beside: Vec<&Item<'_>> = beside.collect();
     for ((id, at), _, claims) in fitting.chain(with_files(&beside).take(newest.file_limits.files_max)) {
         let Ok(source) = claims.worth_fetching() else { continue };
-        let is_known = wanted.iter().any(|known| known.event == id && known.at == at);
-        if newest.file_limits.files_max > 0 && !is_known {
+        if !wanted.iter().any(|known| known.event == id && known.at == at) {
             wanted.push(Wanted { event: id.to_owned(), at, source: source.clone(), claims: claims.clone() });
         }
     }

@@ -165,10 +165,15 @@ fn decode(bytes: &[u8]) -> (Cow<'_, str>, Option<&'static str>, bool) {
     if let Some((text, name)) = mixed::decode(bytes) {
         return (Cow::Owned(text), Some(name), true);
     }
+    let (text, name) = western::decode(bytes, guessed(bytes));
+    (text, Some(name), false)
+}
+
+/// Returns the encoding that a text in none of Unicode's seems to be in.
+fn guessed(bytes: &[u8]) -> &'static Encoding {
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
     detector.feed(bytes, true);
-    let (text, name) = western::decode(bytes, detector.guess(None, Utf8Detection::Deny));
-    (text, Some(name), false)
+    detector.guess(None, Utf8Detection::Deny)
 }
 
 /// Returns the encoding if it is UTF-16 without a byte order mark: much of it has zeros in every other byte, or only

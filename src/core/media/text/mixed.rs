@@ -1,8 +1,6 @@
 //! Texts that two programs wrote, one in UTF-8 and one in something older: each line is read by itself.
 
-use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-
-use super::western;
+use super::{guessed, western};
 
 /// Fewest characters beyond ASCII in lines of UTF-8 that prove it: they hardly occur by chance.
 const LETTERS_MIN: usize = 3;
@@ -25,9 +23,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<(String, &'static str)> {
         return None;
     }
     let rest = other.concat();
-    let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
-    detector.feed(&rest, true);
-    let guess = detector.guess(None, Utf8Detection::Deny);
+    let guess = guessed(&rest);
     let (_, name) = western::decode(&rest, guess);
     let decoded = lines().map(|line| match std::str::from_utf8(line) {
         Ok(line) => line.to_owned(),

@@ -18,7 +18,9 @@ use tokio::sync::watch;
 use ruma::UserId;
 
 pub(crate) use self::error::is_full;
-use self::{durable::DatabaseFiles, inbox::InboxTrees, seal::Seal, table::SealedTree, tables::Name, vault::Vault};
+use self::{
+    durable::DatabaseFiles, group::Group, inbox::InboxTrees, seal::Seal, table::SealedTree, tables::Name, vault::Vault,
+};
 pub use self::{
     error::StoreError,
     inbox::{Accepted, Inbox, InboxEntry, InboxEvent},
@@ -30,6 +32,7 @@ pub use self::{
 mod copying;
 mod durable;
 mod error;
+mod group;
 mod inbox;
 mod key;
 mod private;
@@ -57,6 +60,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     db: sled::Db,
     files: DatabaseFiles,
+    flushes: Group,
     dir: Arc<Path>,
     seal: Seal,
     vault: Vault,
@@ -96,7 +100,18 @@ impl Store {
         let accepted = watch::Sender::new(inbox.last_seq()?);
         let files = DatabaseFiles::open(&dir).map_err(|source| StoreError::from_sled(&dir, source.into()))?;
         let failed = watch::Sender::new(None);
-        Ok(Self(Arc::new(Inner { db, files, dir, seal, vault, tables, inbox, accepted, failed })))
+        Ok(Self(Arc::new(Inner {
+            db,
+            files,
+            flushes: Group::default(),
+            dir,
+            seal,
+            vault,
+            tables,
+            inbox,
+            accepted,
+            failed,
+        })))
     }
 
     /// Returns the inbox that the homeserver fills under this registration.
@@ -107,7 +122,7 @@ impl Store {
         Inbox::new(self.clone(), registration_fingerprint)
     }
 
-    /// Makes every write before the call durable.
+    /// Makes every write before the call durable. Callers at the same time share one flush.
     ///
     /// # Errors
     /// If the disk refuses; then nothing may be promised, and the process has to be restarted.
@@ -158,7 +173,7 @@ impl Store {
 
 impl Inner {
     fn flush(&self) -> Result<(), StoreError> {
-        let flushed = self.db.flush().and_then(|_| self.files.sync().map_err(sled::Error::from));
+        let flushed = self.flushes.flush(|| self.db.flush().and_then(|_| self.files.sync().map_err(sled::Error::from)));
         flushed.map_err(|source| self.note(StoreError::from_sled(&self.dir, source)))
     }
 

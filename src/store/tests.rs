@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::core::time::Timestamp;
 
+mod crash;
 mod faults;
 mod owners;
 mod snapshot;

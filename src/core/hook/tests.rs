@@ -43,6 +43,10 @@ fn mac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
+fn base64(bytes: &[u8]) -> String {
+    base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes)
+}
+
 fn judged(hook: &Hook, secret: &str, given: &[(&str, &str)], body: &[u8]) -> Result<Judged, Denied> {
     judged_at(hook, secret, given, body, NOW)
 }
@@ -63,6 +67,37 @@ fn delivery(judged: Result<Judged, Denied>) -> Delivery {
 fn reported(sender: Sender, given: &[(&str, &str)], report: &Value) -> Delivery {
     let given = [&[JSON, ("authorization", "Bearer secret")], given].concat();
     delivery(judged(&hook(Proof::Bearer, sender), "secret", &given, report.to_string().as_bytes()))
+}
+
+#[test]
+fn c21_an_id_with_dots_names_its_delivery_and_what_was_signed_is_split_in_one_way() {
+    let (key, at) = (b"a key of the test's".as_slice(), (NOW.as_ms() / 1000).to_string());
+    let (standard, secret) = (hook(Proof::Standard, Sender::Other), format!("whsec_{}", base64(key)));
+    let judge = |id: &str, time: &str, body: &str, signed: &str| {
+        let signature = format!("v1,{}", base64(&mac(key, &[signed.as_bytes()])));
+        let given = [JSON, ("webhook-id", id), ("webhook-timestamp", time), ("webhook-signature", &signature)];
+        judged(&standard, &secret, &given, body.as_bytes())
+    };
+    let signed = |id: &str, body: &str| format!("{id}.{at}.{body}");
+    let body = r#"{"what": "it broke"}"#;
+    for id in ["evt.42", "a.b.c", &format!("m.{at}"), "x.", ".x", "1.2"] {
+        assert_eq!(delivery(judge(id, &at, body, &signed(id, body))).name, id);
+    }
+    // The same signature for parts that are cut elsewhere.
+    let number = format!("{at}.5");
+    for (id, body, id_moved, body_moved) in [
+        // A part of the id becomes the time, and the time a part of the body.
+        (format!("evt.{at}"), body, "evt".to_owned(), format!("{at}.{body}")),
+        (format!("evt.{at}"), "5", "evt".to_owned(), number.clone()),
+        // The time becomes a part of the id, and the body's beginning the time.
+        ("evt".to_owned(), number.as_str(), format!("evt.{at}"), "5".to_owned()),
+    ] {
+        let whole = signed(&id, body);
+        assert_eq!(whole, signed(&id_moved, &body_moved), "both read the same");
+        let is_taken = |id: &str, body: &str| matches!(judge(id, &at, body, &whole), Ok(Judged::Accepted(_)));
+        let taken = [is_taken(&id, body), is_taken(&id_moved, &body_moved)];
+        assert!(!(taken[0] && taken[1]), "{id} and {id_moved} are one delivery");
+    }
 }
 
 #[test]
@@ -98,7 +133,6 @@ type Row<'a> = (Proof, &'a str, Vec<(&'a str, String)>);
 fn c21_each_proof_takes_its_own_and_refuses_what_is_a_byte_off() {
     let body = br#"{"a":1}"#;
     let (key, at) = (b"top:secret".as_slice(), "1614265330");
-    let base64 = |bytes: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
     let standard_secret = format!("whsec_{}", base64(key));
     let signature = hex(&mac(key, &[body]));
     let rows: Vec<Row<'_>> = vec![

@@ -107,11 +107,10 @@ pub(crate) fn answer_by(due: Timestamp, within_hours: u32) -> Timestamp {
     due.later(u64::from(within_hours) * 60 * 60 * 1000)
 }
 
-/// Returns the pause before the next look at a batch: ours, the provider's if that is longer, but not beyond `until`.
+/// Returns the pause before the next look at a batch, which does not reach beyond `until`.
 #[must_use]
-pub(crate) fn pause(looks: u32, asked: Option<Duration>, until: Timestamp, now: Timestamp) -> Duration {
-    let own = doubled(LOOK_FIRST, LOOK_MAX, looks);
-    own.max(asked.unwrap_or_default()).min(Duration::from_millis(until.ms_since(now)))
+pub(crate) fn pause(looks: u32, until: Timestamp, now: Timestamp) -> Duration {
+    doubled(LOOK_FIRST, LOOK_MAX, looks).min(Duration::from_millis(until.ms_since(now)))
 }
 
 #[cfg(test)]
@@ -141,12 +140,11 @@ mod tests {
 
     #[test]
     fn c20_a_batch_is_looked_at_gently_and_never_beyond_its_end() {
-        let pauses: Vec<u64> = (0..9).map(|looks| pause(looks, None, at(HOUR_MS), NOW).as_secs()).collect();
+        let pauses: Vec<u64> = (0..9).map(|looks| pause(looks, at(HOUR_MS), NOW).as_secs()).collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 120, 120]);
-        assert_eq!(pause(0, Some(Duration::from_secs(90)), at(HOUR_MS), NOW).as_secs(), 90);
-        assert_eq!(pause(9, Some(Duration::from_mins(15)), at(5_000), NOW).as_secs(), 5);
-        assert_eq!(pause(9, None, NOW, at(5_000)), Duration::ZERO);
-        assert_eq!(pause(u32::MAX, None, at(HOUR_MS), NOW), LOOK_MAX);
+        assert_eq!(pause(9, at(5_000), NOW).as_secs(), 5);
+        assert_eq!(pause(9, NOW, at(5_000)), Duration::ZERO);
+        assert_eq!(pause(u32::MAX, at(HOUR_MS), NOW), LOOK_MAX);
     }
 
     #[test]

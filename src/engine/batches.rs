@@ -76,7 +76,7 @@ impl Engine {
             match (failed.may_exist, failed.may_pass && now < batch.until) {
                 (true, _) => return BatchNews::Unsure,
                 (false, false) => return BatchNews::GivenUp,
-                (false, true) => tokio::time::sleep(batch::pause(tries, None, batch.until, now)).await,
+                (false, true) => tokio::time::sleep(batch::pause(tries, batch.until, now)).await,
             }
             tries = tries.saturating_add(1);
         }
@@ -131,7 +131,7 @@ impl Engine {
                     self.metrics.model_failed(error.cause.name());
                 }
             }
-            tokio::time::sleep(batch::pause(looks, None, batch.until, now)).await;
+            tokio::time::sleep(batch::pause(looks, batch.until, now)).await;
             looks = looks.saturating_add(1);
         }
         match &batch.id {
@@ -206,7 +206,7 @@ impl Engine {
             if now >= until {
                 return Awaited::Nothing { may_cost: true };
             }
-            tokio::time::sleep(batch::pause(looks, None, until, now)).await;
+            tokio::time::sleep(batch::pause(looks, until, now)).await;
             looks = looks.saturating_add(1);
         }
     }

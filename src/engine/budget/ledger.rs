@@ -94,9 +94,7 @@ impl Ledger {
             freed: watch::Sender::new(0),
             warning_due: Notify::new(),
         };
-        this.settle_left(&store.runs())?;
-        for record in this.accounts.iter() {
-            let (name, account) = record?;
+        for (name, account) in this.settle_left(&store.runs())? {
             if let Some(holder) = Holder::parse(&name) {
                 this.see(&holder, &account, now);
             }
@@ -107,29 +105,28 @@ impl Ledger {
         Ok(this)
     }
 
-    /// Settles the calls that an earlier process left open, but for batches that their runs still wait for.
-    fn settle_left(&self, runs: &Table<String, RunRecord>) -> Result<(), StoreError> {
+    /// Settles the calls that an earlier process left open, but for batches that their runs still wait for. Returns all
+    /// accounts as they are then.
+    fn settle_left(&self, runs: &Table<String, RunRecord>) -> Result<BTreeMap<String, Account>, StoreError> {
+        let mut accounts: BTreeMap<String, Account> = self.accounts.iter().collect::<Result<_, _>>()?;
         let mut calls: BTreeMap<String, Left> = BTreeMap::new();
-        for record in self.accounts.iter() {
-            let (name, account) = record?;
-            Left::gather(&mut calls, &name, &account);
+        for (name, account) in &accounts {
+            Left::gather(&mut calls, name, account);
         }
         for (call, left) in calls {
             let Some(parts) = self.recovered(&call, &left, runs)? else { continue };
             for name in left.held_by {
-                self.accounts.update(&name, |account: Option<Account>| {
-                    let mut account = account?;
-                    match &parts {
-                        Some(parts) => account.recover(&call, parts),
-                        None => {
-                            account.settle(&call, left.noted);
-                        }
+                let Some(account) = accounts.get_mut(&name) else { continue };
+                match &parts {
+                    Some(parts) => account.recover(&call, parts),
+                    None => {
+                        account.settle(&call, left.noted);
                     }
-                    Some(account)
-                })?;
+                }
+                self.accounts.put(&name, account)?;
             }
         }
-        Ok(())
+        Ok(accounts)
     }
 
     /// Settles the outlay of a call of an earlier process, and returns what its answers cost.

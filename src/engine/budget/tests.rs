@@ -1,12 +1,15 @@
 //! The ledger on a real store: what restarts, broken answers and batches leave in it.
 
+use futures_util::FutureExt as _;
 use ruma::{event_id, room_id, user_id};
 
 use super::*;
 use crate::{
     core::{
-        budget::{Period, Usd},
+        budget::{Budgets, Limits, Period, Scope, Usd},
+        errand::{Errand, ErrandId, Origin, OriginKind},
         event::Place,
+        sealed::Carriage,
         time::Timestamp,
     },
     store::Store,
@@ -32,6 +35,13 @@ impl Bench {
     /// Opens the ledger as a process does at its start.
     fn ledger(&self) -> Ledger {
         Ledger::open(&self.store, Terms::default(), clock::now()).expect("the ledger opens")
+    }
+
+    /// Opens it with a limit for each person's day.
+    fn ledger_with(&self, person_day: Usd) -> Ledger {
+        let person = Limits { day: Some(person_day), month: None };
+        let terms = Terms { budgets: Budgets { person, ..Budgets::default() }, ..Terms::default() };
+        Ledger::open(&self.store, terms, clock::now()).expect("the ledger opens")
     }
 
     fn by(&self) -> RunBy {
@@ -142,4 +152,109 @@ fn c23_an_answer_that_broke_off_counts_as_told_and_as_its_prompt_only_where_noth
     progress.send_modify(|so_far| so_far.complete = true);
     hold.end();
     assert_eq!(bench.sums(&ledger), (first + 800_000 + costs(&told(50_000)), 0));
+}
+
+/// When the process is killed, from a call's reservation on until the admins were warned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Killed {
+    InTheCall,
+    BehindTheCall,
+    BeforeTheWord,
+    BehindTheWord,
+    Never,
+}
+
+#[test]
+fn c23_a_kill_between_crossing_80_percent_and_the_word_loses_no_warning_and_it_is_said_once() {
+    let day = Usd::from_micro(1_000_000);
+    let is_due = |ledger: &Ledger| ledger.warning_due.notified().now_or_never().is_some();
+    for killed in
+        [Killed::InTheCall, Killed::BehindTheCall, Killed::BeforeTheWord, Killed::BehindTheWord, Killed::Never]
+    {
+        let bench = Bench::new();
+        // By its number a warning is the same message for the homeserver.
+        let mut said = Vec::new();
+        let first = bench.ledger_with(day);
+        assert!(!is_due(&first), "nothing was spent yet");
+        let call = bench.reserve(&first, Latency::Normal);
+        if killed != Killed::InTheCall {
+            let cost = budget::outlay::Cost { amount: Usd::from_micro(850_000), model: None, priced: true };
+            first.settle(&Engine::holders_of(&bench.record), &call, &cost).expect("it is settled");
+            assert!(is_due(&first), "{killed:?}: it was crossed");
+        }
+        if !matches!(killed, Killed::InTheCall | Killed::BehindTheCall) {
+            let warning = first.next_warning().expect("read").expect("one is due");
+            if killed != Killed::BeforeTheWord {
+                said.push(warning.number);
+            }
+            if killed == Killed::Never {
+                first.warned(&warning).expect("noted");
+            }
+        }
+        drop(first);
+
+        let second = bench.ledger_with(day);
+        assert_eq!(is_due(&second), killed != Killed::Never, "{killed:?}");
+        while let Some(warning) = second.next_warning().expect("read") {
+            assert!(warning.lows.iter().any(|low| low.holder.scope() == Scope::Person), "{killed:?}");
+            said.push(warning.number);
+            second.warned(&warning).expect("noted");
+        }
+        said.dedup();
+        assert_eq!(said.len(), 1, "{killed:?}: said once");
+        drop(second);
+        let third = bench.ledger_with(day);
+        assert!(!is_due(&third) && third.next_warning().expect("read").is_none(), "{killed:?}: and never again");
+    }
+}
+
+#[test]
+fn c20_c23_a_member_s_schedule_falls_under_who_set_it_up_and_a_file_s_under_nobody() {
+    let (alice, bob) = (user_id!("@alice:hs"), user_id!("@bob:hs"));
+    let run = |set_by: Option<&ruma::UserId>| {
+        let origin = Origin { kind: OriginKind::Schedule, name: "1".to_owned(), set_by: set_by.map(ToOwned::to_owned) };
+        let id = ErrandId::of(OriginKind::Schedule, &[set_by.map_or("file", ruma::UserId::as_str)]);
+        let (user, room, now) = (user_id!("@coworker-ci:hs"), room_id!("!dev:hs"), clock::now());
+        let errand = Errand::new(id, user, room, origin, "Sum up.", now);
+        errand.run(event_id!("$notice"), Place::Timeline, Carriage::Plain, 0, now)
+    };
+    let again = RunRecord { asker: bob.to_owned(), attempt: 1, ..run(Some(alice)) };
+    for (record, payer) in [(run(Some(alice)), Some(alice)), (run(None), None), (again, Some(bob))] {
+        let bench = Bench { record, ..Bench::new() };
+        let ledger = bench.ledger_with(Usd::from_micro(1_000_000));
+        let persons: Vec<Holder> = [alice, bob].map(|person| Holder::Person(person.to_owned())).into();
+        let holders = Engine::holders_of(&bench.record);
+        let paying: Vec<&Holder> = persons.iter().filter(|person| holders.contains(person)).collect();
+        assert_eq!(paying, payer.map(|payer| Holder::Person(payer.to_owned())).iter().collect::<Vec<_>>());
+        for always in [Scope::Workspace, Scope::Coworker, Scope::Room] {
+            assert!(holders.iter().any(|holder| holder.scope() == always), "{always:?} always pays");
+        }
+        let call = bench.reserve(&ledger, Latency::Normal);
+        let cost = budget::outlay::Cost { amount: Usd::from_micro(700_000), model: None, priced: true };
+        ledger.settle(&holders, &call, &cost).expect("it is settled");
+        let spent = |holder: &Holder| {
+            let account = ledger.account(holder, clock::now()).expect("read");
+            account.spent(Period::Day, clock::now()).micro()
+        };
+        for person in &persons {
+            assert_eq!(spent(person), if holders.contains(person) { 700_000 } else { 0 }, "{payer:?}");
+        }
+        let outlays = ledger.outlays_at(&bench.key()).expect("read").expect("there is one");
+        let kept = serde_json::to_string(&outlays).expect("JSON");
+        assert_eq!(
+            [alice, bob].map(|person| kept.contains(person.as_str())),
+            [alice, bob].map(|person| payer == Some(person))
+        );
+
+        // Where the payer has nothing left, it is not begun; what the operator set up goes on.
+        let opening = Opening {
+            record: &bench.record,
+            by: bench.by(),
+            model: MODEL,
+            estimate: estimate(),
+            latency: Latency::Normal,
+        };
+        let reserved = ledger.reserve(&holders, &opening, clock::now()).expect("stored");
+        assert_eq!(reserved.err().map(|full| full.scope), payer.map(|_| Scope::Person), "{payer:?}");
+    }
 }

@@ -1,21 +1,21 @@
 //! Work at set times (C20) and reminders (A12): each due time once, whatever ends in between.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use anyhow::Result;
 use reqwest::Method;
 use ruma::{OwnedRoomId, RoomId, UserId, events::room::member::MembershipState};
-use serde_json::{Value, json};
+use serde_json::json;
 use workmate::standin::{BatchPlan, Matcher, RecordedRequest, Turn};
 
 use crate::{
     assistants,
     harness::{
-        Message, Person, RoomKind, SeenEvent, Setup, Timeline,
+        Message, Person, RoomKind, SeenEvent, Timeline,
         homeserver::shared,
         office::{Office, question_of},
         readiness::{is_ready, readiness},
-        workmate::{Workmate, coworker},
+        workmate::{Clock, Workmate, coworker, date, give_schedules, now_s},
     },
     spending::sums_agree,
 };
@@ -23,29 +23,11 @@ use crate::{
 /// How long after the start the first schedules are due: longer than a start takes.
 const DUE_AFTER_S: i64 = 25;
 
-fn now_s() -> i64 {
-    workmate::clock::now().as_ms() / 1_000
-}
-
-/// Writes a moment as a schedule's date in UTC.
-fn date(at_s: i64) -> String {
-    let at = jiff::Timestamp::from_second(at_s).expect("a moment");
-    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
-}
-
 /// Waits until the wall clock shows a moment.
 async fn until_clock(at_s: i64) {
     while now_s() < at_s {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-}
-
-/// Gives `oncall` other schedules, while it does not run.
-fn give_schedules(workmate: &Workmate, schedules: &Value) {
-    let mut oncall = coworker("oncall");
-    oncall["schedules"] = schedules.clone();
-    let dir = workmate.config().parent().expect("a folder").join("coworkers/oncall.yaml");
-    fs::write(dir, serde_json::to_string_pretty(&oncall).expect("JSON")).expect("written");
 }
 
 /// Damages a record, while Workmate does not run.
@@ -81,23 +63,6 @@ async fn answered(person: &Person, room: &RoomId, user: &UserId, name: &str, tex
 fn says(user: &UserId, text: &'static str) -> impl Fn(&Timeline) -> Option<SeenEvent> {
     let user = user.to_owned();
     move |seen: &Timeline| seen.messages_of(&user).find(|event| event.body().contains(text)).cloned()
-}
-
-/// A clock that a test moves, as Workmate sees it.
-struct Clock(tempfile::TempDir);
-
-impl Clock {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a folder"))
-    }
-
-    fn on(&self, setup: Setup) -> Setup {
-        setup.env("WORKMATE_CLOCK_FILE", self.0.path().join("ms").to_string_lossy().into_owned())
-    }
-
-    fn ahead(&self, seconds: i64) {
-        fs::write(self.0.path().join("ms"), (seconds * 1_000).to_string()).expect("written");
-    }
 }
 
 /// Opens an office whose clock can be moved, with a room.

@@ -1,9 +1,7 @@
 //! Work at set times on bad days (C20): a day without Workmate, kills between due time, acceptance, run and answer, and a
 //! clock that jumps both ways. Each due time has to come once, or the room has to be told that it was skipped.
 
-use std::{fs, path::PathBuf};
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use ruma::{OwnedRoomId, OwnedUserId};
 use serde_json::{Value, json};
 use tokio::time::{self, Duration, Instant};
@@ -19,7 +17,7 @@ use crate::{
         tally::Tally,
         world::{Size, World},
     },
-    harness::workmate::{Workmate, coworker},
+    harness::workmate::{Clock, Workmate, date, give_schedules, now_s},
 };
 
 /// How far apart due times are that came while Workmate was away, in seconds: 40 make a day.
@@ -57,7 +55,7 @@ struct Due {
 struct Scene {
     world: World,
     workmate: Workmate,
-    clock: PathBuf,
+    clock: Clock,
     room: OwnedRoomId,
     oncall: OwnedUserId,
     due: Vec<Due>,
@@ -77,10 +75,6 @@ pub(crate) async fn times(plan: Plan) -> Result<Tally> {
     scene.tally().await
 }
 
-fn now_s() -> i64 {
-    workmate::clock::now().as_ms() / 1_000
-}
-
 async fn until_clock_ms(at_ms: i64) {
     let wait_ms = at_ms - workmate::clock::now().as_ms();
     time::sleep(Duration::from_millis(u64::try_from(wait_ms).unwrap_or_default())).await;
@@ -97,12 +91,9 @@ fn respond(request: &RecordedRequest) -> Turn {
 
 impl Scene {
     async fn set(missed: usize) -> Result<Self> {
-        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?.keep();
-        let clock = dir.join("clock");
-        fs::write(&clock, "0")?;
+        let clock = Clock::new();
         let size = Size { people: 2, rooms: 1, assistants: 0, piece_ms: 50 };
-        let path = clock.to_string_lossy().into_owned();
-        let mut world = Box::pin(World::make_with(size, |setup| setup.env("WORKMATE_CLOCK_FILE", path))).await?;
+        let mut world = Box::pin(World::make_with(size, |setup| clock.on(setup))).await?;
         world.claude.respond_with(respond);
         let (room, oncall, workmate) = (world.rooms[0].clone(), world.oncall(), world.take_workmate());
         let now = now_s();
@@ -113,29 +104,15 @@ impl Scene {
         Ok(Self { due: due.collect(), world, workmate, clock, room, oncall })
     }
 
-    fn set_clock(&self, ahead_s: i64) -> Result<()> {
-        Ok(fs::write(&self.clock, (ahead_s * 1_000).to_string())?)
-    }
-
     /// Writes all schedules so far into the coworker's file, while Workmate is away.
-    fn write(&self) -> Result<()> {
-        let date = |at_s: i64| {
-            Ok::<_, anyhow::Error>(jiff::Timestamp::from_second(at_s)?.strftime("%Y-%m-%d %H:%M:%S").to_string())
-        };
-        let schedules: Result<Vec<Value>> = self
-            .due
-            .iter()
-            .map(|due| {
-                let task = format!("TASK-{}.", due.name);
-                Ok(json!({
-                    "name": due.name, "when": date(due.at_s)?, "rooms": [self.room], "task": task, "grace_minutes": GRACE_MINUTES,
-                }))
+    fn write(&self) {
+        let schedules = self.due.iter().map(|due| {
+            json!({
+                "name": due.name, "when": date(due.at_s), "rooms": [self.room], "task": format!("TASK-{}.", due.name),
+                "grace_minutes": GRACE_MINUTES,
             })
-            .collect();
-        let mut oncall = coworker("oncall");
-        oncall["schedules"] = Value::Array(schedules?);
-        let path = self.workmate.config().parent().context("a folder")?.join("coworkers/oncall.yaml");
-        Ok(fs::write(path, serde_json::to_string_pretty(&oncall)?)?)
+        });
+        give_schedules(&self.workmate, &Value::Array(schedules.collect()));
     }
 
     /// Starts Workmate and waits until it knows its schedules: one that is new owes nothing of before.
@@ -156,11 +133,11 @@ impl Scene {
             return Ok(());
         }
         self.workmate.end().await;
-        self.write()?;
-        self.set_clock(-i64::try_from(missed + 1)? * APART_S)?;
+        self.write();
+        self.clock.ahead(-i64::try_from(missed + 1)? * APART_S);
         self.start_and_load().await?;
         self.workmate.end().await;
-        self.set_clock(0)?;
+        self.clock.ahead(0);
         self.workmate.spawn();
         self.workmate.until_ready_whatever_ends().await
     }
@@ -177,7 +154,7 @@ impl Scene {
             name: format!("killed{number}"),
             at_s: begins + i64::try_from(number).unwrap_or_default() * KILLS_APART_S,
         }));
-        self.write()?;
+        self.write();
         self.workmate.spawn();
         self.workmate.until_ready_whatever_ends().await?;
         let moments: Vec<i64> = self.due[first..].iter().map(|due| due.at_s).collect();
@@ -197,10 +174,10 @@ impl Scene {
         let name = format!("jumped{number}");
         let in_s = if jump_s > 0 { jump_s / 2 } else { START_S };
         self.due.push(Due { name: name.clone(), at_s: now_s() + in_s });
-        self.write()?;
+        self.write();
         self.start_and_load().await?;
         if jump_s > 0 {
-            self.set_clock(jump_s)?;
+            self.clock.ahead(jump_s);
         }
         let deadline = Instant::now() + SEES_JUMP;
         while self.answers(&name) == 0 && Instant::now() < deadline {
@@ -209,7 +186,7 @@ impl Scene {
         // Just before it, so that it seems to come again, and far back.
         let at_s = self.due.last().map_or(0, |due| due.at_s);
         for back_s in [at_s - 2 - now_s(), -jump_s.abs(), 0] {
-            self.set_clock(back_s)?;
+            self.clock.ahead(back_s);
             time::sleep(QUIET).await;
         }
         Ok(())

@@ -166,6 +166,43 @@ pub(crate) fn coworker(id: &str) -> Value {
     })
 }
 
+/// A clock that a test moves, as Workmate sees it.
+pub(crate) struct Clock(TempDir);
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    /// Has Workmate read it.
+    pub(crate) fn on(&self, setup: Setup) -> Setup {
+        setup.env("WORKMATE_CLOCK_FILE", self.0.path().join("ms").to_string_lossy().into_owned())
+    }
+
+    pub(crate) fn ahead(&self, seconds: i64) {
+        fs::write(self.0.path().join("ms"), (seconds * 1_000).to_string()).expect("written");
+    }
+}
+
+/// Returns what the wall clock shows, in seconds.
+pub(crate) fn now_s() -> i64 {
+    workmate::clock::now().as_ms() / 1_000
+}
+
+/// Writes a moment as a schedule's date in UTC.
+pub(crate) fn date(at_s: i64) -> String {
+    let at = jiff::Timestamp::from_second(at_s).expect("a moment");
+    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Gives `oncall` other schedules, while it does not run.
+pub(crate) fn give_schedules(workmate: &Workmate, schedules: &Value) {
+    let mut oncall = coworker("oncall");
+    oncall["schedules"] = schedules.clone();
+    let path = workmate.config().with_file_name("coworkers").join("oncall.yaml");
+    fs::write(path, serde_json::to_string_pretty(&oncall).expect("JSON")).expect("written");
+}
+
 /// A configured Workmate, running or not; killed on drop.
 pub(crate) struct Workmate {
     dir: TempDir,

@@ -173,7 +173,7 @@ fn zone(node: &Node) -> Result<Zone, Trouble> {
 fn due(node: &Node, zone: &Zone) -> Result<(String, Rule), Trouble> {
     let said = value::text(node)?.trim().to_owned();
     let read = When::in_file(&said, zone);
-    let rule = read.and_then(|when| Rule::of(&when, zone)).map_err(|why| trouble(&said, &why))?;
+    let rule = read.and_then(|meant| Rule::of(&meant.when, &meant.zone)).map_err(|why| trouble(&said, &why))?;
     Ok((said, rule))
 }
 

@@ -18,7 +18,7 @@ mod when;
 pub(crate) use self::{
     calendar::Calendar,
     due::{LATE_AFTER_MS, begins_until, next_due, owing},
-    phrase::{Reading, TEXT_CHARS_MAX},
+    phrase::{Meant, Reading, TEXT_CHARS_MAX},
     reminder::{Asked, REMINDER_CHARS_MAX, Reminder, ReminderError, Reminders, check_reminder},
     room::{NewSchedule, RoomSchedule, RoomSchedules, TASK_CHARS_MAX, check, may_end},
     verdict::{Around, Handled, Progress, Skip, UNREAD_RUNS_MAX, Verdict, verdict},

@@ -1,6 +1,8 @@
 //! A person's time zone, from the field `m.tz` of their profile (MSC4175, in the spec since 1.16; before that
 //! `us.cloke.msc4175.tz`).
 
+use std::{collections::HashMap, sync::OnceLock};
+
 use jiff::{Zoned, tz::TimeZone};
 
 use super::time::Timestamp;
@@ -23,6 +25,18 @@ impl Zone {
         // The library would look for such a name in the file system.
         let fits = fits && !name.starts_with(['/', '-', '+']) && !name.contains("//");
         fits.then(|| TimeZone::get(name).ok()).flatten().map(|zone| Self(Some(zone)))
+    }
+
+    /// Returns the zone that is named after a city (`New York`), or an island, in whatever case; `None` if there is none.
+    #[must_use]
+    pub fn of_city(city: &str) -> Option<Self> {
+        static NAMES: OnceLock<HashMap<String, String>> = OnceLock::new();
+        let names = NAMES.get_or_init(|| {
+            let names = jiff::tz::db().available().map(|name| name.as_str().to_owned());
+            // Of an old and a new name for the same place, either will do.
+            names.filter_map(|name| Some((city_in(&name)?, name))).collect()
+        });
+        names.get(&plain(city)).and_then(|name| Self::named(name))
     }
 
     /// Returns the zone whose name is stored, or UTC.
@@ -74,6 +88,21 @@ impl Zone {
         let abbreviation = jiff::fmt::strtime::format("%Z", &at).unwrap_or_default();
         format!("{time} {}", zone_as_written(&abbreviation, at.offset().seconds()))
     }
+}
+
+/// The parts of the world in the names of zones; what other names begin with is no place.
+const AREAS: [&str; 10] =
+    ["Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"];
+
+/// Returns the city in a zone's name.
+fn city_in(name: &str) -> Option<String> {
+    let (area, rest) = name.split_once('/')?;
+    AREAS.contains(&area).then(|| plain(rest.rsplit('/').next().unwrap_or(rest)))
+}
+
+/// Returns a city's name as it is compared.
+fn plain(city: &str) -> String {
+    city.trim().to_lowercase().replace(['_', '-'], " ")
 }
 
 /// Returns a zone as people write it. If it has no abbreviation, the database has only the offset (`+0545`).
@@ -142,6 +171,23 @@ mod tests {
         ];
         for (zone, expected) in table {
             assert_eq!(Zone::named(zone).expect(zone).time(AT), expected, "{zone}");
+        }
+    }
+
+    #[test]
+    fn a12_c20_a_city_names_its_zone() {
+        let table = [
+            ("new york", "America/New_York"),
+            ("New York", "America/New_York"),
+            ("Berlin", "Europe/Berlin"),
+            ("PORT AU PRINCE", "America/Port-au-Prince"),
+            ("ho chi minh", "Asia/Ho_Chi_Minh"),
+        ];
+        for (city, name) in table {
+            assert_eq!(Zone::of_city(city).as_ref().and_then(Zone::name), Some(name), "{city}");
+        }
+        for none in ["", "york", "gmt", "Etc", "Pacific", "../berlin", "the office"] {
+            assert_eq!(Zone::of_city(none), None, "{none}");
         }
     }
 }

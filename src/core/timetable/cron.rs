@@ -4,7 +4,11 @@
 //! [`super::when`].
 
 use cronexpr::{Crontab, FallbackTimezoneOption, MakeTimestamp, ParseOptions};
-use jiff::{ToSpan as _, civil::DateTime, tz::TimeZone};
+use jiff::{
+    ToSpan as _,
+    civil::{Date, DateTime, Weekday},
+    tz::TimeZone,
+};
 
 /// The short names that stand for whole expressions.
 const NICKNAMES: [(&str, &str); 5] = [
@@ -14,8 +18,8 @@ const NICKNAMES: [(&str, &str); 5] = [
     ("@monthly", "0 0 1 * *"),
     ("@yearly", "0 0 1 1 *"),
 ];
-/// Days that may be a month's last one.
-const LAST_DAYS: usize = 4;
+/// Matches of an expression that are looked at for one of which [`Only`] lets through: a month has five of a weekday.
+const CANDIDATES_MAX: usize = 8;
 /// The last year that is looked at. The crate looks some years ahead, and panics beyond the calendar's end in 9999.
 const YEAR_MAX: i16 = 9_990;
 
@@ -23,8 +27,46 @@ const YEAR_MAX: i16 = 9_990;
 #[derive(Clone, Debug)]
 pub(super) struct Cron {
     crontab: Crontab,
-    /// Whether only a month's last day counts. The crate's own `L` never matches in December.
-    only_last_day: bool,
+    only: Option<Only>,
+}
+
+/// Which days count, of those that the crate finds. Its own `L` never matches in December.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Only {
+    /// `L` as the third field: a month's last day.
+    LastDay,
+    /// `LW` as the third field: its last day from Monday to Friday.
+    LastWorkday,
+    /// `5L` as the fifth field: its last Friday.
+    LastOfItsName,
+}
+
+impl Only {
+    /// Reads the third and the fifth field; returns what counts, and what the crate is asked instead.
+    fn read<'f>(day: &'f str, weekday: &'f str) -> (Option<Self>, &'f str, &'f str) {
+        let of_name =
+            weekday.strip_suffix(['L', 'l']).filter(|name| !name.is_empty() && !name.contains([',', '-', '/', '#']));
+        match (day.to_ascii_uppercase().as_str(), weekday, of_name) {
+            ("L", "*", _) => (Some(Self::LastDay), "28-31", weekday),
+            ("LW", "*", _) => (Some(Self::LastWorkday), "26-31", weekday),
+            ("*", _, Some(name)) => (Some(Self::LastOfItsName), day, name),
+            _ => (None, day, weekday),
+        }
+    }
+
+    fn counts(self, date: Date) -> bool {
+        let is_in_its_month =
+            |days: i32| date.checked_add(days.days()).is_ok_and(|other| other.month() == date.month());
+        match (self, date.weekday()) {
+            (Self::LastDay, _)
+            | (Self::LastWorkday, Weekday::Monday | Weekday::Tuesday | Weekday::Wednesday | Weekday::Thursday) => {
+                !is_in_its_month(1)
+            }
+            (Self::LastWorkday, Weekday::Friday) => !is_in_its_month(3),
+            (Self::LastWorkday, _) => false,
+            (Self::LastOfItsName, _) => !is_in_its_month(7),
+        }
+    }
 }
 
 impl Cron {
@@ -45,31 +87,31 @@ impl Cron {
         let [minute, hour, day, month, weekday] = fields[..] else {
             return Err("it needs five fields: minute, hour, day of month, month, day of week".to_owned());
         };
-        let only_last_day = day == "L";
+        let (only, day, weekday) = Only::read(day, weekday);
         // The crate's other forms with L would be wrong in December too.
         let has_last = |field: &str| field.split(',').any(|item| item.to_ascii_uppercase().ends_with('L'));
-        if has_last(weekday) || has_last(day) && !(only_last_day && weekday == "*") {
-            return Err("L is understood only as the whole third field, with * as the fifth".to_owned());
+        if has_last(weekday) || day.contains(['L', 'l']) {
+            return Err("L is understood only as the whole third field with * as the fifth, or behind one day in the \
+                        fifth with * as the third"
+                .to_owned());
         }
-        let day = if only_last_day { "28-31" } else { day };
         let mut options = ParseOptions::default();
         options.fallback_timezone_option = FallbackTimezoneOption::UTC;
         let expression = format!("{minute} {hour} {day} {month} {weekday}");
         let crontab = cronexpr::parse_crontab_with(&expression, options).map_err(|error| reason(&error))?;
-        Ok(Self { crontab, only_last_day })
+        Ok(Self { crontab, only })
     }
 
     /// Returns the first matching time on the wall clock after `after`; `None` if there is none within four years.
     pub(super) fn next_after(&self, after: DateTime) -> Option<DateTime> {
         let mut after = after;
-        for _ in 0..LAST_DAYS {
+        for _ in 0..CANDIDATES_MAX {
             if !(1..=YEAR_MAX).contains(&after.year()) {
                 return None;
             }
             let from = after.to_zoned(TimeZone::UTC).ok()?.timestamp();
             let next = self.crontab.find_next(MakeTimestamp(from)).ok()?.datetime();
-            let is_last = || next.date().checked_add(1.day()).is_ok_and(|tomorrow| tomorrow.day() == 1);
-            if !self.only_last_day || is_last() {
+            if self.only.is_none_or(|only| only.counts(next.date())) {
                 return Some(next);
             }
             after = next.date().at(23, 59, 59, 0);

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::core::{time::Timestamp, zone::Zone};
 
+mod place;
 mod repeating;
 
 /// Most characters of a text that says when.
@@ -27,23 +28,36 @@ pub struct Reading<'a> {
     pub now: Timestamp,
 }
 
+/// When something is due, as a text says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Meant {
+    /// When.
+    pub when: When,
+    /// The zone whose wall clock is meant: the one that the text names, or that in which it was read.
+    pub zone: Zone,
+    /// Whether the text itself names the zone.
+    pub names_zone: bool,
+    /// Whether it means the same whenever it is read.
+    is_fixed: bool,
+}
+
 impl When {
     /// Reads what people and models write.
     ///
     /// # Errors
     /// Says how to write it.
-    pub fn parse(text: &str, reading: &Reading<'_>) -> Result<Self, WhenError> {
-        read(text, reading).map(|(when, _)| when)
+    pub(crate) fn parse(text: &str, reading: &Reading<'_>) -> Result<Meant, WhenError> {
+        read(text, reading)
     }
 
     /// Reads what stands in a file: a rule, or a whole date. What counts from now would move with each start.
     ///
     /// # Errors
     /// As [`Self::parse`]. A date that is over is no error: the file outlives it.
-    pub fn in_file(text: &str, zone: &Zone) -> Result<Self, WhenError> {
+    pub(crate) fn in_file(text: &str, zone: &Zone) -> Result<Meant, WhenError> {
         match read(text, &Reading { zone, now: Timestamp::from_ms(0) }) {
-            Ok((when, true)) => Ok(when),
-            Ok((_, false)) | Err(WhenError::Over) => Err(WhenError::Relative),
+            Ok(meant) if meant.is_fixed => Ok(meant),
+            Ok(_) | Err(WhenError::Over) => Err(WhenError::Relative),
             Err(error) => Err(error),
         }
     }
@@ -51,7 +65,7 @@ impl When {
     /// Reads a text that says when and what, in this order or the other: `tomorrow at 10 call Anna`, `tea in 10
     /// minutes`. Returns the rest beside it, which may be empty; `None` if no part says when.
     #[must_use]
-    pub fn split_off<'t>(text: &'t str, reading: &Reading<'_>) -> Option<(Self, &'t str)> {
+    pub(crate) fn split_off<'t>(text: &'t str, reading: &Reading<'_>) -> Option<(Meant, &'t str)> {
         let text = text.trim();
         let starts: Vec<usize> =
             text.split_whitespace().map(|word| word.as_ptr() as usize - text.as_ptr() as usize).collect();
@@ -64,25 +78,45 @@ impl When {
     }
 }
 
-/// Reads a text, and says whether it means the same whenever it is read.
-fn read(text: &str, reading: &Reading<'_>) -> Result<(When, bool), WhenError> {
+fn read(text: &str, reading: &Reading<'_>) -> Result<Meant, WhenError> {
     let text = text.trim().trim_end_matches(['.', '!']);
     if text.is_empty() || text.chars().count() > TEXT_CHARS_MAX {
         return Err(WhenError::Missing);
     }
     if Cron::is_meant(text) {
-        Cron::parse(text).map_err(WhenError::Cron)?;
-        let fields: Vec<&str> = text.split_whitespace().collect();
-        return Ok((not_never(When::Cron(fields.join(" ")), reading)?, true));
+        return read_cron(text, reading);
     }
-    let words = words(text);
+    let mut words = words(text);
     if words.iter().any(|word| is_slashed(word)) {
         return Err(WhenError::Slashes);
     }
+    let named = place::take(&mut words);
+    let meant = |when: When, is_fixed: bool| Meant {
+        when,
+        zone: named.as_ref().unwrap_or(reading.zone).clone(),
+        names_zone: named.is_some(),
+        is_fixed,
+    };
+    let reading = &Reading { zone: named.as_ref().unwrap_or(reading.zone), now: reading.now };
     if let Some(cron) = repeating::read(Words(&words)) {
-        return Ok((not_never(When::Cron(cron?), reading)?, true));
+        return Ok(meant(not_never(When::Cron(cron?), reading)?, true));
     }
-    once(Words(&words), reading).unwrap_or(Err(WhenError::Unknown))
+    let (when, is_whole) = once(Words(&words), reading).unwrap_or(Err(WhenError::Unknown))?;
+    Ok(meant(when, is_whole))
+}
+
+/// Reads a cron expression; a zone may stand behind it.
+fn read_cron(text: &str, reading: &Reading<'_>) -> Result<Meant, WhenError> {
+    let mut fields: Vec<&str> = text.split_whitespace().collect();
+    let named = fields.last().filter(|_| fields.len() > 1).and_then(|last| place::by_name(last));
+    if named.is_some() {
+        fields.pop();
+    }
+    let text = fields.join(" ");
+    Cron::parse(&text).map_err(WhenError::Cron)?;
+    let zone = named.as_ref().unwrap_or(reading.zone);
+    let when = not_never(When::Cron(text), &Reading { zone, now: reading.now })?;
+    Ok(Meant { when, zone: zone.clone(), names_zone: named.is_some(), is_fixed: true })
 }
 
 fn words(text: &str) -> Vec<String> {

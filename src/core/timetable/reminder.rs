@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     due::{Owing, next_due, owing},
-    phrase::{Reading, TEXT_CHARS_MAX},
+    phrase::{Meant, Reading, TEXT_CHARS_MAX},
     when::{EVERY_MS_MIN, Rule, When, WhenError},
 };
 use crate::core::{time::Timestamp, zone::Zone};
@@ -61,6 +61,8 @@ pub(crate) struct Asked {
     pub text: String,
     /// See [`Reminder::is_task`].
     pub is_task: bool,
+    /// The zone whose wall clock counts, where they named one.
+    pub zone: Option<Zone>,
 }
 
 /// Why there is no reminder.
@@ -96,16 +98,12 @@ impl Asked {
         if said.chars().count() > TEXT_CHARS_MAX + REMINDER_CHARS_MAX {
             return Err(ReminderError::LongText);
         }
-        let Some((when, text)) = When::split_off(said, reading) else {
+        let Some((meant, text)) = When::split_off(said, reading) else {
             // If it was meant as a time, that one's own fault says more.
             return Err(ReminderError::When(When::parse(said, reading).err().unwrap_or(WhenError::Unknown)));
         };
         let text = without_word(without_word(text, "to"), "that").trim();
-        if text.is_empty() {
-            Err(ReminderError::NoText)
-        } else {
-            Ok(Self { when, text: text.to_owned(), is_task: false })
-        }
+        if text.is_empty() { Err(ReminderError::NoText) } else { Ok(Self::meant(meant, text, false)) }
     }
 
     /// Reads what follows `!schedule`: when, and what the assistant is to do then.
@@ -125,7 +123,17 @@ impl Asked {
     /// # Errors
     /// As [`Self::parse`].
     pub(crate) fn of(when: &str, text: &str, is_task: bool, reading: &Reading<'_>) -> Result<Self, ReminderError> {
-        Ok(Self { when: When::parse(when, reading)?, text: text.to_owned(), is_task })
+        Ok(Self::meant(When::parse(when, reading)?, text, is_task))
+    }
+
+    fn meant(meant: Meant, text: &str, is_task: bool) -> Self {
+        Self { when: meant.when, text: text.to_owned(), is_task, zone: meant.names_zone.then_some(meant.zone) }
+    }
+
+    /// Returns the zone whose wall clock counts; `own` where they named none.
+    #[must_use]
+    pub(crate) fn zone_or<'z>(&'z self, own: &'z Zone) -> &'z Zone {
+        self.zone.as_ref().unwrap_or(own)
     }
 
     /// Returns whether what `read` reads is the same moment in every zone, as in 20 minutes.
@@ -139,7 +147,7 @@ impl Asked {
             read(&Reading { zone: &zone, now }).ok()
         };
         at("Pacific/Kiritimati") == at("Pacific/Pago_Pago")
-            && at("UTC").is_none_or(|asked| matches!(asked.when, When::At(_)))
+            && at("UTC").is_none_or(|asked| asked.zone.is_some() || matches!(asked.when, When::At(_)))
     }
 }
 
@@ -206,7 +214,7 @@ impl Reminders {
             text: asked.text.trim().to_owned(),
             is_task: asked.is_task,
             when: asked.when.clone(),
-            zone: zone.name().map(ToOwned::to_owned),
+            zone: asked.zone_or(zone).name().map(ToOwned::to_owned),
             until: now,
             cause: cause.to_owned(),
         };
@@ -250,7 +258,7 @@ pub(crate) fn check_reminder(asked: &Asked, zone: &Zone, now: Timestamp) -> Resu
     if asked.text.chars().count() > REMINDER_CHARS_MAX {
         return Err(ReminderError::LongText);
     }
-    let rule = Rule::of(&asked.when, zone)?;
+    let rule = Rule::of(&asked.when, asked.zone_or(zone))?;
     if rule.is_too_often(now)? { Err(ReminderError::TooOften) } else { Ok(rule) }
 }
 

@@ -267,7 +267,7 @@ fn c20_the_record_says_what_was_missed() {
 
 fn new<'a>(when: &str, task: &'a str, cause: &'a str) -> NewSchedule<'a> {
     static UTC: std::sync::LazyLock<Zone> = std::sync::LazyLock::new(Zone::default);
-    let when = When::parse(when, &Reading { zone: &UTC, now: at(NOW) }).expect("a time");
+    let when = When::parse(when, &Reading { zone: &UTC, now: at(NOW) }).expect("a time").when;
     NewSchedule {
         user: ruma::user_id!("@coworker-ci:hs"),
         set_by: ruma::user_id!("@alice:hs"),

@@ -73,7 +73,11 @@ impl Engine {
     ) -> Result<String, EngineError> {
         let zone = self.zone_of_owner(owner).await?;
         Ok(match self.add_reminder(owner, read, made_by, zone.as_ref()).await? {
-            Ok(reminder) => words::reminder_set(&reminder, &zone.unwrap_or_default(), clock::now()),
+            Ok(reminder) => {
+                // Who named a zone and has none of their own reads it in that one.
+                let zone = zone.unwrap_or_else(|| Zone::stored(reminder.zone.as_deref()));
+                words::reminder_set(&reminder, &zone, clock::now())
+            }
             Err(NotSet::NoZone) => words::which_zone(),
             Err(NotSet::Refused(why)) => words::no_reminder(&why),
         })

@@ -16,7 +16,7 @@ use crate::{
         room_tools::{NewWork, RoomTool},
         run::{RunId, RunRecord},
         time::Timestamp,
-        timetable::{self, Handled, NewSchedule, Progress, Reading, RoomSchedule, RoomSchedules, Rule, When},
+        timetable::{self, Handled, Meant, NewSchedule, Progress, Reading, RoomSchedule, RoomSchedules, Rule, When},
         tool::MODERATOR_LEVEL,
         words::timetable as words,
         zone::Zone,
@@ -40,9 +40,10 @@ impl Engine {
         let (now, read_at) = (clock::now(), record.accepted_at);
         let looked = NewWork::parse(&pending.arguments).map_err(|error| error.to_string()).and_then(|new| {
             let zone = zone_of(&new, record);
-            let when =
+            let meant =
                 When::parse(&new.when, &Reading { zone: &zone, now: read_at }).map_err(|error| error.to_string())?;
-            let rule = timetable::check(&when, &zone, &new.task, now).map_err(|error| error.to_string())?;
+            let checked = timetable::check(&meant.when, &meant.zone, &new.task, now);
+            let rule = checked.map_err(|error| error.to_string())?;
             Ok((rule, new.answer_within_hours))
         });
         Some(match looked {
@@ -63,8 +64,8 @@ impl Engine {
             return Ok(Err("only a person who asks for it can set up a schedule".to_owned()));
         }
         let (now, zone) = (clock::now(), zone_of(new, record));
-        let when = match When::parse(&new.when, &Reading { zone: &zone, now: record.accepted_at }) {
-            Ok(when) => when,
+        let Meant { when, zone, .. } = match When::parse(&new.when, &Reading { zone: &zone, now: record.accepted_at }) {
+            Ok(meant) => meant,
             Err(why) => return Ok(Err(why.to_string())),
         };
         let task = self.tools.mask().hide(&new.task);

@@ -102,7 +102,7 @@ fn days_after_every(words: &mut Words<'_>, is_every: bool) -> Option<Days> {
         words.skip_fillers();
         return match &period[..4] {
             "week" => weekdays(words, true),
-            "mont" => of_month(words, true),
+            "mont" => of_month(words, true, true),
             _ => of_year(words),
         };
     }
@@ -112,7 +112,7 @@ fn days_after_every(words: &mut Words<'_>, is_every: bool) -> Option<Days> {
     if is_every && let Some(days) = of_year(words) {
         return Some(days);
     }
-    of_month(words, false)
+    of_month(words, false, is_every)
 }
 
 /// Takes days of the week. A single one that is neither in the plural nor behind `every` is one day, not all of them.
@@ -162,13 +162,18 @@ fn span_of_days(words: &mut Words<'_>) -> Option<(jiff::civil::Weekday, jiff::ci
     Some((first, first, plural))
 }
 
-/// Takes days of the month: `1st and 15th`, `first monday`, `last day`, each with `of the month` or without.
-fn of_month(words: &mut Words<'_>, is_month_named: bool) -> Option<Days> {
+/// Takes days of the month: `1st and 15th`, `first monday`, `last day`, each with `of the month` or without. Without it,
+/// and without `every`, `last friday` is a day that is over.
+fn of_month(words: &mut Words<'_>, is_month_named: bool, is_every: bool) -> Option<Days> {
     let mut ahead = *words;
     ahead.skip_fillers();
-    let days = if ahead.skip(&["last", "day"]) {
-        "L * *".to_owned()
+    let (mut is_said, mut may_be_over) = (is_every, false);
+    let days = if let Some(days) = named_day(&mut ahead) {
+        days.to_owned()
     } else if let Some(days) = nth_weekday(&mut ahead) {
+        days
+    } else if let Some(days) = last_weekday(&mut ahead) {
+        may_be_over = true;
         days
     } else {
         let mut days = BTreeSet::new();
@@ -192,18 +197,55 @@ fn of_month(words: &mut Words<'_>, is_month_named: bool) -> Option<Days> {
     behind.skip_fillers();
     if skip_every(&mut behind) || behind.first() == Some("month") {
         behind.skip(&["month"]);
-        ahead = behind;
+        (ahead, is_said) = (behind, true);
+    }
+    if may_be_over && !is_said {
+        return None;
     }
     *words = ahead;
     Some(days)
 }
 
+/// Takes a day that a month has once, whatever it is called: `last day`, `last working day`, `first weekday`.
+fn named_day(words: &mut Words<'_>) -> Option<&'static str> {
+    const WORKDAYS: [&[&str]; 6] =
+        [&["weekday"], &["workday"], &["working", "day"], &["week", "day"], &["business", "day"], &["work", "day"]];
+    if words.skip(&["last", "day"]) {
+        return Some("L * *");
+    }
+    let mut ahead = *words;
+    let is_first = ahead.skip(&["first"]) || ahead.skip(&["1st"]);
+    if !(is_first || ahead.skip(&["last"])) || !WORKDAYS.iter().any(|named| ahead.skip(named)) {
+        return None;
+    }
+    *words = ahead;
+    Some(if is_first { "1W * *" } else { "LW * *" })
+}
+
+/// Takes `first monday`, `2nd and 4th friday`.
 fn nth_weekday(words: &mut Words<'_>) -> Option<Days> {
     let mut ahead = *words;
-    let nth = ahead.take(which)?;
+    let mut which_ones = BTreeSet::from([ahead.take(which)?]);
+    let day = loop {
+        if let Some((day, _)) = ahead.take(weekday) {
+            break day.to_sunday_zero_offset();
+        }
+        ahead.skip_fillers();
+        which_ones.insert(ahead.take(which)?);
+    };
+    *words = ahead;
+    let days: Vec<String> = which_ones.iter().map(|nth| format!("{day}#{nth}")).collect();
+    Some(format!("* * {}", days.join(",")))
+}
+
+fn last_weekday(words: &mut Words<'_>) -> Option<Days> {
+    let mut ahead = *words;
+    if !ahead.skip(&["last"]) {
+        return None;
+    }
     let (day, _) = ahead.take(weekday)?;
     *words = ahead;
-    Some(format!("* * {}#{nth}", day.to_sunday_zero_offset()))
+    Some(format!("* * {}L", day.to_sunday_zero_offset()))
 }
 
 fn of_year(words: &mut Words<'_>) -> Option<Days> {

@@ -4,7 +4,7 @@ use super::*;
 use crate::core::words;
 
 fn read(text: &str, name: &str) -> Result<When, WhenError> {
-    When::parse(text, &Reading { zone: &zone(name), now: at(NOW) })
+    When::parse(text, &Reading { zone: &zone(name), now: at(NOW) }).map(|meant| meant.when)
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn c20_zones_are_those_of_the_database_whatever_their_case() {
 }
 
 fn found_nine(zone: &Zone) -> Timestamp {
-    let when = When::parse("at 9", &Reading { zone, now: at(NOW) }).expect("a time");
+    let when = When::parse("at 9", &Reading { zone, now: at(NOW) }).expect("a time").when;
     Rule::of(&when, zone).expect("a rule").next_after(at(NOW)).expect("it comes")
 }
 

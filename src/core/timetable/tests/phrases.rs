@@ -2,11 +2,82 @@ use super::*;
 
 fn parsed(text: &str) -> Result<String, WhenError> {
     let berlin = zone("Europe/Berlin");
-    let when = When::parse(text, &Reading { zone: &berlin, now: at(NOW) })?;
-    Ok(match when {
+    let meant = When::parse(text, &Reading { zone: &berlin, now: at(NOW) })?;
+    let said = match meant.when {
         When::Cron(cron) => cron,
         When::At(at) => shown(at),
-    })
+    };
+    let zone = meant.zone.name().unwrap_or_default();
+    Ok(if meant.names_zone { format!("{said} {zone}") } else { said })
+}
+
+#[test]
+fn a12_c20_a_zone_may_be_named_beside_the_time_and_its_clock_counts() {
+    let table = [
+        ("10am in New York", "2026-11-30T15:00:00Z America/New_York"),
+        ("tomorrow at 10 in new york", "2026-12-01T15:00:00Z America/New_York"),
+        ("tomorrow in Tokyo at 10", "2026-12-01T01:00:00Z Asia/Tokyo"),
+        ("10:00 New York time", "2026-11-30T15:00:00Z America/New_York"),
+        ("at 10 in New York time", "2026-11-30T15:00:00Z America/New_York"),
+        ("at 9 Asia/Kolkata", "2026-12-01T03:30:00Z Asia/Kolkata"),
+        ("at 9 (asia/kolkata)", "2026-12-01T03:30:00Z Asia/Kolkata"),
+        ("17:00 UTC", "2026-11-30T17:00:00Z UTC"),
+        ("2026-12-24 09:00 in Port-au-Prince", "2026-12-24T14:00:00Z America/Port-au-Prince"),
+        // By that clock it is still Sunday.
+        ("today at 23:30 in Los Angeles", "2026-11-30T07:30:00Z America/Los_Angeles"),
+        ("every weekday at 9 in London", "0 9 * * 1-5 Europe/London"),
+        ("every friday at 16:00 Europe/London", "0 16 * * 5 Europe/London"),
+        ("0 9 * * 1-5 America/New_York", "0 9 * * 1-5 America/New_York"),
+        ("0 0 * * * UTC", "0 0 * * * UTC"),
+    ];
+    for (text, expected) in table {
+        assert_eq!(parsed(text).as_deref(), Ok(expected), "{text}");
+    }
+    for text in [
+        "in New York",
+        "in New York at 10",
+        "at 10 in Narnia",
+        "at 10 in New",
+        "at 10 Narnia/Cair_Paravel",
+        "at 10 ../../etc/passwd",
+        "at 10 in New York in Tokyo",
+        "at 9 EST",
+        "at 9 time",
+    ] {
+        assert!(matches!(parsed(text), Err(WhenError::Unknown)), "{text}: {:?}", parsed(text));
+    }
+}
+
+#[test]
+fn c20_the_last_of_a_weekday_and_a_month_s_working_days_come_in_every_month() {
+    let table = [
+        ("last friday of the month at 16:00", "0 16 * * 5L", ["2026-12-25T15:00:00Z", "2027-01-29T15:00:00Z"]),
+        ("last working day of the month at 17", "0 17 LW * *", ["2026-11-30T16:00:00Z", "2026-12-31T16:00:00Z"]),
+        ("first weekday of the month at 9", "0 9 1W * *", ["2026-12-01T08:00:00Z", "2027-01-01T08:00:00Z"]),
+        ("first and third monday at 9", "0 9 * * 1#1,1#3", ["2026-12-07T08:00:00Z", "2026-12-21T08:00:00Z"]),
+    ];
+    for (text, expected, next) in table {
+        assert_eq!(parsed(text).as_deref(), Ok(expected), "{text}");
+        let due: Vec<String> = rule(expected, "Europe/Berlin").next(at(NOW), 2).into_iter().map(shown).collect();
+        assert_eq!(due, next, "{text}");
+    }
+    // Each against the calendar itself, through years that begin and end on every day of the week.
+    let is_workday = |date: jiff::civil::Date| date.weekday().to_monday_zero_offset() < 5;
+    let mut date = jiff::civil::date(2026, 1, 1);
+    let mut expected: [Vec<jiff::civil::Date>; 3] = Default::default();
+    while date.year() < 2040 {
+        let month: Vec<_> =
+            (1..=date.days_in_month()).map(|day| date.with().day(day).build().expect("a day")).collect();
+        expected[0].extend(month.iter().rfind(|day| day.weekday() == jiff::civil::Weekday::Friday));
+        expected[1].extend(month.iter().rfind(|day| is_workday(**day)));
+        expected[2].extend(month.iter().find(|day| is_workday(**day)));
+        date = date.checked_add(jiff::Span::new().months(1)).expect("a date");
+    }
+    for (cron, expected) in ["0 12 * * 5L", "0 12 LW * *", "0 12 1W * *"].iter().zip(expected) {
+        let due = rule(cron, "UTC").next(at("2025-12-31T23:00:00Z"), expected.len());
+        let expected: Vec<String> = expected.iter().map(|day| format!("{day}T12:00:00Z")).collect();
+        assert_eq!(due.into_iter().map(shown).collect::<Vec<_>>(), expected, "{cron}");
+    }
 }
 
 #[test]
@@ -38,6 +109,13 @@ fn c20_phrases_that_repeat_become_cron_expressions() {
         ("on the last day of the month at 17:00", "0 17 L * *"),
         ("on the first monday of the month at 9", "0 9 * * 1#1"),
         ("every second friday of the month at 14:00", "0 14 * * 5#2"),
+        ("on the 1st and 3rd tuesday of every month at 8", "0 8 * * 2#1,2#3"),
+        ("on the last friday of every month at 16:00", "0 16 * * 5L"),
+        ("every last fri at 4pm", "0 16 * * 5L"),
+        ("monthly on the last thursday at 9", "0 9 * * 4L"),
+        ("at 17:00 on the last business day of each month", "0 17 LW * *"),
+        ("on the first working day of the month at 10", "0 10 1W * *"),
+        ("0 17 * * fril", "0 17 * * fril"),
         ("every year on 24 december at 9", "0 9 24 12 *"),
         ("yearly on march 1st at 9", "0 9 1 3 *"),
         ("every hour", "0 * * * *"),
@@ -98,6 +176,7 @@ fn c20_what_is_not_understood_says_how_to_write_it() {
         ("", WhenError::Missing),
         (long.as_str(), WhenError::Missing),
         ("soon", WhenError::Unknown),
+        ("last friday at 9", WhenError::Unknown),
         ("every other monday at 9", WhenError::Unknown),
         ("every 7 minutes", WhenError::Unknown),
         ("every day at 9:00 and 17:30", WhenError::Unknown),
@@ -120,9 +199,17 @@ fn c20_what_is_not_understood_says_how_to_write_it() {
     for (text, expected) in table {
         assert_eq!(parsed(text), Err(expected), "{text}");
     }
-    for text in
-        ["61 * * * *", "* * * * mon-", "0 9 * * 5L", "0 9 1,L * *", "0 0 * * * UTC", "@midnightish", "0 9-5 * * *"]
-    {
+    for text in [
+        "61 * * * *",
+        "* * * * mon-",
+        "0 9 1 * 5L",
+        "0 9 * * 1,5L",
+        "0 9 * * L",
+        "0 9 1,L * *",
+        "0 9 LW * 1",
+        "@midnightish",
+        "0 9-5 * * *",
+    ] {
         assert!(matches!(parsed(text), Err(WhenError::Cron(_) | WhenError::Unknown)), "{text}: {:?}", parsed(text));
     }
     let shown = WhenError::Cron(String::new()).to_string();
@@ -147,7 +234,7 @@ fn c20_a_file_names_rules_and_whole_dates_and_nothing_that_counts_from_its_readi
         ("0 0 31 2 *", Err(WhenError::Never)),
     ];
     for (text, expected) in table {
-        assert_eq!(When::in_file(text, &berlin), expected, "{text}");
+        assert_eq!(When::in_file(text, &berlin).map(|meant| meant.when), expected, "{text}");
     }
 }
 
@@ -156,7 +243,7 @@ fn a12_a_reminder_says_when_and_what_in_either_order() {
     let berlin = zone("Europe/Berlin");
     let reading = Reading { zone: &berlin, now: at(NOW) };
     let split = |text: &str| {
-        When::split_off(text, &reading).map(|(when, rest)| match when {
+        When::split_off(text, &reading).map(|(meant, rest)| match meant.when {
             When::At(at) => (shown(at), rest.to_owned()),
             When::Cron(cron) => (cron, rest.to_owned()),
         })
@@ -171,6 +258,12 @@ fn a12_a_reminder_says_when_and_what_in_either_order() {
         ("every monday at 9 water the plants", Some(("0 9 * * 1", "water the plants"))),
         ("2026-12-24 09:00 Übermut & 🎄", Some(("2026-12-24T08:00:00Z", "Übermut & 🎄"))),
         ("10m", Some(("2026-11-30T04:10:00Z", ""))),
+        ("10am in New York call Anna", Some(("2026-11-30T15:00:00Z", "call Anna"))),
+        ("call Anna at 10am in New York", Some(("2026-11-30T15:00:00Z", "call Anna"))),
+        ("every monday at 9 Asia/Tokyo look at the numbers", Some(("0 9 * * 1", "look at the numbers"))),
+        // A city before the time belongs to what is done there, as one behind other words does.
+        ("meet Bob in Paris tomorrow at 10", Some(("2026-12-01T09:00:00Z", "meet Bob in Paris"))),
+        ("tomorrow at 10 meet Bob in Paris", Some(("2026-12-01T09:00:00Z", "meet Bob in Paris"))),
         ("buy milk", None),
         ("", None),
     ];

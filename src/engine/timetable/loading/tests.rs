@@ -42,7 +42,7 @@ impl Records {
                     user: user_id!("@coworker-ci:hs"),
                     set_by: user_id!("@alice:hs"),
                     said,
-                    when: When::parse(said, &Reading { zone, now }).expect(said),
+                    when: When::parse(said, &Reading { zone, now }).expect(said).when,
                     zone,
                     task: "Sum up what happened since the last time: what broke, what was mended, and who has it.",
                     only_if_new_messages: true,

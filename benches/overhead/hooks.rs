@@ -1,11 +1,15 @@
 //! What webhooks cost: how soon a delivery reaches the model, and what a mention takes beside more of them than are taken.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use anyhow::{Context as _, Result, ensure};
+use axum::{Router, body::Bytes, http::StatusCode, routing::post};
 use hmac::{Hmac, Mac as _};
 use ruma::{OwnedRoomId, OwnedUserId, events::room::member::MembershipState};
 use serde_json::json;
@@ -14,6 +18,7 @@ use tokio::{
     task::JoinSet,
     time::{self, Duration, Instant},
 };
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use workmate::{
     cli::{
         demo::{
@@ -30,11 +35,12 @@ use crate::{
     figures::{Samples, verdict},
     process::{Setup, Workmate, reconfigure},
     stage::{ANSWER, Stage, ask, claude, room},
-    tap::Tap,
+    tap::{Passed, Tap, listen},
 };
 
 const SECRET: &str = "the-bench's-secret";
-/// The goals: the median of the time from a delivery's 202 to the model's request, and a mention's p95 over a quiet one's.
+/// The goals: the median of the time from a delivery's 202 to the model's request, and a mention's p95 over that beside
+/// the control.
 const TO_MODEL_MS: f64 = 20.0;
 const BESIDE: f64 = 1.2;
 /// Uncounted first deliveries and questions in a room.
@@ -45,8 +51,14 @@ const QUIET: Duration = Duration::from_millis(400);
 const FLOODED: usize = 8;
 /// Deliveries in a second into all of them.
 const FLOOD_PER_SECOND: u64 = 50;
-/// How long the flood goes on before its effect is measured: what rooms take is being worked on, the rest is refused.
+/// How long a flood goes on before its effect is measured.
 const FLOOD_FIRST: Duration = Duration::from_secs(3);
+/// What was accepted is worked off once the model was not asked for so long.
+const WORKED_OFF_AFTER: Duration = Duration::from_secs(5);
+/// Kinds of request to the homeserver that are told.
+const REQUESTS_SHOWN: usize = 8;
+/// The longest that this may take.
+const WORKED_OFF_MAX: Duration = Duration::from_mins(10);
 
 struct Desk {
     stage: Stage,
@@ -67,39 +79,37 @@ pub(crate) async fn measure(rounds: usize) -> Result<()> {
     for kind in [RoomKind::Plain, RoomKind::Encrypted] {
         let room = desk.room(kind, "one hook").await?;
         desk.hooks(&[room]).await?;
-        let samples = desk.to_model(rounds).await?;
-        let goal = verdict(samples.median_ms(), TO_MODEL_MS);
-        say(format!(
-            "  {kind:?} room, from the 202 to the model's request: {samples}   (goal {TO_MODEL_MS} ms: {goal})"
-        ));
+        let (whole, ours) = desk.to_model(rounds).await?;
+        let goal = verdict(whole.median_ms(), TO_MODEL_MS);
+        say(format!("  {kind:?} room, from the 202 to the model's request: {whole}   (goal {TO_MODEL_MS} ms: {goal})"));
+        say(format!("    of it while no request to the homeserver is under way: {ours}"));
         desk.trace().await?;
     }
-    let mut rooms = Vec::new();
-    for number in 0..FLOODED {
-        rooms.push(desk.room(RoomKind::Plain, &format!("flooded {number}")).await?);
-    }
-    let asked_in = desk.room(RoomKind::Plain, "asked").await?;
-    desk.hooks(&rooms).await?;
-    let quiet = desk.mentions(&asked_in, rounds).await?;
-    let flood = desk.flood();
-    time::sleep(FLOOD_FIRST).await;
-    let beside = desk.mentions(&asked_in, rounds).await?;
-    let in_flooded = desk.mentions(&rooms[0], rounds.min(20)).await?;
-    let sent = flood.stop().await;
-    let over = |samples: &Samples| samples.percentile_ms(95) / quiet.percentile_ms(95);
-    say(format!("  a mention in a quiet workspace:   {quiet}"));
-    say(format!("  beside {sent} deliveries into {FLOODED} rooms: {beside}"));
-    say(format!("  in one of these rooms:            {in_flooded}"));
-    say(format!(
-        "  p95 beside them over quiet {:.2} (goal {BESIDE}: {}), in one of these rooms {:.2}",
-        over(&beside),
-        verdict(over(&beside), BESIDE),
-        over(&in_flooded)
-    ));
+    Box::pin(desk.beside(rounds)).await?;
     desk.workmate.stop().await;
     desk.claude.shutdown().await;
     drop(desk.stage);
     Ok(())
+}
+
+/// Refuses every call at once: what the same senders cost, and the homeserver beside them, without any work of ours.
+async fn control(stop: CancellationToken) -> Result<String> {
+    let address = free_port()?.local_addr()?;
+    let refuse = async |_: Bytes| StatusCode::TOO_MANY_REQUESTS;
+    let router = Router::new().route("/hooks/{name}", post(refuse));
+    listen(address, router, stop, &TaskTracker::new()).await?;
+    Ok(format!("http://{address}/hooks"))
+}
+
+/// Returns how much of a span no request to the homeserver was under way in.
+fn without(passed: &[Passed], from: Instant, to: Instant) -> Duration {
+    let mut ours = Duration::ZERO;
+    let mut at = from;
+    for request in passed.iter().filter(|request| request.began < to) {
+        ours += request.began.saturating_duration_since(at);
+        at = at.max(request.began + request.took);
+    }
+    ours + to.saturating_duration_since(at)
 }
 
 impl Desk {
@@ -149,17 +159,87 @@ impl Desk {
         Ok(())
     }
 
-    /// Delivers, and measures the time from the 202 to the model's request.
-    async fn to_model(&self, rounds: usize) -> Result<Samples> {
-        let mut samples = Samples::default();
+    /// Measures what a mention takes beside a flood of deliveries: those that rooms take are worked off at first, and
+    /// then all are refused. The same flood against a server that refuses at once is the measure of both.
+    async fn beside(&mut self, rounds: usize) -> Result<()> {
+        let mut rooms = Vec::new();
+        for number in 0..FLOODED {
+            rooms.push(self.room(RoomKind::Plain, &format!("flooded {number}")).await?);
+        }
+        let asked_in = self.room(RoomKind::Plain, "asked").await?;
+        self.hooks(&rooms).await?;
+        let quiet = self.mentions(&asked_in, rounds).await?;
+        say(format!("  a mention in a quiet workspace:         {quiet}"));
+        let stop = CancellationToken::new();
+        let flood = self.flood(&control(stop.clone()).await?);
+        time::sleep(FLOOD_FIRST).await;
+        let control = self.mentions(&asked_in, rounds).await?;
+        let sent = flood.stop().await;
+        stop.cancel();
+        say(format!("  beside {sent:5} calls of another server:    {control}"));
+        let over = |samples: &Samples| samples.percentile_ms(95) / control.percentile_ms(95);
+        let print = |what: &str, samples: &Samples| {
+            let over = over(samples);
+            say(format!(
+                "  {what:<39} {samples}   p95 over the control {over:.2} (goal {BESIDE}: {})",
+                verdict(over, BESIDE)
+            ));
+        };
+        self.tap.take();
+        let flood = self.flood(&self.url);
+        time::sleep(FLOOD_FIRST).await;
+        print("while what rooms take is worked off:", &self.mentions(&asked_in, rounds).await?);
+        let worked_off = self.until_worked_off().await?;
+        self.print_requests();
+        print("beside deliveries beyond the rate:", &self.mentions(&asked_in, rounds).await?);
+        print("in one of these rooms:", &self.mentions(&rooms[0], rounds.min(20)).await?);
+        let sent = flood.stop().await;
+        say(format!(
+            "  {sent} deliveries into {FLOODED} rooms; {:.0} s until what they take was done",
+            worked_off.as_secs_f64()
+        ));
+        Ok(())
+    }
+
+    /// Prints how often the homeserver was asked for what.
+    fn print_requests(&self) {
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for request in self.tap.take() {
+            *counts.entry(request.what).or_default() += 1;
+        }
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        for (what, count) in counts.into_iter().take(REQUESTS_SHOWN) {
+            say(format!("    {count:6} x {what}"));
+        }
+    }
+
+    /// Waits until the model is not asked any more; returns how long that took.
+    async fn until_worked_off(&self) -> Result<Duration> {
+        let began = Instant::now();
+        let is_quiet = async {
+            while self.asked_at.lock().expect("no holder panics").take().is_some() {
+                time::sleep(WORKED_OFF_AFTER).await;
+            }
+        };
+        time::timeout(WORKED_OFF_MAX, is_quiet).await.context("what was accepted is not worked off")?;
+        Ok(began.elapsed())
+    }
+
+    /// Delivers, and measures the time from the 202 to the model's request, and what of it is not the homeserver's.
+    async fn to_model(&self, rounds: usize) -> Result<(Samples, Samples)> {
+        let (mut samples, mut ours) = (Samples::default(), Samples::default());
         // The room takes 60 in five minutes.
         for round in 0..WARM_UP + rounds.min(50) {
             let (answered, asked) = self.delivered(&round.to_string()).await?;
             if round >= WARM_UP {
                 samples.push(asked.saturating_duration_since(answered));
+                // So that what was under way is recorded.
+                time::sleep(QUIET).await;
+                ours.push(without(&self.tap.take(), answered, asked));
             }
         }
-        Ok(samples)
+        Ok((samples, ours))
     }
 
     /// Delivers once; returns when it was answered 202 and when the model was asked.
@@ -208,9 +288,9 @@ impl Desk {
     }
 
     /// Delivers into all flooded rooms in turn until it is stopped.
-    fn flood(&self) -> Flood {
+    fn flood(&self, url: &str) -> Flood {
         let (stopped, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (http, url) = (self.http.clone(), self.url.clone());
+        let (http, url) = (self.http.clone(), url.to_owned());
         let (until, count) = (stopped.clone(), sent.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {

@@ -16,7 +16,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
@@ -28,6 +31,7 @@ use super::{
     event::{EventKind, Message, MessageKind, Outgoing, OutgoingKind, Place, RoomEvent},
     render,
     run::RunRecord,
+    schedule::Lane,
     sealed::Carriage,
     time::Timestamp,
     timetable::LATE_AFTER_MS,
@@ -49,6 +53,18 @@ pub(crate) const KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 pub(crate) const KEPT_MAX: usize = 5_000;
 /// How long a matter keeps its thread without news, in milliseconds: a week.
 pub(crate) const MATTER_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+
+/// While people ask, errands begin so many times as long after each other as the last one took to be announced: the rest
+/// of the homeserver's time is theirs.
+const PAUSE_TIMES: u32 = 20;
+/// The longest of these pauses.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Returns how long the next errand waits behind one that took so long to be announced, while people ask.
+#[must_use]
+pub(crate) fn pause_after(took: Duration) -> Duration {
+    took.saturating_mul(PAUSE_TIMES).min(PAUSE_MAX)
+}
 
 /// Most messages of one sender's that a watch takes up within the breaker's window: beyond that two bots answer each
 /// other.
@@ -368,6 +384,14 @@ impl Errand {
             None => Place::Thread { root: request.to_owned(), latest: request.to_owned() },
             Some(root) => Place::Thread { root: root.clone(), latest: latest.unwrap_or_else(|| request.to_owned()) },
         }
+    }
+
+    /// Returns the lane in which its run waits (C11); `None` while its thread has yet to begin, with its notice.
+    #[must_use]
+    pub(crate) fn lane(&self) -> Option<Lane> {
+        let begins = if self.threadless { None } else { self.request.clone() };
+        let thread = self.thread.clone().or(begins);
+        (thread.is_some() || self.threadless).then(|| Lane { room: self.room.clone(), thread, user: self.user.clone() })
     }
 
     /// Returns the record of its run. `deadline_ms` is the age from which it counts as late (C5); a due time does from a

@@ -105,6 +105,7 @@ pub(crate) struct Run {
     patience: Patience,
     /// Since when it waits for its turn; nothing once that has come.
     in_line: Option<Timestamp>,
+    /// Whether nobody is to be told its place (any more): nobody waits for what nobody asked for.
     told_place: bool,
     /// When this attempt began.
     began: Timestamp,
@@ -134,6 +135,7 @@ impl Run {
     /// Takes up a run in this process: a new one, or an earlier process's ([`RunRecord::resume`]).
     #[must_use]
     pub(crate) fn new(record: RunRecord, rules: Rules, now: Timestamp) -> Self {
+        let told_place = record.is_unasked();
         let mut run = Self {
             record,
             rules,
@@ -142,7 +144,7 @@ impl Run {
             used: Used::default(),
             patience: Patience::default(),
             in_line: Some(now),
-            told_place: false,
+            told_place,
             began: now,
             tools: Toolset::default(),
             showing: None,

@@ -15,7 +15,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId};
 
 #[cfg(test)]
 mod tests;
@@ -131,11 +131,18 @@ impl Schedule {
     /// # Errors
     /// [`Full`] if the run would have to wait and too many of its kind wait in its room; the request is then declined.
     pub(crate) fn request(&mut self, lane: Lane, wanted: Wanted) -> Result<Ticket, Full> {
-        let waiting = self.lines.get(&lane.room).map_or(0, |line| line.waiting_for(wanted));
-        if waiting >= self.limits.waiting_runs_max && !self.is_free(&lane, wanted) {
+        if self.is_full(&lane.room, Some(&lane), wanted) {
             return Err(Full);
         }
         Ok(self.resume(lane, wanted))
+    }
+
+    /// Returns whether [`Self::request`] would decline a run in this lane of the room; without one, in a thread that has
+    /// yet to begin.
+    #[must_use]
+    pub(crate) fn is_full(&self, room: &RoomId, lane: Option<&Lane>, wanted: Wanted) -> bool {
+        let waiting = self.lines.get(room).map_or(0, |line| line.waiting_for(wanted));
+        waiting >= self.limits.waiting_runs_max && !self.is_free(room, lane, wanted)
     }
 
     /// Takes a ticket for a run that an earlier process accepted; it is never declined.
@@ -255,12 +262,12 @@ impl Schedule {
 
     /// Returns whether a run in this lane would go at once. No ticket that could go is waiting, so it would take
     /// nobody's turn.
-    fn is_free(&self, lane: &Lane, wanted: Wanted) -> bool {
+    fn is_free(&self, room: &RoomId, lane: Option<&Lane>, wanted: Wanted) -> bool {
+        let is_taken =
+            |line: &Line, lane| line.is_taken(lane) || line.waiting.iter().any(|before| before.lane == *lane);
         self.has_place_for(wanted)
-            && self.lines.get(&lane.room).is_none_or(|line| {
-                line.has_place_for(wanted, &self.limits)
-                    && !line.is_taken(lane)
-                    && !line.waiting.iter().any(|before| before.lane == *lane)
+            && self.lines.get(room).is_none_or(|line| {
+                line.has_place_for(wanted, &self.limits) && !lane.is_some_and(|lane| is_taken(line, lane))
             })
     }
 

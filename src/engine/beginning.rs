@@ -7,6 +7,7 @@ use super::{Engine, EngineError, Shared, lanes::Place as PlaceInLine};
 use crate::{
     core::{
         run::{RunId, RunRecord},
+        schedule::Wanted,
         words,
     },
     matrix::Account,
@@ -40,6 +41,9 @@ impl Engine {
         let Ok(place) = self.lanes.place(record.lane(), record.wanted()) else { return Ok(Started::TooManyWait) };
         if !self.tables.runs.insert_new(&key, &record)? {
             return Ok(Started::Known);
+        }
+        if record.wanted() == Wanted::ByPerson {
+            self.errands.pace.note_question();
         }
         self.spawn_run(record, place, accepted);
         Ok(Started::Begun)

@@ -12,7 +12,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Engine, EngineError, Shared, errands::Accepted};
+use super::{
+    Engine, EngineError, Shared,
+    errands::{self, Accepted, Desk},
+};
 use crate::{
     appservice::hooks::{AGAIN_S, HookAnswer, HookCall},
     clock,
@@ -41,6 +44,15 @@ const JUDGED_AT_ONCE_MAX: usize = 2;
 /// Refused calls of a hook are logged at most this often, in milliseconds.
 const REFUSED_LOGGED_EVERY_MS: u64 = 60 * 1000;
 
+/// Why a hook's deliveries are refused for a while, whatever they hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Shut {
+    /// Its room's breaker has stopped errands.
+    Until(Instant),
+    /// Too many errands wait in its room.
+    Full(Desk),
+}
+
 /// How fast the hooks are called.
 pub(super) struct Paces {
     /// By the names of hooks that exist.
@@ -57,6 +69,7 @@ impl Default for Paces {
 #[derive(Default)]
 struct Pace {
     proven: VecDeque<Instant>,
+    shut: Option<Shut>,
     refused_logged: SaidOnce,
     /// Refused calls that no line of the log has counted yet.
     refused: u64,
@@ -71,15 +84,22 @@ impl Paces {
     /// Counts a proven call; returns whether it is one too many.
     fn is_too_fast(&self, hook: &str) -> bool {
         self.with(hook, |pace| {
-            while pace.proven.front().is_some_and(|at| at.elapsed() >= PROVEN_WINDOW) {
-                pace.proven.pop_front();
-            }
-            let is_too_fast = pace.proven.len() >= PROVEN_MAX;
+            let is_too_fast = pace.is_at_its_limit();
             if !is_too_fast {
                 pace.proven.push_back(Instant::now());
             }
             is_too_fast
         })
+    }
+
+    /// Notes that the next deliveries of a hook will be refused.
+    fn shut(&self, hook: &str, why: Shut) {
+        self.with(hook, |pace| pace.shut = Some(why));
+    }
+
+    /// Returns after how many seconds a hook's deliveries may come again; `None` if they may come now.
+    fn is_shut(&self, hook: &str, is_full: impl FnOnce(&Desk) -> bool) -> Option<u64> {
+        self.with(hook, |pace| pace.shut_for(Instant::now(), is_full))
     }
 
     /// Counts a refused call; returns how many there were if the log should say so now.
@@ -89,6 +109,29 @@ impl Paces {
             let is_due = pace.refused_logged.is_due(clock::now(), REFUSED_LOGGED_EVERY_MS);
             is_due.then(|| std::mem::take(&mut pace.refused))
         })
+    }
+}
+
+impl Pace {
+    fn is_at_its_limit(&mut self) -> bool {
+        while self.proven.front().is_some_and(|at| at.elapsed() >= PROVEN_WINDOW) {
+            self.proven.pop_front();
+        }
+        self.proven.len() >= PROVEN_MAX
+    }
+
+    fn shut_for(&mut self, now: Instant, is_full: impl FnOnce(&Desk) -> bool) -> Option<u64> {
+        let after_s = match &self.shut {
+            Some(Shut::Until(until)) if now < *until => {
+                Some((*until - now).as_millis().div_ceil(1000).try_into().unwrap_or(AGAIN_S))
+            }
+            Some(Shut::Full(desk)) if is_full(desk) => Some(AGAIN_S),
+            _ => None,
+        };
+        if after_s.is_none() {
+            self.shut = None;
+        }
+        after_s.or_else(|| self.is_at_its_limit().then_some(AGAIN_S))
     }
 }
 
@@ -117,14 +160,18 @@ impl Engine {
         all.into_iter().find(|(_, webhook)| webhook.hook.name == name)
     }
 
-    /// Decides by its headers whether a call may send its body.
+    /// Decides by its headers, and by what became of the hook's last deliveries, whether a call may send its body. One that
+    /// would be refused whatever it holds is refused here: a flood of them must cost no more than that.
     pub(super) fn admit_call(&self, name: &str, headers: &hook::Headers) -> Result<(), HookAnswer> {
         let Some((_, webhook)) = self.webhook(name) else { return Err(no_such_hook()) };
         let key = self.key_of(webhook);
         // Without a key nothing is proven; the config was checked for it.
         let key = key.ok_or(Denied::NotProven);
         let admitted = key.and_then(|key| hook::admit(&webhook.hook, &key, headers, clock::now()));
-        admitted.map_err(|denied| self.refuse(name, denied))
+        admitted.map_err(|denied| self.refuse(name, denied))?;
+        let Some(after_s) = self.paces.is_shut(name, |desk| self.errands.is_full(desk)) else { return Ok(()) };
+        self.log_refused(name, 429, TOO_MANY);
+        Err(HookAnswer::too_fast(TOO_MANY, after_s))
     }
 
     async fn take_call(self: &Shared, name: &str, headers: hook::Headers, body: bytes::Bytes) -> HookAnswer {
@@ -244,15 +291,66 @@ impl Engine {
     }
 
     async fn accept_delivery(self: &Shared, errand: Errand, now: Timestamp) -> Result<HookAnswer, EngineError> {
+        let (hook, desk) = (errand.origin.name.clone(), errands::desk_of(&errand));
         Ok(match self.accept_errand(errand).await? {
             Accepted::Durable { is_new: true } => HookAnswer::Accepted { became: "accepted" },
             Accepted::Durable { is_new: false } => HookAnswer::Accepted { became: "known" },
-            Accepted::Full => HookAnswer::too_fast(TOO_MANY, AGAIN_S),
-            Accepted::Stopped { until, .. } => HookAnswer::too_fast(TOO_MANY, until.ms_since(now).div_ceil(1000)),
+            Accepted::Full => {
+                self.paces.shut(&hook, Shut::Full(desk));
+                HookAnswer::too_fast(TOO_MANY, AGAIN_S)
+            }
+            Accepted::Stopped { until, .. } => {
+                let stopped_ms = until.ms_since(now);
+                self.paces.shut(&hook, Shut::Until(Instant::now() + Duration::from_millis(stopped_ms)));
+                HookAnswer::too_fast(TOO_MANY, stopped_ms.div_ceil(1000))
+            }
         })
     }
 }
 
 fn no_such_hook() -> HookAnswer {
     HookAnswer::refused(404, "there is no such hook")
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::{owned_room_id, owned_user_id};
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn desk() -> Desk {
+        (owned_room_id!("!r:hs"), owned_user_id!("@c:hs"))
+    }
+
+    #[test]
+    fn c21_once_a_room_takes_no_more_its_hook_refuses_by_headers_alone_until_it_does() {
+        let mut pace = Pace::default();
+        let now = Instant::now();
+        assert_eq!(pace.shut_for(now, |_| true), None, "nothing was refused yet");
+
+        pace.shut = Some(Shut::Until(now + MINUTE));
+        assert_eq!(pace.shut_for(now, |_| false), Some(60));
+        assert_eq!(pace.shut_for(now + MINUTE - Duration::from_millis(1), |_| false), Some(1));
+        assert_eq!(pace.shut_for(now + MINUTE, |_| false), None, "the breaker's pause is over");
+        assert_eq!(pace.shut_for(now, |_| false), None, "and is not begun again");
+
+        pace.shut = Some(Shut::Full(desk()));
+        assert_eq!(pace.shut_for(now, |full| *full == desk()), Some(AGAIN_S));
+        assert_eq!(pace.shut_for(now, |_| false), None, "one of those that waited has begun");
+        assert_eq!(pace.shut_for(now, |_| true), None, "what is handed in next is judged");
+    }
+
+    #[test]
+    fn c21_a_hook_s_rate_is_looked_at_before_a_body_is_read_and_counts_what_is_proven() {
+        let paces = Paces::default();
+        for _ in 0..PROVEN_MAX {
+            assert_eq!(paces.is_shut("ci", |_| true), None);
+            assert!(!paces.is_too_fast("ci"));
+        }
+        assert_eq!(paces.is_shut("ci", |_| true), Some(AGAIN_S));
+        assert!(paces.is_too_fast("ci"));
+        assert_eq!(paces.is_shut("other", |_| true), None, "each hook has its own");
+    }
 }

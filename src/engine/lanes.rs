@@ -6,7 +6,8 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, future};
-use tokio::sync::oneshot;
+use ruma::RoomId;
+use tokio::sync::{oneshot, watch};
 
 use crate::core::schedule::{Full, Lane, Schedule, ScheduleLimits, Ticket, Wanted};
 
@@ -18,6 +19,8 @@ struct Waiting {
     schedule: Schedule,
     /// The waiting places, each notified when its turn has come.
     to_tell: HashMap<Ticket, oneshot::Sender<()>>,
+    /// Notified whenever a place was granted or given up, so that another may be free.
+    moved: watch::Sender<()>,
 }
 
 /// A FIFO ticket that becomes the permit to run; dropping it gives up the place.
@@ -29,7 +32,11 @@ pub(super) struct Place {
 
 impl Lanes {
     pub(super) fn new(limits: ScheduleLimits) -> Self {
-        Self(Arc::new(Mutex::new(Waiting { schedule: Schedule::new(limits), to_tell: HashMap::new() })))
+        Self(Arc::new(Mutex::new(Waiting {
+            schedule: Schedule::new(limits),
+            to_tell: HashMap::new(),
+            moved: watch::Sender::new(()),
+        })))
     }
 
     /// Takes a place for a new run; fails if too many are waiting in its room.
@@ -42,6 +49,20 @@ impl Lanes {
         let held = self.hold::<std::convert::Infallible>(|schedule| Ok(schedule.resume(lane, wanted)));
         match held {
             Ok(place) => place,
+        }
+    }
+
+    /// Returns whether [`Self::place`] would fail now, for a lane of a room or a thread that has yet to begin there.
+    pub(super) fn is_full(&self, room: &RoomId, lane: Option<&Lane>, wanted: Wanted) -> bool {
+        self.lock().schedule.is_full(room, lane, wanted)
+    }
+
+    /// Waits until [`Self::is_full`] says no. Somebody else may be faster then.
+    pub(super) async fn until_free(&self, room: &RoomId, lane: Option<&Lane>, wanted: Wanted) {
+        let mut moved = self.lock().moved.subscribe();
+        while self.is_full(room, lane, wanted) {
+            // The sender lives as long as `self`.
+            let _ = moved.changed().await;
         }
     }
 
@@ -66,6 +87,7 @@ impl Lanes {
 
 impl Waiting {
     fn tell(&mut self) {
+        self.moved.send_replace(());
         for ticket in self.schedule.take_granted() {
             if let Some(told) = self.to_tell.remove(&ticket) {
                 // The receiver is gone only if the place is being dropped, which removes it from the schedule.
@@ -152,6 +174,29 @@ mod tests {
         assert!(!has_turn(&second), "the thread is still taken");
         drop(first);
         assert!(has_turn(&second) && has_turn(&second), "its turn has come, and stays");
+    }
+
+    #[test]
+    fn c11_who_waits_for_a_line_to_have_room_is_woken_by_each_place_that_is_given_up_or_granted() {
+        let lanes = Lanes::new(ScheduleLimits { runs_max: 8, room_runs_max: 2, waiting_runs_max: 1 });
+        let (room, errand) = (room_id!("!r:hs"), Wanted::ByNobody);
+        let [going, waits] = [event_id!("$1"), event_id!("$2")].map(|thread| lanes.place(lane(thread), errand));
+        let (going, waits) = (going.expect("it goes"), waits.expect("it waits"));
+        assert!(has_turn(&going) && !has_turn(&waits), "one errand at a time in this room");
+        let new = || Some(lane(event_id!("$3")));
+        assert!(lanes.is_full(room, new().as_ref(), errand) && lanes.is_full(room, None, errand));
+        assert!(!lanes.is_full(room, None, Wanted::ByPerson), "a person finds a place");
+        assert!(!lanes.is_full(room_id!("!other:hs"), None, errand), "another room has a line of its own");
+
+        let mut freed = std::pin::pin!(lanes.until_free(room, None, errand));
+        assert!(freed.as_mut().now_or_never().is_none(), "it is full");
+        drop(going);
+        assert!(
+            has_turn(&waits) && freed.now_or_never().is_some(),
+            "the one that waited goes: its place in line is free"
+        );
+        drop(waits);
+        assert!(lanes.until_free(room, None, errand).now_or_never().is_some());
     }
 
     #[test]

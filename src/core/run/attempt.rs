@@ -106,7 +106,9 @@ impl Run {
         if self.record.answer.is_some() {
             self.push(Effect::CatchUp(CatchUp::ToSay));
         } else {
-            self.push(Effect::ShowPresence);
+            if !self.record.is_unasked() {
+                self.push(Effect::ShowPresence);
+            }
             self.push(Effect::CatchUp(CatchUp::ToRead));
         }
     }

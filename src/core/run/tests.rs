@@ -335,6 +335,21 @@ fn c10_a_status_says_that_it_waits_for_people_and_at_once_where_it_said_somethin
 }
 
 #[test]
+fn c11_c20_nobody_is_told_the_place_in_line_of_what_nobody_asked_for() {
+    let by_nobody = batching::scheduled(None);
+    let again = RunRecord { asker: user_id!("@alice:hs").to_owned(), attempt: 1, ..by_nobody.clone() };
+    for (record, is_told) in [(record(false), true), (by_nobody, false), (again, true)] {
+        let mut run = Run::new(record, batching::rules(), NOW);
+        while run.next_effect().is_some() {}
+        run.handle(Input::Quiet, NOW);
+        let due = NOW.later(QUEUE_WORD_AFTER_MS);
+        assert_eq!(run.next_at(), is_told.then_some(due), "nothing wakes it");
+        run.handle(Input::Tick, due);
+        assert_eq!(run.next_effect(), is_told.then_some(Effect::CountAhead));
+    }
+}
+
+#[test]
 fn a_record_of_an_earlier_version_without_work_is_read() {
     let mut stored = serde_json::to_value(record(false)).expect("a record is JSON");
     stored.as_object_mut().expect("an object").remove("work").expect("it is there now");

@@ -71,6 +71,27 @@ fn c11_beyond_the_room_s_limit_a_run_is_declined_and_one_that_need_not_wait_is_n
 }
 
 #[test]
+fn c20_whether_an_errand_would_be_declined_is_known_without_asking_for_a_turn() {
+    let mut schedule = Schedule::new(LIMITS);
+    let room = lane(1, 0).room;
+    let (nobody, person) = (Wanted::ByNobody, Wanted::ByPerson);
+    // One errand goes in a room; four wait.
+    for thread in 0..5 {
+        assert!(!schedule.is_full(&room, Some(&lane(1, thread)), nobody), "{thread}");
+        errand(&mut schedule, 1, thread);
+    }
+    let before = format!("{schedule:?}");
+    assert!(schedule.is_full(&room, Some(&lane(1, 9)), nobody) && schedule.is_full(&room, None, nobody));
+    assert!(!schedule.is_full(&room, None, person) && !schedule.is_full(&lane(2, 0).room, None, nobody));
+    assert_eq!(format!("{schedule:?}"), before, "nothing was asked for");
+    assert_eq!(schedule.request(lane(1, 9), nobody), Err(Full));
+
+    let going = schedule.take_granted()[0];
+    schedule.release(going);
+    assert!(!schedule.is_full(&room, None, nobody), "the next one went, and left its place in line");
+}
+
+#[test]
 fn c11_a_place_in_line_counts_who_goes_before() {
     let mut schedule = Schedule::new(ScheduleLimits { runs_max: 2, ..LIMITS });
     let rows = [(1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 1), (3, 1)];

@@ -1,6 +1,6 @@
 //! Leaves errands that are not carried out, and says whether they may come again.
 
-use super::Tried;
+use super::beginning::Tried;
 use crate::{
     clock,
     core::{

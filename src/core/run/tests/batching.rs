@@ -12,14 +12,14 @@ use crate::core::{
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 
-fn scheduled(answer_by: Option<Timestamp>) -> RunRecord {
+pub(super) fn scheduled(answer_by: Option<Timestamp>) -> RunRecord {
     let origin = Origin { kind: OriginKind::Schedule, name: "summary".to_owned(), set_by: None };
     let id = ErrandId::of(OriginKind::Schedule, &["summary"]);
     let charge = Charge { id, origin, mention: [].into(), answer_by };
     RunRecord { asker: user_id!("@coworker-oncall:hs").to_owned(), errand: Some(charge), ..record(false) }
 }
 
-fn rules() -> Rules {
+pub(super) fn rules() -> Rules {
     Rules { rounds_max: 8, tokens_max: 100_000, calls_at_once_max: 4, deadline_ms: 1_800_000, mask: Mask::default() }
 }
 

@@ -40,6 +40,7 @@ use crate::{
         schedule::ScheduleLimits,
         tool::{Grant, Server},
         watch::Watch,
+        zone::Zone,
     },
     secret::{MasterSecret, Secret},
 };
@@ -278,6 +279,8 @@ pub struct Workspace {
     pub obey_unencrypted: bool,
     /// Whether the service bot keeps a lobby, in which people find the coworkers.
     pub lobby: bool,
+    /// Where the budgets' days and months begin.
+    pub zone: Zone,
 }
 
 /// `assistants:`

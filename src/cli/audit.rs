@@ -68,7 +68,7 @@ pub enum AuditCommand {
         /// A row for each of what.
         #[arg(long, value_enum, default_value_t = By::Day)]
         by: By,
-        /// Since this day in UTC: 2026-11-22, 2026-11-22T14:05:00Z for the same day, or 7d for seven days ago.
+        /// Since this day: 2026-11-22, 2026-11-22T14:05:00Z for the same day, or 7d for seven days ago.
         #[arg(long, value_name = "TIME", value_parser = since)]
         since: Option<Timestamp>,
         /// Write one JSON object, for other programs.

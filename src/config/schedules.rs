@@ -94,7 +94,7 @@ fn schedule(section: &Section<'_>, faults: &mut Faults) -> Option<Schedule> {
     let name = section.need("name", ("People see who set off the work.", "set it to a short name."), faults, |node| {
         value::line(node, NAME_CHARS_MAX)
     });
-    let zone = section.get("zone", faults, zone).unwrap_or_default();
+    let zone = section.get("zone", faults, value::zone).unwrap_or_default();
     let due = section.need(
         "when",
         ("It would never be due.", "write for example `every weekday at 09:00`, or a cron expression in quotes."),
@@ -157,17 +157,6 @@ fn waits(section: &Section<'_>, faults: &mut Faults) -> Option<u32> {
         section.report("answer_within_hours", trouble, faults);
     }
     None
-}
-
-fn zone(node: &Node) -> Result<Zone, Trouble> {
-    let name = value::text(node)?;
-    Zone::named(&name).ok_or_else(|| {
-        Trouble::new(
-            format!("{} is no time zone", shown(&name)),
-            "Times of day are those of this zone, across summer time.",
-            "use an IANA name such as Europe/Berlin, America/New_York or UTC.",
-        )
-    })
 }
 
 fn due(node: &Node, zone: &Zone) -> Result<(String, Rule), Trouble> {

@@ -13,6 +13,7 @@ use super::{
     fault::{Trouble, shown},
     yaml::{Node, Value},
 };
+use crate::core::zone::Zone;
 
 /// Returns what a node is, in the words of a message.
 pub(super) fn kind(node: &Node) -> &'static str {
@@ -34,6 +35,18 @@ pub(super) fn text(node: &Node) -> Result<String, Trouble> {
             "write it on one line, in quotes where it holds `: ` or ` #`.",
         )),
     }
+}
+
+/// Parses a time zone's IANA name.
+pub(super) fn zone(node: &Node) -> Result<Zone, Trouble> {
+    let name = text(node)?;
+    Zone::named(&name).ok_or_else(|| {
+        Trouble::new(
+            format!("{} is no time zone", shown(&name)),
+            "Times of day are those of this zone, across summer time.",
+            "use an IANA name such as Europe/Berlin, America/New_York or UTC.",
+        )
+    })
 }
 
 /// Parses text of 1 to `chars_max` characters without line breaks or other control characters.

@@ -130,6 +130,8 @@ pub(super) fn workspace(root: &Section<'_>, faults: &mut Faults) -> Workspace {
     let space = section.get("space", faults, value::room_or_alias);
     let obey_unencrypted = section.truth("obey_unencrypted", faults);
     let lobby = section.truth("lobby", faults);
+    // Named, the default is the same as unnamed.
+    let zone = section.get("zone", faults, value::zone).filter(|zone| zone.name() != Some("UTC")).unwrap_or_default();
     let servers = section.list("allowed_servers", faults, value::server_name);
     let bots = section.list("bots", faults, value::user_id);
     let admins = section.list("admins", faults, value::user_id);
@@ -162,6 +164,7 @@ pub(super) fn workspace(root: &Section<'_>, faults: &mut Faults) -> Workspace {
         space,
         obey_unencrypted,
         lobby,
+        zone,
     }
 }
 

@@ -68,7 +68,8 @@ impl Scope {
     }
 }
 
-/// The period of a limit, in UTC.
+/// The period of a limit, by the clock of the budgets' zone: every `now` in this module is what that clock shows, as if it
+/// were UTC ([`Zone::shown_as_utc`](super::zone::Zone::shown_as_utc)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Period {
@@ -91,7 +92,7 @@ impl Period {
         }
     }
 
-    /// Returns the month or day of `now` in UTC: `2026-11`, `2026-11-29`.
+    /// Returns the month or day of `now`: `2026-11`, `2026-11-29`.
     #[must_use]
     pub fn span(self, now: Timestamp) -> String {
         match self {
@@ -189,13 +190,13 @@ pub(crate) fn is_unasked_word_due(said: Option<&(Timestamp, OwnedEventId)>, full
     said.is_none_or(|(until, by)| *until != full.until || by == cause)
 }
 
-/// Returns the month of `now` in UTC: `2026-11`.
+/// Returns the month of `now`: `2026-11`.
 #[must_use]
 pub(crate) fn month_of(now: Timestamp) -> String {
     at(now).strftime("%Y-%m").to_string()
 }
 
-/// Returns the day of `now` in UTC: `2026-11-29`.
+/// Returns the day of `now`: `2026-11-29`.
 #[must_use]
 pub(crate) fn day_of(now: Timestamp) -> String {
     at(now).strftime("%Y-%m-%d").to_string()

@@ -82,6 +82,21 @@ impl Zone {
         Some(at.to_zoned(self.0.clone().unwrap_or(TimeZone::UTC)))
     }
 
+    /// Returns the moment at which a clock in UTC shows what this zone's clock shows at `at`.
+    #[must_use]
+    pub(crate) fn shown_as_utc(&self, at: Timestamp) -> Timestamp {
+        let shown = self.wall_clock(at).and_then(|wall| wall.datetime().to_zoned(TimeZone::UTC).ok());
+        shown.map_or(at, |shown| Timestamp::from_ms(shown.timestamp().as_millisecond()))
+    }
+
+    /// Returns the moment at which this zone's clock shows what a clock in UTC shows at `shown`; the first of two.
+    #[must_use]
+    pub(crate) fn when_it_shows(&self, shown: Timestamp) -> Timestamp {
+        let clock = jiff::Timestamp::from_millisecond(shown.as_ms()).ok().map(|at| at.to_zoned(TimeZone::UTC));
+        let here = clock.and_then(|clock| clock.datetime().to_zoned(self.0.clone().unwrap_or(TimeZone::UTC)).ok());
+        here.map_or(shown, |here| Timestamp::from_ms(here.timestamp().as_millisecond()))
+    }
+
     fn write(&self, at: Timestamp, format: &str) -> String {
         let Some(at) = self.wall_clock(at) else { return "some time".to_owned() };
         let Ok(time) = jiff::fmt::strtime::format(format, &at) else { return "some time".to_owned() };
@@ -172,6 +187,32 @@ mod tests {
         for (zone, expected) in table {
             assert_eq!(Zone::named(zone).expect(zone).time(AT), expected, "{zone}");
         }
+    }
+
+    #[test]
+    fn c23_a_day_begins_at_midnight_of_its_zone_also_where_clocks_change() {
+        let at = |text: &str| {
+            let at: jiff::Timestamp = text.parse().expect(text);
+            Timestamp::from_ms(at.as_millisecond())
+        };
+        let table = [
+            ("Europe/Berlin", "2026-11-30T22:59:59Z", "2026-11-30T23:59:59Z", "2026-11-30T22:59:59Z"),
+            ("Europe/Berlin", "2026-11-30T23:00:00Z", "2026-12-01T00:00:00Z", "2026-11-30T23:00:00Z"),
+            ("America/New_York", "2026-12-01T04:59:00Z", "2026-11-30T23:59:00Z", "2026-12-01T04:59:00Z"),
+            // 02:30 comes twice there, and the first one counts.
+            ("Europe/Berlin", "2026-10-25T01:30:00Z", "2026-10-25T02:30:00Z", "2026-10-25T00:30:00Z"),
+            // The day begins an hour later in Beirut, where midnight is skipped.
+            ("Asia/Beirut", "2026-03-28T22:00:00Z", "2026-03-29T01:00:00Z", "2026-03-28T22:00:00Z"),
+            ("UTC", "2026-11-30T22:59:59Z", "2026-11-30T22:59:59Z", "2026-11-30T22:59:59Z"),
+        ];
+        for (name, real, shown, back) in table {
+            let zone = Zone::named(name).expect(name);
+            assert_eq!(zone.shown_as_utc(at(real)), at(shown), "{name} at {real}");
+            assert_eq!(zone.when_it_shows(at(shown)), at(back), "{name} shows {shown}");
+        }
+        let beirut = Zone::named("Asia/Beirut").expect("a zone");
+        assert_eq!(beirut.when_it_shows(at("2026-03-29T00:00:00Z")), at("2026-03-28T22:00:00Z"), "the end of the gap");
+        assert_eq!(Zone::default().shown_as_utc(Timestamp::from_ms(i64::MAX)), Timestamp::from_ms(i64::MAX));
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(super) fn terms(config: &Config) -> Terms {
         .coworkers
         .iter()
         .filter_map(|coworker| Some((namespace.coworker(&coworker.id.0), coworker.budget_usd_month?)));
-    Terms { budgets: config.budgets, coworkers: limited.collect() }
+    Terms { budgets: config.budgets, coworkers: limited.collect(), zone: config.workspace.zone.clone() }
 }
 
 impl Engine {

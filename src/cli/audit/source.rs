@@ -17,6 +17,7 @@ use crate::{
         budget::outlay::RunOutlays,
         people::Namespace,
         time::Timestamp,
+        zone::Zone,
     },
     engine::{at_socket, door_of},
     store::{Store, StoreError, Table},
@@ -34,6 +35,8 @@ pub(super) enum Source {
         index: Table<RunKey, RunSummary>,
         outlays: Table<RunKey, RunOutlays>,
         namespace: Box<Namespace>,
+        /// Where days begin.
+        zone: Zone,
         /// Deletes the copy on drop.
         _copy: TempDir,
     },
@@ -57,7 +60,13 @@ impl Source {
         match Store::open_copy(&dir, &config.master.derive("state")) {
             Ok((store, copy)) => {
                 let (index, outlays) = (store.run_index(), store.outlays());
-                Ok(Self::Index { index, outlays, namespace: Box::new(config.namespace()), _copy: copy })
+                Ok(Self::Index {
+                    index,
+                    outlays,
+                    namespace: Box::new(config.namespace()),
+                    zone: config.workspace.zone.clone(),
+                    _copy: copy,
+                })
             }
             Err(StoreError::Locked { .. }) => bail!(
                 "{}: workmate runs, but its door {} does not open\n  Mend: ask again in a moment if it is only starting; else look \
@@ -114,8 +123,8 @@ impl Source {
                 })?;
                 Ok((rows, sum))
             }
-            Self::Index { index, outlays, namespace, .. } => {
-                Ok(add_up(Spending::new(by, since), outlays.iter(), index.iter(), namespace)?)
+            Self::Index { index, outlays, namespace, zone, .. } => {
+                Ok(add_up(Spending::new(by, since, zone.clone()), outlays.iter(), index.iter(), namespace)?)
             }
         }
     }

@@ -29,7 +29,7 @@ impl ValueEnum for By {
             Self::Person => ("person", "Each person whose gestures made the model work"),
             Self::Coworker => ("coworker", "Each coworker; assistants are one row"),
             Self::Model => ("model", "Each model"),
-            Self::Day => ("day", "Each day in UTC"),
+            Self::Day => ("day", "Each day of workspace.zone"),
         };
         Some(PossibleValue::new(name).help(help))
     }
@@ -55,7 +55,7 @@ pub(super) fn table(spent: &Spent, out: &mut impl Write) -> anyhow::Result<()> {
         By::Person => "PERSON",
         By::Coworker => "COWORKER",
         By::Model => "MODEL",
-        By::Day => "DAY (UTC)",
+        By::Day => "DAY",
     };
     writeln!(out, "{}", fitting(&line(["COST", "SHARE", "RUNS", "CALLS"], what)))?;
     for row in &spent.rows {

@@ -34,7 +34,7 @@ static TOOL: Form = Form { what: "a tool's name", pattern: "^[A-Za-z0-9_-]{1,64}
 static HOST: Form = Form { what: "a host", pattern: "^(\\*\\.)?[A-Za-z0-9.-]+(:[0-9]+)?$", chars_max: None };
 static WHEN: Form =
     Form { what: "a phrase, a date or a cron expression", pattern: "", chars_max: Some(TEXT_CHARS_MAX) };
-static ZONE: Form = Form { what: "an IANA time zone", pattern: "^[A-Za-z0-9_+/-]{1,64}$", chars_max: None };
+pub(super) static ZONE: Form = Form { what: "an IANA time zone", pattern: "^[A-Za-z0-9_+/-]{1,64}$", chars_max: None };
 static SCHEDULE_TASK: Form = Form { what: "text", pattern: "", chars_max: Some(TASK_BYTES_MAX) };
 static DIGEST: Form = Form { what: "a tool's digest", pattern: "^[0-9a-f]{32}$", chars_max: None };
 

@@ -3,7 +3,7 @@
 use super::{
     ADDRESS, DOLLARS, Fallback as F, Form, Key, Kind as K, MODEL, PATH, PROSE, ROOM, SERVER_NAME, URL, USER_ID, VALUE,
     claude::{CLAUDE, EFFORTS},
-    coworker::TOOLS,
+    coworker::{TOOLS, ZONE},
     key,
 };
 use crate::{
@@ -58,7 +58,7 @@ pub(in crate::config) static WORKMATE: [Key; 17] = [
         "budgets",
         K::Section(&BUDGETS),
         F::Nothing,
-        "What the model may cost, by its list prices and in UTC, as a whole and for each of some.",
+        "What the model may cost, by its list prices, as a whole and for each of some.",
     ),
     key("audit", K::Section(&AUDIT), F::Nothing, "What is kept of requests that were worked on; never content."),
     key("log", K::Section(&LOG), F::Nothing, "Logs, which go to standard error."),
@@ -98,7 +98,7 @@ static APPSERVICE: [Key; 8] = [
     key("assistant_prefix", K::Text(&LOCALPART), F::Word(ASSISTANT_PREFIX), "What the ids of assistants begin with."),
 ];
 
-static WORKSPACE: [Key; 8] = [
+static WORKSPACE: [Key; 9] = [
     key(
         "allowed_servers",
         K::List(&K::Text(&SERVER_NAME), ENTRIES_MAX),
@@ -137,6 +137,7 @@ static WORKSPACE: [Key; 8] = [
         "Whether coworkers do what is asked unencrypted in an encrypted room.",
     ),
     key("lobby", K::Truth, F::Truth(false), "Whether the service bot keeps a room in which the coworkers are found."),
+    key("zone", K::Text(&ZONE), F::Word("UTC"), "The IANA time zone in which the budgets' days and months begin."),
 ];
 
 static BRIDGE: [Key; 2] = [

@@ -9,6 +9,7 @@ use crate::core::{
     budget::{Usd, day_of, dearest, outlay::RunOutlays},
     people::Namespace,
     time::Timestamp,
+    zone::Zone,
 };
 
 /// What amounts are added up by.
@@ -55,6 +56,7 @@ pub struct Spending {
     by: By,
     /// The first day that counts; `None` for all.
     since: Option<String>,
+    zone: Zone,
     rows: BTreeMap<Option<String>, Row>,
     runs: usize,
 }
@@ -72,10 +74,11 @@ struct Part<'a> {
 }
 
 impl Spending {
-    /// Begins to add up. What was spent before the day of `since`, in UTC, does not count.
+    /// Begins to add up, with the days of the budgets' zone. What was spent before the day of `since`, as written in UTC,
+    /// does not count.
     #[must_use]
-    pub fn new(by: By, since: Option<Timestamp>) -> Self {
-        Self { by, since: since.map(day_of), rows: BTreeMap::new(), runs: 0 }
+    pub fn new(by: By, since: Option<Timestamp>, zone: Zone) -> Self {
+        Self { by, since: since.map(day_of), zone, rows: BTreeMap::new(), runs: 0 }
     }
 
     /// Adds a run's outlays.
@@ -105,7 +108,7 @@ impl Spending {
             person: Some(entry.asker.as_str()),
             coworker: entry.coworker.as_deref(),
             model: entry.model.as_deref(),
-            day: &day_of(entry.accepted_at),
+            day: &day_of(self.zone.shown_as_utc(entry.accepted_at)),
             calls: usize::try_from(entry.spent.model_calls).unwrap_or(usize::MAX),
             cost: counted(&entry.spent),
             priced: entry.spent.cost_micro_usd.is_some(),
@@ -267,7 +270,8 @@ mod tests {
         let index = [early("old", before, 100), early("run0", AT, 15), early("never asked", after, 900)];
         let read = runs().into_iter().map(Ok::<_, ()>);
         let index = index.into_iter().map(Ok);
-        let (rows, sum) = add_up(Spending::new(by, since), read, index, &namespace()).expect("it is read");
+        let (rows, sum) =
+            add_up(Spending::new(by, since, Zone::default()), read, index, &namespace()).expect("it is read");
         let row = |row: Row| {
             let name = row.name.unwrap_or_else(|| "-".to_owned());
             (name, row.runs, row.calls, row.cost_micro_usd, row.unpriced_micro_usd)

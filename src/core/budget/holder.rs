@@ -6,7 +6,7 @@ use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::{Budgets, Limits, Scope, Usd};
-use crate::core::id;
+use crate::core::{id, zone::Zone};
 
 /// Whose an account is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -90,6 +90,8 @@ pub(crate) struct Terms {
     pub budgets: Budgets,
     /// The coworkers' own limits for a month, by their user ids.
     pub coworkers: BTreeMap<OwnedUserId, Usd>,
+    /// The zone in which days and months begin.
+    pub zone: Zone,
 }
 
 impl Terms {

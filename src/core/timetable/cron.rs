@@ -18,7 +18,7 @@ const NICKNAMES: [(&str, &str); 5] = [
     ("@monthly", "0 0 1 * *"),
     ("@yearly", "0 0 1 1 *"),
 ];
-/// Matches of an expression that are looked at for one of which [`Only`] lets through: a month has five of a weekday.
+/// Matches of an expression that are looked at for one that [`Only`] lets through: a month has five of a weekday.
 const CANDIDATES_MAX: usize = 8;
 /// The last year that is looked at. The crate looks some years ahead, and panics beyond the calendar's end in 9999.
 const YEAR_MAX: i16 = 9_990;

@@ -21,7 +21,7 @@ const AHEAD_MS_MAX: i64 = 10 * 366 * 24 * 3_600 * 1_000;
 
 /// Where and when a text is read.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading<'a> {
+pub(crate) struct Reading<'a> {
     /// The zone whose wall clock is meant.
     pub zone: &'a Zone,
     /// The present.

@@ -90,7 +90,7 @@ pub(crate) fn budget_used(coworker: &Account, room: &Account) -> String {
 /// Follows the service bot's `!status` for admins: what was spent, and how many accounts have little left. It names
 /// neither people nor rooms.
 #[must_use]
-pub(crate) fn ledger(workspace: &Account, coworkers: &[Account], crowds: &[Crowd]) -> String {
+pub(crate) fn ledger(workspace: &Account, coworkers: &[Account], crowds: &[Crowd], zone: &Zone) -> String {
     let mut text = format!("- Spent: {}", amounts(workspace, false));
     for coworker in coworkers.iter().take(COWORKERS_MAX) {
         let _ = write!(text, "\n- `{}`: {}", coworker.name, amounts(coworker, false));
@@ -102,20 +102,28 @@ pub(crate) fn ledger(workspace: &Account, coworkers: &[Account], crowds: &[Crowd
         let (each, span) = (each_of(*scope), a_span(*period));
         let _ = write!(text, "\n- {each}, {limit} {span} each: {low} past {LOW_PERCENT} %, {used_up} used up");
     }
-    text.push_str("\n- Days and months are those of UTC");
+    let _ = write!(text, "\n- Days and months are those of {}", zone.name().unwrap_or("UTC"));
     text
 }
 
 /// Tells a person what they have used.
 #[must_use]
-pub(crate) fn own_ledger(person: &Account, assistant: &Account) -> String {
+pub(crate) fn own_ledger(person: &Account, assistant: &Account, zone: &Zone) -> String {
     let mut text = format!("You've used {}.", amounts(person, false));
     let assistant = amounts(assistant, true);
     if !assistant.is_empty() {
         let _ = write!(text, " Your assistant has used {assistant}.");
     }
-    text.push_str(" Days and months begin at midnight UTC.");
+    let _ = write!(text, " Days and months begin at {}.", midnight(zone));
     text
+}
+
+/// Returns by which clock it is midnight.
+fn midnight(zone: &Zone) -> String {
+    match zone.name() {
+        None | Some("UTC") => "midnight UTC".to_owned(),
+        Some(name) => format!("midnight in {name}"),
+    }
 }
 
 /// Returns an account's amounts: `$12 of $50 this month, $1 today`.
@@ -130,7 +138,7 @@ fn amounts(account: &Account, only_limited: bool) -> String {
 
 /// Warns admins of budgets that run low. Of assistants it says how many.
 #[must_use]
-pub(crate) fn budgets_low(lows: &[Low], coworker: impl Fn(&Holder) -> String, via: &ServerName) -> String {
+pub(crate) fn budgets_low(lows: &[Low], coworker: impl Fn(&Holder) -> String, via: &ServerName, zone: &Zone) -> String {
     let mut text = "**Budgets are running low:**\n".to_owned();
     let of = |scope: Scope| lows.iter().filter(move |low| low.holder.scope() == scope);
     for low in of(Scope::Workspace) {
@@ -152,9 +160,11 @@ pub(crate) fn budgets_low(lows: &[Low], coworker: impl Fn(&Holder) -> String, vi
         text.push_str(&counted(&rest, "more ", (one, more)));
     }
     text.push_str(&counted(&of(Scope::Assistant).collect::<Vec<_>>(), "", ("assistant", "assistants")));
-    text.push_str(
-        "\n\nWhere nothing is left, requests are declined until the next day or month begins, at midnight UTC. The limits \
-         are `budgets` in `workmate.yaml`, and `budget_usd_month` in a coworker's file.",
+    let _ = write!(
+        text,
+        "\n\nWhere nothing is left, requests are declined until the next day or month begins, at {}. The limits are \
+         `budgets` in `workmate.yaml`, and `budget_usd_month` in a coworker's file.",
+        midnight(zone)
     );
     text
 }

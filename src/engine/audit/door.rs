@@ -168,7 +168,8 @@ impl Engine {
 
     fn say_spending(&self, by: By, since: Option<Timestamp>, answers: &mpsc::Sender<Answer>) -> Result<(), StoreError> {
         let (outlays, index) = (self.ledger.outlays(), self.tables.run_index.iter());
-        let (rows, sum) = add_up(Spending::new(by, since), outlays, index, &self.namespace)?;
+        let (rows, sum) =
+            add_up(Spending::new(by, since, self.config.workspace.zone.clone()), outlays, index, &self.namespace)?;
         for answer in rows.into_iter().map(Answer::Spent).chain([Answer::SpentInAll(sum)]) {
             if answers.blocking_send(answer).is_err() {
                 break;

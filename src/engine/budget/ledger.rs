@@ -94,6 +94,7 @@ impl Ledger {
             freed: watch::Sender::new(0),
             warning_due: Notify::new(),
         };
+        let now = this.terms.zone.shown_as_utc(now);
         for (name, account) in this.settle_left(&store.runs())? {
             if let Some(holder) = Holder::parse(&name) {
                 this.see(&holder, &account, now);
@@ -153,6 +154,16 @@ impl Ledger {
         self.lows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns what the clock of the budgets' zone shows.
+    pub(super) fn now(&self) -> Timestamp {
+        self.terms.zone.shown_as_utc(clock::now())
+    }
+
+    /// Returns when a limit ends by everybody's clock.
+    fn full(&self, full: Full) -> Full {
+        Full { until: self.terms.zone.when_it_shows(full.until), ..full }
+    }
+
     pub(super) fn terms(&self) -> &Terms {
         &self.terms
     }
@@ -196,7 +207,7 @@ impl Ledger {
 
     /// Changes accounts together and stores them. Whoever calls it holds the lock.
     fn change<T>(&self, holders: &[Holder], change: impl FnOnce(&mut [Entry]) -> T) -> Result<T, StoreError> {
-        let now = clock::now();
+        let now = self.now();
         let before = self.entries(holders, now)?;
         let mut after = before.clone();
         let changed = change(&mut after);
@@ -228,7 +239,7 @@ impl Ledger {
         opening: &Opening<'_>,
         now: Timestamp,
     ) -> Result<Result<Call, Full>, StoreError> {
-        let _changing = self.lock();
+        let (_changing, now) = (self.lock(), self.terms.zone.shown_as_utc(now));
         let Opening { record, by, model, estimate, latency } = opening;
         let key = key_of(record.accepted_at, record.id().as_str(), by);
         let run = self.outlays.get(&key)?;
@@ -238,7 +249,7 @@ impl Ledger {
         let before = self.entries(holders, now)?;
         let mut after = before.clone();
         if let Err(full) = budget::reserve(&mut after, &call.name, estimate, now) {
-            return Ok(Err(full));
+            return Ok(Err(self.full(full)));
         }
         run.begin(Outlay {
             day: day_of(now),
@@ -261,7 +272,7 @@ impl Ledger {
 
     /// Settles a call at what is noted of it: nobody waits for its answer any more, and what it costs is not known.
     pub(super) fn leave(&self, holders: &[Holder], call: &Call) -> Result<(), StoreError> {
-        let account = self.account(&Holder::Workspace, clock::now())?;
+        let account = self.account(&Holder::Workspace, self.now())?;
         let noted = account.held().into_iter().find(|(name, _)| *name == call.name);
         let priced = self.outlays.get(&call.key)?.is_some_and(|run| run.is_priced(call.number));
         let amount = noted.map(|(_, noted)| noted).unwrap_or_default();
@@ -279,14 +290,16 @@ impl Ledger {
         estimate: &Estimate,
     ) -> Result<Result<(), Full>, StoreError> {
         let _changing = self.lock();
-        let now = clock::now();
+        let now = self.now();
         self.outlays.update(&call.key, |run: Option<RunOutlays>| {
             let mut run = run?;
             run.settle(call.number, cost);
             run.again(call.number, now);
             Some(run)
         })?;
-        self.change(holders, |entries| budget::reserve_again(entries, &call.name, cost.amount, estimate, now))
+        let reserved =
+            self.change(holders, |entries| budget::reserve_again(entries, &call.name, cost.amount, estimate, now))?;
+        Ok(reserved.map_err(|full| self.full(full)))
     }
 
     /// Notes what a call costs so far.
@@ -348,7 +361,7 @@ impl Ledger {
 
     /// Counts a scope's accounts at a level.
     pub(super) fn count(&self, scope: Scope, period: Period, level: Level) -> usize {
-        self.lows().count(scope, period, level, clock::now())
+        self.lows().count(scope, period, level, self.now())
     }
 
     /// Returns the warning that is to be sent now; `None` if there is none. It is stored, and its accounts are marked, so
@@ -358,7 +371,7 @@ impl Ledger {
         let key = WARNING.to_owned();
         let mut warning = self.warning.get(&key)?.unwrap_or_default();
         if warning.lows.is_empty() {
-            let lows = self.lows().due(clock::now());
+            let lows = self.lows().due(self.now());
             if lows.is_empty() {
                 return Ok(None);
             }

@@ -4,7 +4,6 @@ use ruma::{RoomId, UserId};
 
 use crate::{
     appservice::metrics::Labelled,
-    clock,
     core::{
         budget::{self, Holder, Level, Period, Scope, Usd},
         time::Timestamp,
@@ -18,7 +17,7 @@ const CROWDS: [Scope; 3] = [Scope::Person, Scope::Room, Scope::Assistant];
 
 impl Engine {
     fn shown_account(&self, name: &str, holder: &Holder) -> Result<Account, EngineError> {
-        let now = clock::now();
+        let now = self.ledger.now();
         let (account, limits) = (self.ledger.account(holder, now)?, self.ledger.terms().of(holder));
         let spent = Period::ALL.map(|period| (period, account.spent(period, now), limits.of(period)));
         Ok(Account { name: name.to_owned(), spent: spent.to_vec() })
@@ -44,14 +43,14 @@ impl Engine {
             let count = |level| self.ledger.count(scope, period, level);
             Crowd { scope, period, limit, low: count(Level::Low), used_up: count(Level::UsedUp) }
         });
-        Ok(spending::ledger(&workspace, &coworkers, &crowds.collect::<Vec<_>>()))
+        Ok(spending::ledger(&workspace, &coworkers, &crowds.collect::<Vec<_>>(), &self.ledger.terms().zone))
     }
 
     /// Returns what a person has used.
     pub(in crate::engine) fn own_ledger(&self, person: &UserId) -> Result<String, EngineError> {
         let own = self.shown_account("", &Holder::Person(person.to_owned()))?;
         let assistant = self.shown_account("", &Holder::Assistant(person.to_owned()))?;
-        Ok(spending::own_ledger(&own, &assistant))
+        Ok(spending::own_ledger(&own, &assistant, &self.ledger.terms().zone))
     }
 
     /// Returns the limits of scopes that have an account for each of many.
@@ -84,7 +83,7 @@ impl Engine {
         holder: &Holder,
         amount: fn(&budget::Account, Period, Timestamp) -> Usd,
     ) -> Vec<(Period, Usd)> {
-        let now = clock::now();
+        let now = self.ledger.now();
         let Ok(account) = self.ledger.account(holder, now) else { return Vec::new() };
         Period::ALL.map(|period| (period, amount(&account, period, now))).to_vec()
     }

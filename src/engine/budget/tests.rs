@@ -11,6 +11,7 @@ use crate::{
         event::Place,
         sealed::Carriage,
         time::Timestamp,
+        zone::Zone,
     },
     store::Store,
 };
@@ -230,14 +231,14 @@ fn c20_c23_a_member_s_schedule_falls_under_who_set_it_up_and_a_file_s_under_nobo
             assert!(holders.iter().any(|holder| holder.scope() == always), "{always:?} always pays");
         }
         let call = bench.reserve(&ledger, Latency::Normal);
-        let cost = budget::outlay::Cost { amount: Usd::from_micro(700_000), model: None, priced: true };
+        let cost = budget::outlay::Cost { amount: Usd::from_micro(1_000_000), model: None, priced: true };
         ledger.settle(&holders, &call, &cost).expect("it is settled");
         let spent = |holder: &Holder| {
             let account = ledger.account(holder, clock::now()).expect("read");
             account.spent(Period::Day, clock::now()).micro()
         };
         for person in &persons {
-            assert_eq!(spent(person), if holders.contains(person) { 700_000 } else { 0 }, "{payer:?}");
+            assert_eq!(spent(person), if holders.contains(person) { 1_000_000 } else { 0 }, "{payer:?}");
         }
         let outlays = ledger.outlays_at(&bench.key()).expect("read").expect("there is one");
         let kept = serde_json::to_string(&outlays).expect("JSON");
@@ -256,5 +257,39 @@ fn c20_c23_a_member_s_schedule_falls_under_who_set_it_up_and_a_file_s_under_nobo
         };
         let reserved = ledger.reserve(&holders, &opening, clock::now()).expect("stored");
         assert_eq!(reserved.err().map(|full| full.scope), payer.map(|_| Scope::Person), "{payer:?}");
+    }
+}
+
+#[test]
+fn c23_days_and_months_begin_by_the_clock_of_the_workspace_s_zone() {
+    let zone = |name: &str| Zone::named(name).expect(name);
+    // 30 November 2026, 23:30 in UTC: it is December already in Berlin, and the afternoon in New York.
+    let now = Timestamp::from_ms(1_796_081_400_000);
+    for (name, day, month, ends) in [
+        ("UTC", "2026-11-30", "2026-11", 1_796_083_200_000),
+        ("Europe/Berlin", "2026-12-01", "2026-12", 1_796_166_000_000),
+        ("America/New_York", "2026-11-30", "2026-11", 1_796_101_200_000),
+    ] {
+        let bench = Bench::new();
+        let person = Limits { day: Some(Usd::from_micro(900_000)), month: None };
+        let terms = Terms { budgets: Budgets { person, ..Budgets::default() }, zone: zone(name), ..Terms::default() };
+        let ledger = Ledger::open(&bench.store, terms, now).expect("the ledger opens");
+        let holders = Engine::holders_of(&bench.record);
+        let reserve = || {
+            let (record, by, estimate) = (&bench.record, bench.by(), estimate());
+            let opening = Opening { record, by, model: MODEL, estimate, latency: Latency::Normal };
+            ledger.reserve(&holders, &opening, now).expect("stored")
+        };
+        let call = reserve().expect("there is room");
+        let cost = budget::outlay::Cost { amount: Usd::from_micro(900_000), model: None, priced: true };
+        ledger.settle(&holders, &call, &cost).expect("settled");
+        let full = reserve().expect_err("the day is used up");
+        assert_eq!(full.until, Timestamp::from_ms(ends), "{name}");
+        let account = ledger.account(&Holder::Workspace, now).expect("read");
+        let kept = serde_json::to_value(&account).expect("JSON");
+        assert_eq!(kept["days"], serde_json::json!({ day: 900_000 }), "{name}: {kept}");
+        assert_eq!(kept["months"], serde_json::json!({ month: 900_000 }), "{name}: {kept}");
+        let outlays = ledger.outlays_at(&bench.key()).expect("read").expect("there is one");
+        assert!(serde_json::to_string(&outlays).expect("JSON").contains(day), "{name}: both name the same day");
     }
 }

@@ -76,7 +76,7 @@ impl Engine {
         self.store.flush().await?;
         let account = self.audit_account()?;
         let coworker = |holder: &Holder| self.called(holder);
-        let text = spending::budgets_low(&warning.lows, coworker, &self.namespace.server);
+        let text = spending::budgets_low(&warning.lows, coworker, &self.namespace.server, &self.ledger.terms().zone);
         let txn = crate::engine::word_transaction("budgets", &warning.number.to_string(), account.user());
         account.send(room, &crate::engine::word(&text, None), txn).await?;
         self.ledger.warned(&warning)?;

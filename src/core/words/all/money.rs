@@ -44,11 +44,11 @@ pub(super) fn of_service(book: &mut Book, status: &str) {
     let limit = Usd::dollars(5);
     let crowds = [Scope::Person, Scope::Room, Scope::Assistant];
     let crowds = crowds.map(|scope| Crowd { scope, period: Period::Day, limit, low: 3, used_up: 1 });
-    let ledger = spending::ledger(&everything, &coworkers, &crowds);
+    let ledger = spending::ledger(&everything, &coworkers, &crowds, &Zone::default());
     book.told("!status of an admin", &format!("{status}\n{ledger}"));
     let (free, limited) = (account("", [None, None]), account("", [Some(20), Some(2)]));
-    book.told("!status of a person", &spending::own_ledger(&limited, &limited));
-    book.told("!status of a person", &spending::own_ledger(&free, &free));
+    book.told("!status of a person", &spending::own_ledger(&limited, &limited, &Zone::default()));
+    book.told("!status of a person", &spending::own_ledger(&free, &free, &Zone::default()));
     book.told("to the audit room", &warning(1));
     book.told("to the audit room, of many", &warning(14));
 }
@@ -67,7 +67,7 @@ fn warning(people: usize) -> String {
     ];
     let person = || low(Holder::Person(owned_user_id!("@alice:hs")), Period::Day, 4_400_000);
     lows.extend(std::iter::repeat_with(person).take(people));
-    let text = spending::budgets_low(&lows, |_| "ci".to_owned(), server_name!("hs"));
+    let text = spending::budgets_low(&lows, |_| "ci".to_owned(), server_name!("hs"), &Zone::default());
     assert!(!text.contains("canary"), "A4: an assistant's owner is not named");
     text
 }

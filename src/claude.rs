@@ -15,10 +15,10 @@ pub mod stream;
 pub mod wire;
 
 pub use batch::{Batch, BatchOutcome, BatchStatus, NotMade};
-pub use client::{Answer, Client, ClientConfig, Looked, Stream, Timeouts};
+pub use client::{Answer, Client, ClientConfig, FileContent, FileInfo, Looked, Stream, Timeouts};
 pub use error::{Advice, Cause, Error, Phase};
 pub use prices::{BATCH_TIER, Cost, Dearest, cost, dearest};
 pub use request::Request;
 pub use retry::{Decision, Made, Waiting};
 pub use stream::Delta;
-pub use wire::{ContentBlock, Effort, Message, StopReason, Usage};
+pub use wire::{Container, ContentBlock, Effort, Message, StopReason, Usage};

@@ -16,6 +16,7 @@ pub(crate) mod brief;
 pub(crate) mod budget;
 pub(crate) mod command;
 pub(crate) mod company;
+pub mod computing;
 pub mod context;
 pub(crate) mod copying;
 pub(crate) mod destination;

@@ -65,6 +65,12 @@ pub fn tools() -> &'static str {
     TOOLS.trim_end()
 }
 
+/// Returns the instructions about code execution, which follow those about tools.
+#[must_use]
+pub fn computing() -> &'static str {
+    include_str!("prompts/computing.md").trim_end()
+}
+
 /// Texts of Workmate's in place of a tool's result, or beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

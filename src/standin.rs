@@ -21,6 +21,8 @@ mod answer;
 mod batch_calls;
 mod batches;
 mod cache;
+mod file_calls;
+mod files;
 mod http;
 mod journal;
 mod models;
@@ -49,6 +51,7 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 pub use batches::BatchPlan;
+pub use files::StoredFile;
 pub use journal::{RecordedFile, RecordedRequest, WAIT_SECONDS_MAX};
 pub use script::Matcher;
 pub use turn::{Failure, Fault, Gate, Turn};
@@ -156,6 +159,7 @@ impl StandIn {
             cache: Mutex::new(Cache::new()),
             memory: Mutex::new(Memory::default()),
             batches: Mutex::default(),
+            files: Mutex::default(),
             ids: answer::Ids::default(),
             stop: stop.clone(),
         });
@@ -165,8 +169,9 @@ impl StandIn {
                 tracing::debug!(error = %error, "the stand-in cannot set TCP_NODELAY");
             }
         });
-        let serving = axum::serve(listener, http::router(shared.clone(), batch_calls::routes()))
-            .with_graceful_shutdown(stop.cancelled_owned());
+        let serving =
+            axum::serve(listener, http::router(shared.clone(), batch_calls::routes().merge(file_calls::routes())))
+                .with_graceful_shutdown(stop.cancelled_owned());
         let tasks = TaskTracker::new();
         tasks.spawn(async move {
             if let Err(error) = serving.await {
@@ -212,8 +217,40 @@ impl StandIn {
     #[must_use]
     pub fn requests(&self) -> Vec<RecordedRequest> {
         let mut requests = self.shared.journal.all();
-        requests.retain(|request| !request.is_look() && !request.route.contains("/v1/messages/batches"));
+        requests.retain(|request| !request.is_look() && !request.is_beside());
         requests
+    }
+
+    /// Makes a file, as code in a container would, and returns its id for [`Turn::and_code`].
+    pub fn make_file(&self, name: &str, bytes: &[u8]) -> String {
+        let id = self.shared.ids.next("file");
+        lock(&self.shared.files).add(id.clone(), name, bytes.to_vec(), None);
+        id
+    }
+
+    /// Returns the files that are there: uploaded or made, and not deleted.
+    #[must_use]
+    pub fn files(&self) -> Vec<StoredFile> {
+        lock(&self.shared.files).all()
+    }
+
+    /// Fails the next upload.
+    pub fn fail_next_upload(&self, failure: Failure) {
+        lock(&self.shared.files).fail_next(failure);
+    }
+
+    /// Ends every container.
+    pub fn expire_containers(&self) {
+        lock(&self.shared.files).expire_containers();
+    }
+
+    /// Waits until every file is deleted.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRequest`] after [`WAIT_SECONDS_MAX`].
+    pub async fn wait_until_no_file_is_left(&self) -> Result<(), Error> {
+        let found = self.shared.journal.wait_for(|_| self.files().is_empty()).await;
+        found.map(|_| ()).ok_or_else(|| Error::NoSuchRequest { seen: self.files().len() })
     }
 
     /// Plans what becomes of the next batch that has no plan yet.

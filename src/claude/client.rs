@@ -4,6 +4,7 @@ mod answer;
 mod batches;
 mod billing;
 mod decoding;
+mod files;
 mod headers;
 mod look;
 mod response;
@@ -30,6 +31,7 @@ use crate::{
     secret::Secret,
 };
 pub use answer::{Answer, Stream};
+pub use files::{FileContent, FileInfo};
 pub use look::Looked;
 use response::{Failure, Sent};
 

@@ -17,6 +17,7 @@ pub struct Cost {
 #[derive(Debug, Deserialize)]
 struct Prices {
     web_search_nano_usd: u64,
+    container_hour_nano_usd: u64,
     models: BTreeMap<String, Vec<Tier>>,
 }
 
@@ -36,6 +37,12 @@ struct Tier {
 
 /// The `service_tier` of an answer in a batch.
 pub const BATCH_TIER: &str = "batch";
+
+/// A call that computes is billed for so long at least, in milliseconds.
+const CONTAINER_MS_MIN: u64 = 5 * 60 * 1000;
+/// The longest that a call computes: as long as it may take, in milliseconds.
+const CONTAINER_MS_MAX: u64 = 20 * 60 * 1000;
+const HOUR_MS: u64 = 60 * 60 * 1000;
 
 const fn no_bound() -> u64 {
     u64::MAX
@@ -65,8 +72,14 @@ pub fn cost(model: &str, usage: &Usage) -> Option<Cost> {
     let searches = usage.server_tool_use.as_ref().and_then(|used| used.web_search_requests).unwrap_or(0);
     // Inference only in the US costs a tenth more (docs/claude-api.md, section 10).
     let tokens = if usage.inference_geo.as_deref() == Some("us") { tokens * 11 / 10 } else { tokens };
-    let nano_usd = tokens + u128::from(searches) * u128::from(PRICES.web_search_nano_usd);
+    let searches = u128::from(searches) * u128::from(PRICES.web_search_nano_usd);
+    let nano_usd = tokens + searches + usage.container_ms.map_or(0, container);
     Some(Cost { micro_usd: u64::try_from(nano_usd.div_ceil(1000)).unwrap_or(u64::MAX) })
+}
+
+/// Returns the cost of a container's time, in nano-USD; hours that the provider gives away are not known here.
+fn container(ms: u64) -> u128 {
+    u128::from(ms.max(CONTAINER_MS_MIN)) * u128::from(PRICES.container_hour_nano_usd) / u128::from(HOUR_MS)
 }
 
 /// Returns the cost of one pass's tokens, in nano-USD.
@@ -98,6 +111,8 @@ pub struct Dearest {
     pub answer: u64,
     /// For a web search.
     pub search: u64,
+    /// For the container of the longest call.
+    pub container: u64,
 }
 
 /// Returns a model's highest prices for a prompt of that size; `None` if its price is unknown.
@@ -105,7 +120,8 @@ pub struct Dearest {
 pub fn dearest(model: &str, prompt_tokens: u64) -> Option<Dearest> {
     let tier = PRICES.models.get(model)?.iter().find(|tier| prompt_tokens <= tier.prompt_tokens_max)?;
     let prompt = [tier.input, tier.cache_write_5m, tier.cache_write_1h].into_iter().max()?;
-    Some(Dearest { prompt, answer: tier.output, search: PRICES.web_search_nano_usd })
+    let container = u64::try_from(container(CONTAINER_MS_MAX)).unwrap_or(u64::MAX);
+    Some(Dearest { prompt, answer: tier.output, search: PRICES.web_search_nano_usd, container })
 }
 
 #[cfg(test)]
@@ -171,7 +187,10 @@ mod tests {
 
     #[test]
     fn the_dearest_price_is_that_of_an_hour_in_the_cache_and_of_the_prompt_s_tier() {
-        assert_eq!(dearest("claude-opus-5-5", 1), Some(Dearest { prompt: 8_000, answer: 20_000, search: 10_000_000 }));
+        assert_eq!(
+            dearest("claude-opus-5-5", 1),
+            Some(Dearest { prompt: 8_000, answer: 20_000, search: 10_000_000, container: 16_666_666 })
+        );
         assert_eq!(dearest("claude-haiku-5-5", 100_000).map(|price| price.prompt), Some(200));
         assert_eq!(dearest("claude-haiku-5-5", 100_001).map(|price| price.prompt), Some(1_000));
         assert_eq!(dearest("claude-opus-6", 1), None);
@@ -214,6 +233,9 @@ mod tests {
         let us = Usage { inference_geo: Some("us".to_owned()), ..usage(1000, 0, 0, 0, 0) };
         assert_eq!(micro_usd("claude-sonnet-5-5", &us), Some(2200));
         let searched = ServerToolUse { web_search_requests: Some(2), web_fetch_requests: Some(5) };
+        let computed = |ms| micro_usd("claude-opus-5-5", &Usage { container_ms: Some(ms), ..usage(0, 0, 0, 0, 0) });
+        assert_eq!(computed(1), Some(4_167), "C24: five minutes at least");
+        assert_eq!(computed(60 * 60 * 1000), Some(50_000));
         let searched = Usage { server_tool_use: Some(searched), ..usage(1, 0, 0, 0, 0) };
         assert_eq!(micro_usd("claude-sonnet-5-5", &searched), Some(20_002));
         let unsplit = Usage { cache_creation: None, ..usage(0, 10, 0, 0, 0) };

@@ -5,7 +5,10 @@ mod rounds;
 use serde::Serialize;
 
 use super::wire::{ContentBlock, Effort, Role};
-use crate::core::prompt::{self, FileContent, Part, Prompt};
+use crate::core::{
+    computing,
+    prompt::{self, FileContent, Part, Prompt},
+};
 
 /// Most cache breakpoints in one request, including the automatic one.
 pub(crate) const CACHE_BREAKPOINTS_MAX: usize = 4;
@@ -34,6 +37,9 @@ pub struct Request {
     /// The effort; `None` means the model's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_config: Option<OutputConfig>,
+    /// The container to compute in, where the model may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerParams>,
     /// An opaque id of the asker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
@@ -96,6 +102,27 @@ pub struct OutputConfig {
     pub effort: Effort,
 }
 
+/// `container` of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ContainerParams {
+    /// A container of an earlier answer; without one the provider makes a new one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The skills to load.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skills: Vec<Skill>,
+}
+
+/// A skill of the provider's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename = "anthropic")]
+pub struct Skill {
+    /// Its id.
+    pub skill_id: String,
+    /// Which version; the newest.
+    pub version: &'static str,
+}
+
 /// `metadata`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Metadata {
@@ -141,10 +168,49 @@ impl Request {
             messages: messages.collect(),
             cache_control: Some(CacheControl { ttl: Ttl::FiveMinutes }),
             output_config: effort.map(|effort| OutputConfig { effort }),
+            container: None,
             metadata: user_tag.map(|tag| Metadata { user_id: tag.to_owned() }),
         };
+        request.add_computing(prompt);
         request.add_rounds(prompt);
         request
+    }
+
+    /// Adds the container, and behind the transcript the files for it: their ids differ from run to run, and what stands
+    /// before them is read from the cache.
+    fn add_computing(&mut self, prompt: &Prompt) {
+        let computing = &prompt.computing;
+        if !computing::computes(prompt) {
+            return;
+        }
+        let skill = |id: &String| Skill { skill_id: id.clone(), version: "latest" };
+        let container =
+            ContainerParams { id: computing.container.clone(), skills: computing.skills.iter().map(skill).collect() };
+        self.container = (container != ContainerParams::default()).then_some(container);
+        if let (Some(listing), Some(last)) = (computing.listing(), self.messages.last_mut()) {
+            last.content.push(ContentBlock::text(listing));
+            last.content.extend(computing.uploads.iter().map(|upload| ContentBlock::container_upload(&upload.file)));
+        }
+    }
+
+    /// Returns the same request for a new container.
+    #[must_use]
+    pub fn without_container(mut self) -> Self {
+        self.container = self.container.map(|container| ContainerParams { id: None, ..container });
+        self.container = self.container.filter(|container| *container != ContainerParams::default());
+        self
+    }
+
+    /// Returns whether it names a container of an earlier answer.
+    #[must_use]
+    pub fn goes_on_in_container(&self) -> bool {
+        self.container.as_ref().is_some_and(|container| container.id.is_some())
+    }
+
+    /// Returns whether it puts files into a container, which costs time there even if nothing is computed.
+    #[must_use]
+    pub fn fills_container(&self) -> bool {
+        self.messages.iter().flat_map(|message| &message.content).any(|block| block.kind() == "container_upload")
     }
 
     /// Returns the same request without breakpoints: what a batch writes to the cache is seldom read again, and writing
@@ -269,6 +335,49 @@ mod tests {
             },
         ]);
         assert_eq!(body["messages"][0]["content"], expected);
+    }
+
+    #[test]
+    fn c24_files_go_behind_the_transcript_into_the_thread_s_container_with_the_granted_skills() {
+        let upload = |number: usize| computing::Upload {
+            file: format!("file_{number}"),
+            name: format!("{number}.csv"),
+            event: ruma::event_id!("$csv").to_owned(),
+        };
+        let computing = computing::Computing {
+            container: Some("container_1".to_owned()),
+            skills: vec!["xlsx".to_owned()],
+            uploads: vec![upload(1), upload(2)],
+        };
+        let code = serde_json::json!({ "type": "code_execution_20260521", "name": "code_execution" });
+        let prompt = Prompt {
+            tools: vec![prompt::ToolDefinition::Provider(code)],
+            turns: vec![turn(prompt::Role::User, "Chart it.")],
+            computing,
+            ..Prompt::default()
+        };
+        let request = Request::from_prompt(&prompt, "claude-opus-5-5", None, 4096, None);
+        let body = |request: &Request| -> serde_json::Value {
+            serde_json::from_slice(&request.body()).expect("the body is JSON")
+        };
+        let sent = body(&request);
+        let skill = serde_json::json!({ "type": "anthropic", "skill_id": "xlsx", "version": "latest" });
+        assert_eq!(sent["container"], serde_json::json!({ "id": "container_1", "skills": [skill] }));
+        assert_eq!(sent["messages"][0]["content"][0]["text"], "Chart it.");
+        assert!(sent["messages"][0]["content"][1]["text"].as_str().is_some_and(|text| text.contains("1.csv")));
+        let expected = serde_json::json!({ "type": "container_upload", "file_id": "file_2" });
+        assert_eq!(sent["messages"][0]["content"][3], expected);
+        assert!(request.goes_on_in_container() && request.fills_container());
+        let anew = request.without_container();
+        assert_eq!(body(&anew)["container"], serde_json::json!({ "skills": [skill] }));
+        assert!(!anew.goes_on_in_container());
+
+        let refused = prompt.without_files("(refused)");
+        let request = Request::from_prompt(&refused, "claude-opus-5-5", None, 4096, None);
+        assert!(!request.fills_container() && !body(&request).to_string().contains("files_in_container"));
+        let without = Prompt { tools: vec![], ..prompt };
+        let sent = body(&Request::from_prompt(&without, "claude-opus-5-5", None, 4096, None));
+        assert!(sent["container"].is_null() && !sent.to_string().contains("file_1"), "without the grant nothing goes");
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod wrapped;
 
 use std::collections::VecDeque;
 
-use super::wire::{Message, Usage};
+use super::wire::{Container, Message, Usage};
 use accumulate::Accumulator;
 use framing::Framing;
 use sse::{Decoder, Frame};
@@ -241,6 +241,18 @@ impl Assembler {
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.accumulator.usage()
+    }
+
+    /// Returns the container that was told so far.
+    #[must_use]
+    pub fn container(&self) -> Option<Container> {
+        self.accumulator.container()
+    }
+
+    /// Returns the ids of the files that were made so far.
+    #[must_use]
+    pub fn made_files(&self) -> Vec<String> {
+        self.accumulator.made_files()
     }
 
     /// Returns the message.

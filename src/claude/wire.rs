@@ -1,10 +1,12 @@
 //! The API's answers as types: unknown content is kept, null means absent.
 
 mod block;
+mod container;
 
 use serde::{Deserialize, Serialize};
 
 pub use block::{ContentBlock, Fields, Json};
+pub use container::{Container, MADE_OF_A_RESULT_MAX};
 
 pub use crate::core::prompt::Effort;
 
@@ -39,7 +41,7 @@ pub struct Message {
     pub stop_sequence: Option<String>,
     /// Details of a refusal.
     pub stop_details: Option<StopDetails>,
-    /// The provider's container for code execution, unparsed.
+    /// The provider's container for code execution, as it was written; [`Container::read`] reads it.
     pub container: Option<Json>,
     /// The reported usage.
     pub usage: Usage,
@@ -183,6 +185,9 @@ pub struct Usage {
     pub speed: Option<String>,
     /// The usage of each pass, if there were several: with a fallback, a compaction, an advisor.
     pub iterations: Option<Vec<Iteration>>,
+    /// How long a container was computed in, in milliseconds: measured here, because the API does not tell it.
+    #[serde(skip)]
+    pub container_ms: Option<u64>,
 }
 
 impl From<Fields> for Usage {
@@ -203,6 +208,7 @@ impl From<Fields> for Usage {
             inference_geo: fields.part("inference_geo"),
             speed: fields.part("speed"),
             iterations: fields.part("iterations").filter(are_whole),
+            container_ms: None,
         }
     }
 }
@@ -337,6 +343,7 @@ impl Usage {
         keep(&mut self.inference_geo, newer.inference_geo);
         keep(&mut self.speed, newer.speed);
         keep(&mut self.iterations, newer.iterations);
+        keep(&mut self.container_ms, newer.container_ms);
     }
 }
 

@@ -9,8 +9,11 @@ use super::{
     value,
     yaml::Node,
 };
-use crate::core::tool::{
-    ApprovalRule, BUILT_IN, Class, Grant, MODERATOR_LEVEL, NAME_CHARS_MAX, SERVER_SEPARATOR, Server, built_in,
+use crate::core::{
+    computing,
+    tool::{
+        ApprovalRule, BUILT_IN, By, Class, Grant, MODERATOR_LEVEL, NAME_CHARS_MAX, SERVER_SEPARATOR, Server, built_in,
+    },
 };
 
 /// Most entries of `tools:` in one file.
@@ -66,7 +69,31 @@ fn grants<'a>(coworker: &Section<'a>, known: &Known<'_>, faults: &mut Faults) ->
     }
     let grants: Vec<(Grant, Section<'_>)> = items.into_iter().filter_map(|item| grant(item, known, faults)).collect();
     check_repeated(&grants, faults);
+    check_computing(&grants, faults);
     grants
+}
+
+/// Reports what cannot hold of code execution: nobody can be asked before a call, and a skill needs it.
+fn check_computing(grants: &[(Grant, Section<'_>)], faults: &mut Faults) {
+    let is_granted = grants.iter().any(|(grant, _)| grant.pattern == computing::TOOL);
+    for (grant, at) in grants.iter().filter(|(grant, _)| computing::is_of_container(&grant.pattern)) {
+        if !is_granted {
+            let trouble = Trouble::new(
+                format!("`{}` without `{}`", grant.pattern, computing::TOOL),
+                "The provider makes such documents by running code.",
+                format!("grant {} too, or remove it.", computing::TOOL),
+            );
+            at.report("", trouble, faults);
+        }
+        if !matches!(grant.approval, None | Some(ApprovalRule::Never)) {
+            let trouble = Trouble::new(
+                "an approval",
+                "Code runs at the model's provider, before anybody here could be asked, so it would never be offered.",
+                "remove approval; `rooms` and `spaces` say where it holds.",
+            );
+            at.report("approval", trouble, faults);
+        }
+    }
 }
 
 /// Returns the patterns of grants of MCP tools that may write and that anybody who asks or makes a room can approve
@@ -101,7 +128,7 @@ fn check_private(grant: &Grant, at: &Section<'_>, faults: &mut Faults) {
         );
         at.report("", trouble, faults);
     }
-    let is_at_provider = matches!(name, "web_search" | "web_fetch");
+    let is_at_provider = built_in(name).is_some_and(|tool| tool.by == By::Provider);
     match &grant.approval {
         Some(ApprovalRule::Asker) if is_at_provider => {
             let trouble = Trouble::new(

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::computing::{self, Computing};
+
 /// A prompt laid out for caching: the most stable part comes first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prompt {
@@ -15,6 +17,8 @@ pub struct Prompt {
     pub rounds: Vec<Round>,
     /// Whether the model may call its tools; the tools stay listed in any case.
     pub tool_use: ToolUse,
+    /// What goes into the provider's container.
+    pub computing: Computing,
 }
 
 /// Whether the model may call its tools.
@@ -41,6 +45,23 @@ pub enum ToolDefinition {
     },
     /// A tool that the provider executes, by its raw definition (`web_search_…`).
     Provider(serde_json::Value),
+}
+
+impl ToolDefinition {
+    /// Returns whether it is the provider's code execution.
+    #[must_use]
+    pub fn is_code_execution(&self) -> bool {
+        matches!(self, Self::Provider(raw) if raw["name"] == computing::TOOL)
+    }
+
+    /// Returns a skill's id at the provider, if it is one.
+    #[must_use]
+    pub(super) fn skill_id(&self) -> Option<String> {
+        match self {
+            Self::Provider(raw) => raw["skill_id"].as_str().map(ToOwned::to_owned),
+            Self::Client { .. } => None,
+        }
+    }
 }
 
 /// A turn of a tool loop.
@@ -184,13 +205,16 @@ impl Prompt {
     #[must_use]
     pub fn has_files(&self) -> bool {
         let shown = self.rounds.iter().flat_map(|round| &round.results).any(|result| !result.pictures.is_empty());
-        shown || self.turns.iter().flat_map(|turn| &turn.parts).any(|part| matches!(part, Part::File(_)))
+        shown
+            || !self.computing.uploads.is_empty()
+            || self.turns.iter().flat_map(|turn| &turn.parts).any(|part| matches!(part, Part::File(_)))
     }
 
     /// Returns the prompt with `line` in place of each file.
     #[must_use]
     pub fn without_files(&self, line: &str) -> Self {
         let mut without = self.clone();
+        without.computing.uploads.clear();
         for result in without.rounds.iter_mut().flat_map(|round| &mut round.results) {
             result.pictures.clear();
         }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::computing;
 use super::tool::{ApprovalRule, Class, Grant, Offer, Source, ToolName};
 
 /// Most searches in one turn of the model.
@@ -17,7 +18,28 @@ pub(crate) const PAGE_TOKENS_MAX: u32 = 20_000;
 /// and neither is `web_fetch` without hosts, which could send the room's content anywhere.
 #[must_use]
 pub(crate) fn offers(grants: &[Grant]) -> Vec<Offer> {
-    ["web_search", "web_fetch"].into_iter().filter_map(|name| offer(name, grants)).collect()
+    let web = ["web_search", "web_fetch"].into_iter().filter_map(|name| offer(name, grants));
+    web.chain(computing(grants)).collect()
+}
+
+/// Returns code execution and its skills, which are worth nothing without it.
+fn computing(grants: &[Grant]) -> Vec<Offer> {
+    let is_granted = |name: &ToolName| {
+        let grant = grants.iter().find(|grant| grant.matches(name));
+        grant.is_some_and(|grant| matches!(grant.approval, None | Some(ApprovalRule::Never)))
+    };
+    let granted: Vec<ToolName> = computing::tool_names().filter(is_granted).collect();
+    if !granted.iter().any(|name| name.as_str() == computing::TOOL) {
+        return Vec::new();
+    }
+    let offered = |name: ToolName| {
+        let definition = match computing::skill_of(name.as_str()) {
+            Some(skill) => json!({ "type": computing::SKILL, "name": name.as_str(), "skill_id": skill }),
+            None => json!({ "type": "code_execution_20260521", "name": name.as_str() }),
+        };
+        of_provider(name, definition)
+    };
+    granted.into_iter().map(offered).collect()
 }
 
 fn offer(name: &str, grants: &[Grant]) -> Option<Offer> {
@@ -39,7 +61,11 @@ fn offer(name: &str, grants: &[Grant]) -> Option<Offer> {
     if !hosts.is_empty() {
         definition["allowed_domains"] = Value::from(hosts);
     }
-    Some(Offer {
+    Some(of_provider(name, definition))
+}
+
+fn of_provider(name: ToolName, definition: Value) -> Offer {
+    Offer {
         name,
         description: String::new(),
         schema: definition,
@@ -47,7 +73,7 @@ fn offer(name: &str, grants: &[Grant]) -> Option<Offer> {
         class: Class::Read,
         approval: ApprovalRule::Never,
         idempotent: true,
-    })
+    }
 }
 
 #[cfg(test)]
@@ -72,6 +98,7 @@ mod tests {
             "type": "web_fetch_20250910", "name": "web_fetch", "max_uses": 5, "max_content_tokens": 20_000,
             "citations": { "enabled": true }, "allowed_domains": ["a.org", "b.org"],
         });
+        let code = json!({ "type": "code_execution_20260521", "name": "code_execution" });
         let rows = [
             (vec![], vec![]),
             (vec![grant("time", &[], None)], vec![]),
@@ -81,6 +108,13 @@ mod tests {
             (vec![grant("web_fetch", &["a.org", "*.b.org"], None)], vec![fetch]),
             (vec![grant("web_search", &[], Some(ApprovalRule::Asker))], vec![]),
             (vec![grant("web_search", &[], Some(ApprovalRule::Never))], vec![search(Value::Null)]),
+            (vec![grant("code_execution", &[], None)], vec![code.clone()]),
+            (vec![grant("code_execution", &[], Some(ApprovalRule::Asker)), grant("skill_docx", &[], None)], vec![]),
+            (vec![grant("skill_docx", &[], None)], vec![]),
+            (
+                vec![grant("skill_pdf", &[], None), grant("code_execution", &[], Some(ApprovalRule::Never))],
+                vec![code, json!({ "type": "skill", "name": "skill_pdf", "skill_id": "pdf" })],
+            ),
         ];
         for (grants, expected) in rows {
             let raw: Vec<Value> = offers(&grants).into_iter().map(|offer| offer.schema).collect();

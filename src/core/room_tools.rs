@@ -18,7 +18,7 @@ use super::tool::{ApprovalRule, built_in};
 
 pub(crate) use self::{
     arguments::{ArgumentError, MembersQuery, Query, Range},
-    file::{FILE_BYTES_MAX, FileToAttach, MEDIA_TYPES},
+    file::{FILE_BYTES_MAX, FileToAttach, MEDIA_TYPES, clean as cleaned_name},
     pages::{Page, People, Source, members, notes, read, search},
     work::NewWork,
 };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::{hex::hex, prompt::ToolDefinition};
+use super::{computing, hex::hex, prompt::ToolDefinition};
 
 mod built_in;
 pub(crate) mod fitting;
@@ -314,8 +314,8 @@ impl Tool {
             Source::Room => false,
             Source::Process => built_in(self.offer.name.as_str()).is_some_and(BuiltIn::is_for_assistants),
             Source::Chat | Source::Mcp { .. } => true,
-            // The provider executes a call before anybody can be asked.
-            Source::Provider => !self.hosts.is_empty(),
+            // The provider executes a call before anybody can be asked. A container of its own reaches nobody else.
+            Source::Provider => !self.hosts.is_empty() || computing::is_of_container(self.offer.name.as_str()),
         }
     }
 

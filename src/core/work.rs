@@ -28,9 +28,10 @@ use self::{
     stowed::Stowed,
 };
 use super::{
+    computing,
     fault::{Fault, Stop},
     mask::Mask,
-    prompt::{FileContent, Prompt, Round, ToolUse},
+    prompt::{FileContent, Prompt, Round, ToolDefinition, ToolUse},
     time::Timestamp,
     tool::{Output, Pending, Tool, Toolset},
     trail::{Decision, StepOutcome, TrailStep},
@@ -126,10 +127,18 @@ pub(crate) fn equip(prompt: &mut Prompt, tools: &Toolset) {
     if tools.is_empty() {
         return;
     }
-    prompt.tools = tools.definitions();
+    let is_skill =
+        |tool: &ToolDefinition| matches!(tool, ToolDefinition::Provider(raw) if raw["type"] == computing::SKILL);
+    let (skills, tools): (Vec<_>, Vec<_>) = tools.definitions().into_iter().partition(is_skill);
+    prompt.tools = tools;
+    prompt.computing.skills = skills.iter().filter_map(ToolDefinition::skill_id).collect();
     if let Some(instructions) = prompt.system.first_mut() {
         instructions.push_str("\n\n");
         instructions.push_str(prompts::tools());
+        if prompt.tools.iter().any(ToolDefinition::is_code_execution) {
+            instructions.push_str("\n\n");
+            instructions.push_str(prompts::computing());
+        }
     }
 }
 

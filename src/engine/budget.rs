@@ -148,6 +148,7 @@ impl Engine {
             prompt_nano_usd: dearest.prompt,
             answer_nano_usd: dearest.answer,
             search_nano_usd: dearest.search,
+            container_nano_usd: dearest.container,
         });
         let price = match latency {
             Latency::Normal => price,

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::answer::{self, Ids};
 use super::batches::Batches;
 use super::cache::{Cache, prompt_tokens};
+use super::files::Files;
 use super::journal::{Entry, Journal, redact};
 use super::models::{self, Model};
 use super::page;
@@ -41,6 +42,7 @@ pub(super) struct Shared {
     pub(super) cache: Mutex<Cache>,
     pub(super) memory: Mutex<Memory>,
     pub(super) batches: Mutex<Batches>,
+    pub(super) files: Mutex<Files>,
     pub(super) ids: Ids,
     pub(super) stop: CancellationToken,
 }
@@ -57,12 +59,12 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns all routes; those of batches are given.
-pub(super) fn router(shared: Arc<Shared>, of_batches: Router<Arc<Shared>>) -> Router {
+/// Returns all routes; those of batches and files are given.
+pub(super) fn router(shared: Arc<Shared>, others: Router<Arc<Shared>>) -> Router {
     Router::new()
         .route("/v1/messages", post(create))
         .route("/v1/messages/count_tokens", post(count))
-        .merge(of_batches)
+        .merge(others)
         .route("/v1/models", get(list_models))
         .route("/v1/models/{id}", get(get_model))
         .fallback(unknown_route)
@@ -194,10 +196,16 @@ impl Call {
         Ok((caller, body))
     }
 
+    /// Reads a request's bytes.
+    pub(super) async fn read_bytes(&self, request: Request) -> Result<Bytes, Problem> {
+        read(request.into_body(), self.shared.options.body_bytes_max).await
+    }
+
     /// Decides whether the API would accept a request for a message.
     pub(super) fn judge(&self, endpoint: Endpoint, caller: &Caller, body: &Value) -> Result<&'static Model, Problem> {
         let mut memory = lock(&self.shared.memory);
         let model = validate::request(endpoint, caller, body, (&memory.block_types, &memory.paused))?;
+        lock(&self.shared.files).check(body)?;
         signature::check(model, body, &mut memory.loops)?;
         let tokens = prompt_tokens(body);
         if tokens > model.context_tokens {
@@ -247,7 +255,12 @@ impl Call {
     /// Composes the message, and remembers what must be recognised later.
     pub(super) fn message(&self, turn: &Turn, caller: &Caller, model: &'static Model, body: &Value) -> Value {
         let usage = lock(&self.shared.cache).account(&redact(&caller.key), model, body);
-        let message = answer::message(turn, body, body["model"].as_str().unwrap_or(model.id), usage, &self.shared.ids);
+        let mut message =
+            answer::message(turn, body, body["model"].as_str().unwrap_or(model.id), usage, &self.shared.ids);
+        let content = super::prompt::array(&message["content"]);
+        let new_id = || self.shared.ids.next("container");
+        let container = lock(&self.shared.files).container(body, content, new_id);
+        message["container"] = container;
         self.entry.set_usage(message["usage"].clone());
         let content = super::prompt::array(&message["content"]);
         let mut memory = lock(&self.shared.memory);

@@ -65,6 +65,11 @@ impl RecordedRequest {
         self.route.starts_with("GET /v1/models") || (self.route == "POST /v1/messages" && asks_nothing)
     }
 
+    /// Returns whether it is about batches or files.
+    pub(super) fn is_beside(&self) -> bool {
+        self.route.contains("/v1/messages/batches") || self.route.contains("/v1/files")
+    }
+
     /// Returns the images and documents of all messages, in order.
     #[must_use]
     pub fn files(&self) -> Vec<RecordedFile> {

@@ -206,6 +206,28 @@ impl Turn {
         }))
     }
 
+    /// Adds code that ran in the container, with what it printed and the ids of the files that it made.
+    #[must_use]
+    pub fn and_code(self, id: &str, command: &str, stdout: &str, files: &[String]) -> Self {
+        let files: Vec<Value> =
+            files.iter().map(|file| json!({ "type": "bash_code_execution_output", "file_id": file })).collect();
+        let result = json!({
+            "type": "bash_code_execution_result", "stdout": stdout, "stderr": "", "return_code": 0, "content": files,
+        });
+        self.and_server_tool_use(id, "bash_code_execution", &json!({ "command": command })).and_block(json!({
+            "type": "bash_code_execution_tool_result", "tool_use_id": id, "content": result,
+        }))
+    }
+
+    /// Adds code that could not run, with the API's word for why.
+    #[must_use]
+    pub fn and_failed_code(self, id: &str, command: &str, error_code: &str) -> Self {
+        let error = json!({ "type": "bash_code_execution_tool_result_error", "error_code": error_code });
+        self.and_server_tool_use(id, "bash_code_execution", &json!({ "command": command })).and_block(json!({
+            "type": "bash_code_execution_tool_result", "tool_use_id": id, "content": error,
+        }))
+    }
+
     /// Adds a server tool's call without a result, as before a `pause_turn`.
     #[must_use]
     pub fn and_server_tool_use(self, id: &str, name: &str, input: &Value) -> Self {

@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 
 use super::models::{self, Model};
 use super::problem::Problem;
+pub(super) use fields::only;
 pub(super) use headers::{Caller, caller};
 
 /// Messages in one request, at most.

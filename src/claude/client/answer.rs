@@ -16,7 +16,7 @@ use crate::{
         error::{COMPRESSED, Cause, Error, Phase, Wait},
         retry::Hints,
         stream::{Assembler, Delta, StreamError},
-        wire::{Message, Usage},
+        wire::{Container, Message, Usage},
     },
     clock,
 };
@@ -130,6 +130,18 @@ impl Stream {
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.assembler.usage()
+    }
+
+    /// Returns the container that is computed in, as far as it was told.
+    #[must_use]
+    pub fn container(&self) -> Option<Container> {
+        self.assembler.container()
+    }
+
+    /// Returns the files that were made so far, for an answer that is stopped or broke off.
+    #[must_use]
+    pub fn made_files(&self) -> Vec<String> {
+        self.assembler.made_files()
     }
 
     /// Reads once: adds deltas, completes the message, or sets a failure.

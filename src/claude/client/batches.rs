@@ -27,6 +27,8 @@ const BYTES_MAX: usize = 1 << 20;
 pub(super) const RESULT_BYTES_MAX: usize = 32 << 20;
 /// Most bytes read of a batch's results.
 const RESULTS_BYTES_MAX: usize = 64 << 20;
+/// The type of most bodies.
+const JSON: &str = "application/json";
 /// How many of the newest batches are listed.
 const LISTED_MAX: usize = 100;
 
@@ -42,10 +44,17 @@ struct Item<'a> {
 }
 
 /// How an exchange failed.
-struct Broken {
-    failure: Failure,
+pub(super) struct Broken {
+    pub(super) failure: Failure,
     /// Whether the other side may have acted on it.
     may_have_acted: bool,
+}
+
+impl Broken {
+    /// Returns a refusal.
+    pub(super) fn unacted(failure: Failure) -> Self {
+        Self { failure, may_have_acted: false }
+    }
 }
 
 impl Client {
@@ -176,7 +185,19 @@ impl Client {
         body: Option<Bytes>,
         model: &str,
     ) -> Result<(StatusCode, Value), Broken> {
-        let mut response = self.send(method, path, body).await?;
+        let body = body.map(|body| (JSON.to_owned(), body));
+        self.exchange_at(method, self.batches_url(path), body, model).await
+    }
+
+    /// Makes one call to an address of the API and reads its JSON.
+    pub(super) async fn exchange_at(
+        &self,
+        method: Method,
+        url: String,
+        body: Option<(String, Bytes)>,
+        model: &str,
+    ) -> Result<(StatusCode, Value), Broken> {
+        let mut response = self.send_to(method, url, body).await?;
         let (status, head) = (response.status(), response.headers().clone());
         if !status.is_success() {
             let failure = self.refused(response, model).await;
@@ -199,14 +220,24 @@ impl Client {
 
     /// Sends one call and waits for its head.
     async fn send(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Response, Broken> {
+        self.send_to(method, self.batches_url(path), body.map(|body| (JSON.to_owned(), body))).await
+    }
+
+    /// Sends one call to an address of the API and waits for its head. A body goes with its type.
+    pub(super) async fn send_to(
+        &self,
+        method: Method,
+        url: String,
+        body: Option<(String, Bytes)>,
+    ) -> Result<Response, Broken> {
         let unsent_yet = |failure| Broken { failure, may_have_acted: false };
         if !headers::sign(&self.headers) {
             return Err(unsent_yet(Failure::of(Cause::MissingKey)));
         }
         let timeouts = self.config.timeouts;
-        let mut call = self.http.request(method, self.batches_url(path)).headers(self.headers.clone());
-        if let Some(body) = body {
-            call = call.header(CONTENT_TYPE, "application/json").body(body);
+        let mut call = self.http.request(method, url).headers(self.headers.clone());
+        if let Some((kind, body)) = body {
+            call = call.header(CONTENT_TYPE, kind).body(body);
         }
         let whole = (timeouts.overall, Instant::now() + timeouts.overall);
         let sent = within((Wait::Headers, timeouts.headers), whole, call.send()).await;
@@ -218,14 +249,14 @@ impl Client {
             } else {
                 Failure::of(unsent(&error, timeouts.connect))
             };
-            tracing::debug!(why = chain(&error), may_have_acted, "a call about a batch failed");
+            tracing::debug!(why = chain(&error), may_have_acted, "a call beside the messages failed");
             Broken { failure, may_have_acted }
         })?;
         self.hear(response.headers());
         Ok(response)
     }
 
-    async fn refused(&self, response: Response, model: &str) -> Failure {
+    pub(super) async fn refused(&self, response: Response, model: &str) -> Failure {
         let timeouts = self.config.timeouts;
         self.refusal(response, &self.sent(model), Instant::now() + timeouts.overall).await
     }
@@ -236,6 +267,6 @@ impl Client {
 }
 
 /// Whether there is nothing at the address; the batch is gone, or this endpoint knows none.
-fn is_not_found(failure: &Failure) -> bool {
+pub(super) fn is_not_found(failure: &Failure) -> bool {
     matches!(failure.cause, Cause::InvalidRequest { status: 404, .. } | Cause::ModelNotFound { .. })
 }

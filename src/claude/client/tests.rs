@@ -1,6 +1,7 @@
 //! Tests the client against a real server on loopback, well-behaved and not.
 
 mod batches;
+mod files;
 mod gateways;
 mod server;
 

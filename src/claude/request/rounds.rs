@@ -110,6 +110,7 @@ mod tests {
             turns: vec![Turn::new(Speaker::User, "status?")],
             rounds,
             tool_use: ToolUse::On,
+            ..Prompt::default()
         }
     }
 

@@ -9,7 +9,7 @@ use super::{
     event::{BlockDelta, Event, MessageDelta},
 };
 use crate::{
-    claude::wire::{ContentBlock, Json, Message, StopReason, Usage},
+    claude::wire::{Container, ContentBlock, Json, Message, StopReason, Usage},
     core::json::{self, Joining},
 };
 
@@ -53,6 +53,15 @@ impl Accumulator {
 
     pub(super) fn usage(&self) -> Usage {
         self.message.as_ref().map(|message| message.usage.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn container(&self) -> Option<Container> {
+        Container::read(self.message.as_ref()?.container.as_ref()?)
+    }
+
+    pub(super) fn made_files(&self) -> Vec<String> {
+        let blocks = self.message.iter().flat_map(|message| &message.content);
+        blocks.flat_map(ContentBlock::made_files).collect()
     }
 
     pub(super) fn take(&mut self, event: Event, news: &mut VecDeque<Delta>) -> Result<(), StreamError> {

@@ -125,6 +125,10 @@ pub(super) fn is_ping(frame: &Frame) -> bool {
     frame.event == "ping" || frame.data.trim().is_empty() || kind().as_deref() == Some("ping")
 }
 
+/// The provider's tools whose oversized results are taken without their content.
+const PROVIDERS: [&str; 5] =
+    ["web_fetch", "web_search", "code_execution", "bash_code_execution", "text_editor_code_execution"];
+
 /// Returns an oversized result of a provider's tool without its content. The API accepts it back like that, and the
 /// model has read the content at the provider.
 fn without_content(begin: &str, end: &str) -> Option<Event> {
@@ -136,7 +140,7 @@ fn without_content(begin: &str, end: &str) -> Option<Event> {
         value.split_once('"').map(|(text, _)| text.to_owned())
     };
     let kind = text(inside, "type")?;
-    let tool = kind.strip_suffix("_tool_result").filter(|tool| matches!(*tool, "web_fetch" | "web_search"))?;
+    let tool = kind.strip_suffix("_tool_result").filter(|tool| PROVIDERS.contains(tool))?;
     let call = text(inside, "tool_use_id").or_else(|| text(end, "tool_use_id"))?;
     let error = serde_json::json!({ "type": format!("{tool}_tool_result_error"), "error_code": "unavailable" });
     let block = serde_json::json!({ "type": kind, "tool_use_id": call, "content": error });

@@ -208,6 +208,12 @@ impl ContentBlock {
         Self::document(title, &Source { kind: "text", media_type: "text/plain", data: text })
     }
 
+    /// Returns a file for the provider's container, by its id at the provider.
+    #[must_use]
+    pub fn container_upload(file: &str) -> Self {
+        Self::other(&[("type", Json::of(&"container_upload")), ("file_id", Json::of(&file))])
+    }
+
     fn document(title: &str, source: &Source<'_>) -> Self {
         let source = Json::of(source);
         Self::other(&[("type", Json::of(&"document")), ("source", source), ("title", Json::of(&title))])

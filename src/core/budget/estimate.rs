@@ -2,6 +2,7 @@
 
 use super::{UNKNOWN_PRICE_MICRO_USD, usd::Usd};
 use crate::core::{
+    computing,
     media::PDF_PAGE_TOKENS,
     prompt::{FileContent, Part, Prompt, ToolDefinition},
     provider::{PAGE_TOKENS_MAX, SEARCHES_MAX},
@@ -26,6 +27,8 @@ pub(crate) struct Price {
     pub answer_nano_usd: u64,
     /// For a web search.
     pub search_nano_usd: u64,
+    /// For the container of the longest call, where it computes.
+    pub container_nano_usd: u64,
 }
 
 impl Price {
@@ -34,6 +37,7 @@ impl Price {
         prompt_nano_usd: UNKNOWN_PRICE_MICRO_USD.0 * 1_000,
         answer_nano_usd: UNKNOWN_PRICE_MICRO_USD.1 * 1_000,
         search_nano_usd: 10_000_000,
+        container_nano_usd: 20_000_000,
     };
 
     /// Returns the prices in a batch: half, but for searches.
@@ -93,7 +97,8 @@ pub(crate) fn prompt_tokens(prompt: &Prompt) -> u64 {
         let results = round.results.iter().map(|result| text(&result.text) + pictures(result.pictures.len()));
         said.chain(results).sum::<u64>()
     });
-    prompt.system.iter().map(|block| text(block)).chain(tools).chain(parts).chain(rounds).sum()
+    let listing = prompt.computing.listing().map(|listing| text(&listing));
+    prompt.system.iter().map(|block| text(block)).chain(listing).chain(tools).chain(parts).chain(rounds).sum()
 }
 
 /// Estimates the cost of a call with this prompt, which has that many of the model's tokens.
@@ -105,6 +110,7 @@ pub(crate) fn estimate(prompt: &Prompt, tokens: u64, output_tokens_max: u32, pri
     let pages = uses.saturating_mul(u64::from(PAGE_TOKENS_MAX));
     let answer = cost(u64::from(output_tokens_max), price.answer_nano_usd)
         .saturating_add(cost(pages, price.prompt_nano_usd))
-        .saturating_add(cost(uses, price.search_nano_usd));
+        .saturating_add(cost(uses, price.search_nano_usd))
+        .saturating_add(cost(u64::from(computing::computes(prompt)), price.container_nano_usd));
     Estimate { prompt: Usd::from_micro(cost(tokens, price.prompt_nano_usd)), answer: Usd::from_micro(answer) }
 }

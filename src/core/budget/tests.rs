@@ -125,7 +125,12 @@ fn c23_a_crash_leaks_no_reservation_and_loses_no_spending() {
 
 #[test]
 fn c23_an_estimate_counts_all_that_a_call_may_cost() {
-    let price = Price { prompt_nano_usd: 8_000, answer_nano_usd: 20_000, search_nano_usd: 10_000_000 };
+    let price = Price {
+        prompt_nano_usd: 8_000,
+        answer_nano_usd: 20_000,
+        search_nano_usd: 10_000_000,
+        container_nano_usd: 20_000_000,
+    };
     let mut prompt = Prompt { system: vec!["seven c".to_owned()], ..Prompt::default() };
     prompt.turns.push(Turn::new(Role::User, "seven c"));
     assert_eq!(prompt_tokens(&prompt), 4);
@@ -133,6 +138,9 @@ fn c23_an_estimate_counts_all_that_a_call_may_cost() {
     prompt.tools.push(ToolDefinition::Provider(serde_json::json!(1)));
     let searching = estimate(&prompt, prompt_tokens(&prompt), 1_000, price);
     assert_eq!(searching, costing(40, 20_000 + 5 * 20_000 * 8 + 50_000));
+    prompt.tools = vec![ToolDefinition::Provider(serde_json::json!({ "name": "code_execution" }))];
+    let computing = estimate(&prompt, 5, 1_000, price);
+    assert_eq!(computing, costing(40, 20_000 + 5 * 20_000 * 8 + 50_000 + 20_000), "and the container's time");
     assert!(estimate(&prompt, prompt_tokens(&prompt), u32::MAX, Price::UNKNOWN).whole() > searching.whole());
 }
 

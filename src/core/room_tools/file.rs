@@ -85,7 +85,7 @@ fn by_ending(name: &str) -> &'static str {
 }
 
 /// Returns a path's last part without characters that hide, turn or break a name; empty if nothing is left.
-fn clean(name: &str) -> String {
+pub(crate) fn clean(name: &str) -> String {
     let last = name.trim().trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or_default();
     let letters = last.chars().filter(|letter| !steers(*letter));
     let letters =

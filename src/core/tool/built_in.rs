@@ -45,8 +45,12 @@ impl BuiltIn {
 }
 
 /// All of Workmate's own tools, by name.
-pub static BUILT_IN: [BuiltIn; 14] = [
+pub static BUILT_IN: [BuiltIn; 19] = [
     writing("attach_file", include_str!("../../prompts/tools/attach_file.md"), "Posts a text file into the thread."),
+    provided(
+        "code_execution",
+        "Computes on the files of the thread, in a container of Anthropic's, and posts what it makes.",
+    ),
     BuiltIn {
         reaches: true,
         by: By::Process,
@@ -75,6 +79,10 @@ pub static BUILT_IN: [BuiltIn; 14] = [
         include_str!("../../prompts/tools/schedule_add.md"),
         "Sets up work in the room at set times; its asker approves, unless the grant says otherwise.",
     ),
+    provided("skill_docx", "With code_execution: makes Word documents."),
+    provided("skill_pdf", "With code_execution: makes PDFs."),
+    provided("skill_pptx", "With code_execution: makes slides."),
+    provided("skill_xlsx", "With code_execution: makes spreadsheets."),
     BuiltIn {
         by: By::Chat,
         ..writing(
@@ -87,19 +95,16 @@ pub static BUILT_IN: [BuiltIn; 14] = [
         by: By::Process,
         ..reading("time", include_str!("../../prompts/tools/time.md"), "Tells the time in UTC.")
     },
-    BuiltIn {
-        reaches: true,
-        by: By::Provider,
-        ..reading("web_fetch", "", "Anthropic reads pages of the hosts that are named.")
-    },
-    BuiltIn {
-        by: By::Provider,
-        ..reading("web_search", "", "Anthropic searches the web, or the hosts that are named.")
-    },
+    BuiltIn { reaches: true, ..provided("web_fetch", "Anthropic reads pages of the hosts that are named.") },
+    provided("web_search", "Anthropic searches the web, or the hosts that are named."),
 ];
 
 const fn reading(name: &'static str, told: &'static str, about: &'static str) -> BuiltIn {
     BuiltIn { name, by: By::Room, writes: false, reaches: false, told, about }
+}
+
+const fn provided(name: &'static str, about: &'static str) -> BuiltIn {
+    BuiltIn { by: By::Provider, ..reading(name, "", about) }
 }
 
 const fn writing(name: &'static str, told: &'static str, about: &'static str) -> BuiltIn {

@@ -13,6 +13,10 @@ use crate::core::prompt::{FileContent, Round};
 /// Results larger than this are kept beside, in bytes.
 const LARGE_BYTES: usize = 256 << 10;
 
+/// The provider's tools whose results may be large.
+const PROVIDERS: [&str; 5] =
+    ["web_fetch", "web_search", "code_execution", "bash_code_execution", "text_editor_code_execution"];
+
 /// What is kept beside the rounds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Stowed {
@@ -71,7 +75,7 @@ fn stub(raw: &str) -> Option<String> {
     }
     let block: Value = serde_json::from_str(raw).ok()?;
     let kind = block["type"].as_str()?;
-    let tool = kind.strip_suffix("_tool_result").filter(|tool| matches!(*tool, "web_fetch" | "web_search"))?;
+    let tool = kind.strip_suffix("_tool_result").filter(|tool| PROVIDERS.contains(tool))?;
     let error = json!({ "type": format!("{tool}_tool_result_error"), "error_code": "unavailable" });
     Some(json!({ "type": kind, "tool_use_id": block["tool_use_id"], "content": error }).to_string())
 }

@@ -23,6 +23,16 @@ const ASSISTANT_TYPES: &[&str] = &[
 ];
 const TOOL_RESULT_TYPES: &[&str] = &["text", "image", "document", "search_result", "tool_reference"];
 const TEXT_FIELDS: &[&str] = &["type", "text", "citations", "cache_control"];
+/// What a result of code execution may say went wrong.
+const COMPUTING_ERRORS: &[&str] = &[
+    "invalid_tool_input",
+    "unavailable",
+    "too_many_requests",
+    "execution_time_exceeded",
+    "output_file_too_large",
+    "file_not_found",
+    "container_expired",
+];
 /// Allowed fields of the fully checked block types; others need only a type.
 const BLOCK_FIELDS: &[(&str, &[&str])] = &[
     ("text", TEXT_FIELDS),
@@ -34,7 +44,12 @@ const BLOCK_FIELDS: &[(&str, &[&str])] = &[
     ("image", &["type", "source", "transformations", "cache_control"]),
     ("document", &["type", "source", "title", "context", "citations", "cache_control"]),
     ("search_result", &["type", "source", "title", "content", "citations", "cache_control"]),
+    ("bash_code_execution_tool_result", RESULT_FIELDS),
+    ("code_execution_tool_result", RESULT_FIELDS),
+    ("text_editor_code_execution_tool_result", RESULT_FIELDS),
 ];
+/// Fields of a result of code execution.
+const RESULT_FIELDS: &[&str] = &["type", "tool_use_id", "content", "cache_control"];
 
 /// Checks the blocks of a user or assistant message.
 pub(super) fn check(request: &Request<'_>, role: Role, items: &[Value], path: &str) -> Result<(), Problem> {
@@ -77,6 +92,7 @@ fn check_block(request: &Request<'_>, role: Role, item: &Value, path: &str) -> R
         }
         "redacted_thinking" => fields::required_text(block, path, "data").map(|_| ()),
         "tool_use" | "server_tool_use" => check_call(block, path),
+        computed if computed.ends_with("code_execution_tool_result") => check_computed(block, path),
         "tool_result" => check_result(request, block, path),
         "image" => media::check_image(block, path),
         "document" => media::check_document(block, path),
@@ -129,6 +145,27 @@ fn check_call(block: &Map<String, Value>, path: &str) -> Result<(), Problem> {
     }
     fields::required_text(block, path, "name")?;
     fields::object(fields::required(block, path, "input")?, &fields::join(path, "input")).map(|_| ())
+}
+
+/// Checks a result of code execution: its content is a result, or an error that the API knows.
+fn check_computed(block: &Map<String, Value>, path: &str) -> Result<(), Problem> {
+    fields::required_text(block, path, "tool_use_id")?;
+    let path = fields::join(path, "content");
+    let content = fields::object(block.get("content").unwrap_or(&Value::Null), &path)?;
+    let kind = fields::required_text(content, &path, "type")?;
+    if kind.ends_with("_error") {
+        let code = fields::required_text(content, &path, "error_code")?;
+        if !COMPUTING_ERRORS.contains(&code) {
+            return Err(Problem::invalid(format!("{path}.error_code: Input should be an error of code execution")));
+        }
+        return Ok(());
+    }
+    if kind.ends_with("code_execution_result") && !kind.starts_with("text_editor") {
+        for name in ["return_code", "stderr", "content"] {
+            fields::required(content, &path, name)?;
+        }
+    }
+    Ok(())
 }
 
 fn check_result(request: &Request<'_>, block: &Map<String, Value>, path: &str) -> Result<(), Problem> {

@@ -23,7 +23,7 @@ pub(super) fn object<'a>(value: &'a Value, path: &str) -> Result<&'a Map<String,
 }
 
 /// Refuses every field that is not allowed.
-pub(super) fn only(object: &Map<String, Value>, path: &str, allowed: &[&str]) -> Result<(), Problem> {
+pub(in crate::standin) fn only(object: &Map<String, Value>, path: &str, allowed: &[&str]) -> Result<(), Problem> {
     match object.keys().find(|name| !allowed.contains(&name.as_str())) {
         Some(name) => Err(Problem::extra(&join(path, name))),
         None => Ok(()),

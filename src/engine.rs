@@ -36,6 +36,7 @@ mod budget;
 mod caught;
 mod changes;
 mod commands;
+mod computing;
 mod control;
 mod coworkers;
 mod data_dir;
@@ -142,6 +143,7 @@ struct Engine {
     timetable: timetable::Timetable,
     /// Tells that a run is over that left a batch at the provider.
     batches_left: tokio::sync::Notify,
+    files_left: tokio::sync::Notify,
     approvals: approvals::desk::Desk,
     bindings: bindings::Bindings,
     changes: changes::Changes,
@@ -195,6 +197,11 @@ impl EngineError {
     /// Returns whether the homeserver refused something, possibly by mistake.
     fn is_refusal(&self) -> bool {
         matches!(self, Self::Matrix(error) if error.is_refusal())
+    }
+
+    /// Returns whether the homeserver takes no file of that size.
+    fn is_about_size(&self) -> bool {
+        matches!(self, Self::Matrix(error) if error.is_too_large())
     }
 
     /// Returns whether the same may succeed later: it passes, or the refusal may be a mistake.

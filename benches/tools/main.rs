@@ -6,6 +6,7 @@
 #![recursion_limit = "256"]
 
 mod bad_server;
+mod computing;
 #[path = "../overhead/figures.rs"]
 mod figures;
 #[path = "../../tests/it/harness/workmate.rs"]
@@ -47,6 +48,8 @@ struct Args {
 enum Part {
     /// Time from a tool's result to the next request.
     Rounds,
+    /// What code and its files add to a round.
+    Computing,
     /// Plain answers beside a server that hangs and one that floods.
     BadServer,
 }
@@ -62,6 +65,10 @@ async fn main() -> Result<()> {
     if wanted(Part::Rounds) {
         say("\n== Time from the last result of a tool round to the next request to the model");
         Box::pin(rounds::measure(args.runs)).await?;
+    }
+    if wanted(Part::Computing) {
+        say("\n== Time from one request to the model to the next, with code in between and without");
+        Box::pin(computing::measure(args.runs)).await?;
     }
     if wanted(Part::BadServer) {
         say("\n== Plain answers beside a server that hangs, and one that floods");

@@ -126,6 +126,7 @@ impl Company {
         self.give_them_work(state, &room).await?;
         unasked::report_red_run(state.kept.hooks_port, HOOK_SECRET).await?;
         self.stage.watch_work(&room).await;
+        self.stage.chart(&room).await;
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::{prompt::Prompt, tool::ToolName};
 
 pub(crate) use self::{
-    made::{Look, Made, PICTURE_TYPES, Unposted, chosen, looked_at, media_type, name_of, picture_type, posted_name},
+    made::{Look, Made, Unposted, chosen, looked_at, media_type, name_of, picture_type, posted_name},
     session::{Session, SessionKey},
 };
 

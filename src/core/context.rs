@@ -50,7 +50,7 @@ use self::{
     timeline::{Item, Voice},
 };
 pub use self::{
-    files::{Files, Wanted, files_wanted, without_files},
+    files::{Files, Wanted, files_around, files_wanted, without_files},
     opened::{OpenedRoom, opened_block},
     shown::{Shown, shown},
 };

@@ -38,6 +38,18 @@ impl Mask {
         Self(forms)
     }
 
+    /// Returns whether a secret is in a file's bytes, as UTF-8 or as UTF-16.
+    #[must_use]
+    pub fn is_in(&self, bytes: &[u8]) -> bool {
+        let wide =
+            |form: &String, bytes_of: fn(u16) -> [u8; 2]| form.encode_utf16().flat_map(bytes_of).collect::<Vec<u8>>();
+        self.0.iter().any(|form| {
+            memchr::memmem::find(bytes, form.as_bytes()).is_some()
+                || memchr::memmem::find(bytes, &wide(form, u16::to_le_bytes)).is_some()
+                || memchr::memmem::find(bytes, &wide(form, u16::to_be_bytes)).is_some()
+        })
+    }
+
     /// Returns `text` with every secret replaced by [`MASK`].
     #[must_use]
     pub fn hide(&self, text: &str) -> String {
@@ -112,6 +124,16 @@ mod tests {
         assert_eq!(mask.hide("?k=s3cret+%22token%22%2Fx&s3cret"), "?k=•••&•••");
         assert_eq!(mask.hide("a short word"), "a short word");
         assert_eq!(format!("{:?}", Mask::new(["s3cret"])), "Mask(1 secrets)");
+    }
+
+    #[test]
+    fn c24_a_secret_is_found_in_the_bytes_of_a_file() {
+        let mask = Mask::new(["s3cret-token"]);
+        let wide: Vec<u8> = "x s3cret-token".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in [b"a,b\n\xff\xfes3cret-token\0".as_slice(), &wide, b"Zm9vczNjcmV0LXRva2Vu"] {
+            assert!(mask.is_in(bytes), "{bytes:?}");
+        }
+        assert!(!mask.is_in(b"s3cret") && !mask.is_in(b"") && !Mask::default().is_in(b"s3cret-token"));
     }
 
     #[test]

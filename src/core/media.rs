@@ -17,6 +17,7 @@ mod decoding;
 mod document;
 mod ends;
 mod picture;
+mod preview;
 mod structure;
 mod text;
 
@@ -34,6 +35,7 @@ pub use self::{
     decoded::{Charset, DECODED_BYTES_MAX, Decoded, Extent, Kind, Made},
     decoding::decode,
     ends::{ENDS_BYTES, joined},
+    preview::{Preview, Thumbnail},
 };
 
 /// Most bytes of all files in a prompt, as sent to the model; in base64 they fit the API's 32 MB.

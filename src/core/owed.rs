@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn c19_an_answer_that_the_room_did_not_let_through_is_kept_where_it_may_be_posted_soon() {
-        let answer = || Answer { message: text("42"), file: None, outcome: Outcome::Done };
+        let answer = || Answer { message: text("42"), file: None, made: Vec::new(), outcome: Outcome::Done };
         let record = RunRecord { answer: Some(answer()), ..record() };
         let end = |unheard, keeps_answer| End { unheard, keeps_answer, ..End::default() };
         let kept = |record: &RunRecord, end| Owed::of(record, end, NOW).deeds;
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn c10_what_is_owed_to_a_request_that_is_gone_is_redacted_and_nothing_of_it_is_posted_any_more() {
-        let answer = || Box::new(Answer { message: text("42"), file: None, outcome: Outcome::Done });
+        let answer = || Box::new(Answer { message: text("42"), file: None, made: Vec::new(), outcome: Outcome::Done });
         let status = Shown::SentAs(Step::Status);
         let mut owed = Owed::of(&record(), End::default(), NOW);
         owed.deeds = vec![
@@ -383,7 +383,7 @@ mod tests {
         for failure in [Failure::Passing, Failure::Closed] {
             let kept = |deed: &Deed, ms: u64| owed.is_kept(deed, failure, at(ms));
             assert!(kept(&Deed::TellElsewhere, KEPT_MS - 1) && !kept(&Deed::TellElsewhere, KEPT_MS), "{failure:?}");
-            let answer = Answer { message: text("42"), file: None, outcome: Outcome::Done };
+            let answer = Answer { message: text("42"), file: None, made: Vec::new(), outcome: Outcome::Done };
             let answer = Deed::Answer(Box::new(answer), None);
             assert!(kept(&answer, ANSWER_KEPT_MS - 1) && !kept(&answer, ANSWER_KEPT_MS), "{failure:?}");
         }

@@ -69,6 +69,9 @@ pub struct Answer {
     pub message: Outgoing,
     /// The whole answer as Markdown, where the message is only its beginning.
     pub file: Option<String>,
+    /// The files that code made at the provider, by their ids there: they are posted behind it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made: Vec<String>,
     /// How the run ends with it.
     pub outcome: Outcome,
 }

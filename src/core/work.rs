@@ -28,7 +28,7 @@ use self::{
     stowed::Stowed,
 };
 use super::{
-    computing,
+    computing::{self, MADE_MAX},
     fault::{Fault, Stop},
     mask::Mask,
     prompt::{FileContent, Prompt, Round, ToolDefinition, ToolUse},
@@ -85,6 +85,9 @@ pub struct Work {
     failures: Failures,
     /// The room's messages that calls returned.
     read: Vec<OwnedEventId>,
+    /// The ids of the files that code made at the provider, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    made: Vec<String>,
     /// What is too large to be journaled with every step.
     #[serde(skip)]
     stowed: Stowed,
@@ -171,6 +174,12 @@ impl Work {
         &self.steps
     }
 
+    /// Returns the ids of the files that code made at the provider, in order, each once.
+    #[must_use]
+    pub fn made(&self) -> &[String] {
+        &self.made
+    }
+
     /// Returns the room's messages that calls returned, each once.
     #[must_use]
     pub fn read(&self) -> &[OwnedEventId] {
@@ -209,6 +218,11 @@ impl Work {
         let turn = &ModelTurn { blocks: ids::made_unique(&turn.blocks, known), stop: turn.stop };
         let said = self.heard(&turn.blocks, &turn.blocks);
         self.steps.extend(said::server_steps(&said, terms.mask));
+        for file in said::made_files(&said) {
+            if self.made.len() < MADE_MAX && !self.made.contains(file) {
+                self.made.push(file.clone());
+            }
+        }
         let mut calls = said::calls(&said, terms.mask);
         for call in &mut calls {
             call.bind(terms.tools);

@@ -5,9 +5,9 @@ use std::time::Duration;
 use ruma::OwnedEventId;
 use tokio::{sync::watch, time::Instant};
 
-use super::{Engine, budget::Hold, progress::Progress};
+use super::{Engine, budget::Hold, computing::Around, progress::Progress};
 use crate::{
-    claude::{self, Advice, Cause, Delta, StopReason, wire::Json},
+    claude::{self, Advice, Cause, Container, Delta, StopReason, wire::Json},
     core::{
         self,
         context::{self, Composed},
@@ -26,6 +26,8 @@ pub(super) struct Asking<'a> {
     pub(super) effort: Effort,
     /// What may be to blame where the request is refused with it (C26).
     pub(super) blamed: Vec<OwnedEventId>,
+    /// What of the context matters to a container.
+    pub(super) around: Around,
 }
 
 /// What to ask and whom.
@@ -71,12 +73,24 @@ impl Engine {
                     } else {
                         request_of(question.prompt)
                     };
+                    if progress.borrow().container_refused {
+                        request = request.without_container();
+                    }
+                }
+                // It has ended, or is nobody's; what was made in it is made again.
+                Err(error) if request.goes_on_in_container() && refuses_container(&error) => {
+                    tracing::info!(%error, "a thread's container is gone; the model begins in a new one");
+                    progress.send_modify(|so_far| so_far.container_refused = true);
+                    request = request.without_container();
                 }
                 // Perhaps for a file that only looked whole; without any, the rest can still be answered.
                 Err(error) if with_files && !progress.borrow().files_refused && refuses_content(&error) => {
                     tracing::warn!(%error, "the model refused a request with files; it is asked without them");
                     progress.send_modify(|so_far| so_far.files_refused = true);
                     request = request_of(&context::without_files(question.prompt));
+                    if progress.borrow().container_refused {
+                        request = request.without_container();
+                    }
                 }
                 Err(error) => {
                     self.metrics.model_failed(error.cause.name());
@@ -139,21 +153,36 @@ impl Engine {
             }
         };
         let mut stream = self.claude.stream_with(request, busy).await?;
-        let usage = stream.usage();
-        progress.send_modify(|so_far| {
-            so_far.model = Some(request.model.clone());
-            so_far.usage = usage;
+        let (began, fills) = (Instant::now(), request.fills_container() || request.goes_on_in_container());
+        let usage = |stream: &claude::Stream| {
+            // A container is paid for by the time, also where nothing is computed on what was put into it.
+            let computes = fills || stream.container().is_some();
+            let container_ms = computes.then(|| u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+            claude::Usage { container_ms, ..stream.usage() }
+        };
+        let so_far = usage(&stream);
+        progress.send_modify(|told| {
+            told.model = Some(request.model.clone());
+            told.usage = so_far;
         });
         while let Some(delta) = stream.next().await? {
-            let usage = stream.usage();
+            let usage = usage(&stream);
+            let made =
+                matches!(&delta, Delta::BlockStarted { kind, .. } if kind.ends_with("code_execution_tool_result"));
+            let made = made.then(|| stream.made_files());
             progress.send_modify(|so_far| {
                 if let Delta::Text(more) = &delta {
                     so_far.text.push_str(more);
                 }
                 so_far.usage = usage;
+                if let Some(made) = made {
+                    so_far.make(&made);
+                }
             });
         }
-        let message = stream.finish().await?.message;
+        let used = usage(&stream);
+        let mut message = stream.finish().await?.message;
+        message.usage.container_ms = used.container_ms.or_else(|| message.container.as_ref().map(|_| 0));
         Ok(self.turn_of((question.prompt, &request.model), message, progress))
     }
 
@@ -177,6 +206,7 @@ impl Engine {
             _ => TurnStop::End,
         };
         let blocks: Vec<String> = message.content.iter().map(|block| Json::of(block).as_str().to_owned()).collect();
+        let made: Vec<String> = message.content.iter().flat_map(claude::ContentBlock::made_files).collect();
         let usage = whole(&message.usage, &blocks, || self.tokens_of(prompt, model));
         let is_unbilled = message.is_refused_unsaid();
         let refused = (stop == TurnStop::Refused).then(|| {
@@ -190,6 +220,8 @@ impl Engine {
             so_far.refused = refused;
             so_far.model = Some(answering(model, message.model));
             so_far.usage = usage;
+            so_far.container = message.container.as_ref().and_then(Container::read);
+            so_far.make(&made);
         });
         ModelTurn { blocks, stop }
     }
@@ -229,7 +261,17 @@ const CATEGORY_CHARS_MAX: usize = 40;
 const LONG: Duration = Duration::from_mins(2);
 
 fn refuses_content(error: &claude::Error) -> bool {
-    matches!(error.cause, Cause::InvalidRequest { .. } | Cause::TooLarge { .. })
+    matches!(error.cause, Cause::InvalidRequest { .. } | Cause::TooLarge { .. }) || is_about(error, "file")
+}
+
+fn refuses_container(error: &claude::Error) -> bool {
+    is_about(error, "container")
+}
+
+/// Whether a request was refused for something that it names.
+fn is_about(error: &claude::Error, what: &str) -> bool {
+    let (Cause::InvalidRequest { said, .. } | Cause::ModelNotFound { said, .. }) = &error.cause else { return false };
+    said.as_str().to_lowercase().contains(what)
 }
 
 fn fault(error: &claude::Error) -> Fault {

@@ -26,6 +26,7 @@ use self::privacy::{STATE_THAT_MATTERS, is_of_the_two};
 use super::{
     Engine, EngineError, Shared,
     ask::Asking,
+    computing::Around,
     control::{Order, Which},
     inbox::Handled,
     parked::Readers,
@@ -448,12 +449,18 @@ impl Engine {
         let files = self.fetch_files(account, room, context::files_wanted(&input)).await;
         input.files = Some(&files);
         let composed = context::compose(&input);
+        let around = Around {
+            files: context::files_around(&input),
+            readable: Around::readable(&events),
+            begins: Some(events.get(session.begins).map_or_else(|| record.request.clone(), |event| event.id.clone())),
+        };
         let settings = &self.config.assistants;
         Ok(Asking {
             composed,
             model: settings.model.as_deref().unwrap_or(&self.config.claude.model),
             effort: settings.effort.unwrap_or(self.config.claude.effort),
             blamed: refused::blamed(&events[session.begins.min(known)..known], &record.user, &record.request),
+            around,
         })
     }
 }

@@ -3,7 +3,7 @@
 use ruma::{EventId, OwnedEventId, RoomId};
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, Shared, ask::Asking, commands, readable::Reader};
+use super::{Engine, EngineError, Shared, ask::Asking, commands, computing::Around, readable::Reader};
 use crate::{
     clock,
     config::{Coworker, ReplyIn},
@@ -175,11 +175,17 @@ impl Engine {
         let files = self.fetch_files(account, room, context::files_wanted(&input)).await;
         input.files = Some(&files);
         let composed = context::compose(&input);
+        let around = Around {
+            files: context::files_around(&input),
+            readable: Around::readable(events.iter().chain(&replied_to)),
+            begins: None,
+        };
         Ok(Asking {
             composed,
             model: coworker.model.as_deref().unwrap_or(&self.config.claude.model),
             effort: coworker.effort.unwrap_or(self.config.claude.effort),
             blamed: refused::blamed(&events, &record.user, &record.request),
+            around,
         })
     }
 

@@ -18,7 +18,7 @@ use crate::{
     core::{
         context::{Files, Wanted},
         event::MessageKind,
-        media::{Claims, Kind, Outcome, Unread, joined},
+        media::{Claims, Kind, Outcome, Preview, Unread, joined},
         prompt::FileContent,
         tool::Output,
     },
@@ -55,6 +55,11 @@ impl Prepared {
     /// Starts the sandbox.
     pub(super) fn new() -> Self {
         Self { kept: Mutex::default(), sandbox: Sandbox::new(Program::Own, Limits::default()) }
+    }
+
+    /// Makes the preview of a picture that is to be posted.
+    pub(super) async fn preview(&self, room: &str, bytes: &[u8]) -> Result<Preview, Unread> {
+        self.sandbox.decode(Owner::room(room), Kind::Preview, bytes).await?.preview()
     }
 
     /// Forgets every file that one of our users was shown.

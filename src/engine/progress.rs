@@ -1,6 +1,9 @@
 //! What the model has said so far in one answer, and what it used.
 
-use crate::{claude, core::tokens::estimate};
+use crate::{
+    claude,
+    core::{computing::MADE_MAX, tokens::estimate},
+};
 
 /// An answer while it is being written; watched, so that a slow reader sees only the newest.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +20,12 @@ pub(super) struct Progress {
     pub(super) broken: Vec<claude::Usage>,
     /// The files of the prompt were refused; what was asked since has none.
     pub(super) files_refused: bool,
+    /// The container of an earlier answer was refused; what was asked since has none.
+    pub(super) container_refused: bool,
+    /// The container that was computed in.
+    pub(super) container: Option<claude::Container>,
+    /// The files that code made, of answers that broke off too.
+    pub(super) made: Vec<String>,
     /// The answer is there, and the provider has told all that it used.
     pub(super) complete: bool,
     /// The category under which the provider refused, `unnamed` where it names none.
@@ -32,6 +41,15 @@ impl Progress {
         self.text.clear();
         self.usage = claude::Usage::default();
         self.broken.push(usage);
+    }
+
+    /// Adds files that code made, each once.
+    pub(super) fn make(&mut self, files: &[String]) {
+        for file in files {
+            if self.made.len() < MADE_MAX && !self.made.contains(file) {
+                self.made.push(file.clone());
+            }
+        }
     }
 
     /// Returns whether the provider has told what the answer that is being written used of the prompt.

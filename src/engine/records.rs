@@ -13,6 +13,7 @@ use crate::{
         belonging::Belonging,
         breaker::{Breaker, SaidOnce},
         company::Liveliness,
+        computing::{FileRecord, Session, SessionKey},
         errand::{Errand, ErrandId, MatterThread},
         event::Place,
         notes::Notes,
@@ -375,6 +376,10 @@ pub(super) struct Tables {
     pub(super) timetable: Table<String, Handled>,
     /// The batches at the provider, by their ids there.
     pub(super) batches: Table<String, BatchRecord>,
+    /// The files at the provider, by their ids there.
+    pub(super) files: Table<String, FileRecord>,
+    /// The containers in which threads compute.
+    pub(super) containers: Table<SessionKey, Session>,
     pub(super) schedules: Table<OwnedRoomId, RoomSchedules>,
     pub(super) reminders: Table<OwnedUserId, Reminders>,
 }
@@ -404,6 +409,8 @@ impl Tables {
             heard: store.heard().owned_by(|_, heard: &Heard| heard.owner.as_deref()),
             timetable: store.timetable(),
             batches: store.batches(),
+            files: store.provider_files(),
+            containers: store.containers().owned_by(|_, session: &Session| session.owner.as_deref()),
             schedules: store.schedules(),
             reminders: store.reminders().owned_by(|owner, _: &Reminders| Some(owner)),
         }

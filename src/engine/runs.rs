@@ -27,7 +27,7 @@ use super::{
 use crate::{
     clock::Steady,
     core::{
-        run::{BatchNews, Effect, End, Failure, Fault, Input, Nearness, Ready, Run, RunId, RunRecord},
+        run::{BatchNews, Effect, End, Failure, Fault, Input, Nearness, Ready, Reply, Run, RunId, RunRecord},
         time::Timestamp,
     },
     matrix::{Account, MatrixError},
@@ -43,6 +43,8 @@ enum Done<'a> {
     Composed(Option<Box<(Asking<'a>, Ready)>>),
     /// What the call of the model holds of the budgets.
     Reserved(Result<Hold<'a>, Fault>),
+    /// The model has ended. Names the container in which it goes on, if one was told; an empty name is none any more.
+    Replied(Reply, Option<String>),
     /// What became of the batch; what it holds of the budgets, while it is waited for.
     Batched(Option<Hold<'a>>, BatchNews),
 }
@@ -182,6 +184,13 @@ impl<'a> Driver<'a> {
                 self.asking = Some(Arc::new(asking));
                 ready
             })),
+            Ok(Done::Replied(reply, container)) => {
+                if let (Some(container), Some(asking)) = (container, &mut self.asking) {
+                    let computing = &mut Arc::make_mut(asking).composed.prompt.computing;
+                    computing.container = Some(container).filter(|container| !container.is_empty());
+                }
+                Input::Replied(reply)
+            }
             Ok(Done::Batched(hold, news)) => {
                 self.hold = hold;
                 Input::Batch(news)
@@ -216,7 +225,9 @@ impl<'a> Driver<'a> {
     fn cut_off(&mut self) {
         self.under_way.clear();
         (self.hold, self.presence, self.account) = (None, None, None);
-        if let Some(bill) = used::bill_of(&self.sender.send_replace(Progress::default())) {
+        let asked = self.sender.send_replace(Progress::default());
+        self.engine.note_made(self.id, &asked.made, &mut 0);
+        if let Some(bill) = used::bill_of(&asked) {
             self.handle(Input::Billed(bill));
         }
     }

@@ -332,6 +332,7 @@ async fn build(
         moments: super::readable::Moments::default(),
         timetable: super::timetable::Timetable::default(),
         batches_left: tokio::sync::Notify::new(),
+        files_left: tokio::sync::Notify::new(),
         approvals: Desk::new(store.approvals(), store.cards_begun()),
         bindings: super::bindings::Bindings::default(),
         changes: super::changes::Changes::default(),
@@ -406,6 +407,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     engine.take_up_errands();
     engine.tasks.spawn(super::timetable::keep_timetable(engine.clone()));
     engine.tasks.spawn(super::batches::keep_batches(engine.clone()));
+    engine.tasks.spawn(super::computing::keep_files(engine.clone()));
     tracing::info!(coworkers = engine.config.coworkers.len(), "serving");
     Ok(())
 }

@@ -15,7 +15,10 @@ use ruma::{
 use serde_json::{Value, json};
 
 use super::inbound::CARD_MARK;
-use crate::core::event::{Outgoing, OutgoingKind, Place};
+use crate::core::{
+    event::{Outgoing, OutgoingKind, Place},
+    media::Preview,
+};
 
 /// Returns a message's event content, with its relation, mentions and mark.
 #[must_use]
@@ -47,6 +50,29 @@ pub(crate) fn file(name: &str, media_type: &str, size: usize, source: MediaSourc
     content.mentions = Some(Mentions::new());
     content.relates_to = relation(place);
     serde_json::to_value(content).expect("a message's content is JSON")
+}
+
+/// Returns a file's message as a picture's, with its size, its uploaded small copy and its blur (MSC2448).
+///
+/// # Panics
+/// Never: a source is JSON.
+#[must_use]
+pub(crate) fn picture(mut file: Value, preview: &Preview, thumbnail: &MediaSource) -> Value {
+    file["msgtype"] = json!("m.image");
+    let source = serde_json::to_value(thumbnail).expect("a source is JSON");
+    let info = &mut file["info"];
+    info["w"] = json!(preview.width);
+    info["h"] = json!(preview.height);
+    info["xyz.amorgan.blurhash"] = json!(preview.blurhash);
+    let small = &preview.thumbnail;
+    info["thumbnail_info"] =
+        json!({ "w": small.width, "h": small.height, "mimetype": small.media_type, "size": small.bytes.len() });
+    for (of, name) in [("url", "thumbnail_url"), ("file", "thumbnail_file")] {
+        if let Some(value) = source.get(of) {
+            info[name] = value.clone();
+        }
+    }
+    file
 }
 
 /// Marks a card, in an edit's new content too, so that it can be told from an answer wherever it is read.

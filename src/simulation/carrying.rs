@@ -144,6 +144,10 @@ impl World {
                 let message = Outgoing { place, ..self.live(id)?.run.record().answer.clone()?.message };
                 return self.send(id, Step::File, None, message);
             }
+            Effect::PostMade { place, .. } => {
+                let message = Outgoing { place, ..self.live(id)?.run.record().answer.clone()?.message };
+                return self.send(id, Step::Made(1), None, message);
+            }
             effect => self.note(id, effect)?,
         }
         None

@@ -14,7 +14,9 @@ use serde_json::Value;
 use super::{
     files::{self, Files},
     http::{Call, Shared, lock},
+    offline,
     problem::Problem,
+    turn::Turn,
     validate,
 };
 
@@ -69,6 +71,30 @@ async fn content(State(shared): State<Arc<Shared>>, Path(id): Path<String>, requ
             response
         }
         Err(problem) => call.reply(Err(problem)),
+    }
+}
+
+impl Call {
+    /// Returns the offline answer to who asks for a chart of a table that is in the container.
+    pub(super) fn computed(&self, body: &Value) -> Option<Turn> {
+        if !offline::asks_for_chart(body) {
+            return None;
+        }
+        let made = lock(&self.shared().files).uploads_of(body).into_iter().rev().find_map(|file| {
+            let chart = offline::chart::chart(std::str::from_utf8(&file.bytes).ok()?)?;
+            Some((file.name, chart))
+        });
+        let (name, chart) = made?;
+        let id = self.shared().ids.next("file");
+        lock(&self.shared().files).add(id.clone(), "chart.png", chart.png, None);
+        let code = format!("chart(table({name:?}), to=\"chart.png\")");
+        let call = self.shared().ids.next("srvtoolu");
+        Some(
+            Turn::empty()
+                .and_code(&call, &code, &chart.told, &[id])
+                .and_text(offline::honestly(&chart.told))
+                .word_by_word(),
+        )
     }
 }
 

@@ -72,6 +72,14 @@ impl Files {
         self.kept.values().cloned().collect()
     }
 
+    /// Returns the files that a request puts into its container, in order.
+    pub(super) fn uploads_of(&self, body: &Value) -> Vec<StoredFile> {
+        let blocks = array(&body["messages"]).iter().flat_map(|message| array(&message["content"]));
+        let ids =
+            blocks.filter(|block| block["type"] == "container_upload").filter_map(|block| block["file_id"].as_str());
+        ids.filter_map(|id| self.kept.get(id).cloned()).collect()
+    }
+
     pub(super) fn fail_next(&mut self, failure: Failure) {
         self.failures.push_back(failure);
     }

@@ -135,6 +135,10 @@ impl Call {
         Self { shared, id, entry }
     }
 
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     pub(super) fn id(&self) -> &str {
         &self.id
     }
@@ -291,6 +295,9 @@ impl Call {
         }
         match self.shared.options.mode {
             Mode::Offline => {
+                if let Some(turn) = self.computed(body) {
+                    return Ok(turn.delta_interval(self.shared.options.delta_interval));
+                }
                 Ok(Turn::text(offline::answer(body)).word_by_word().delta_interval(self.shared.options.delta_interval))
             }
             Mode::Scripted => {

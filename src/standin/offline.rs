@@ -2,6 +2,7 @@
 //!
 //! Messages are matched and quoted, never obeyed. Equal requests get equal answers.
 
+pub(super) mod chart;
 mod records;
 mod words;
 
@@ -39,6 +40,16 @@ pub(super) fn answer(body: &Value) -> String {
     let mut wanted = keywords(&request.text);
     wanted.retain(|word| !own_name.contains(word));
     format!("{HONESTY} {}", of_words(&wanted, &all))
+}
+
+/// Returns what stands in front of whatever it says.
+pub(super) fn honestly(text: &str) -> String {
+    format!("{HONESTY} {text}")
+}
+
+/// Whether the request asks for a chart.
+pub(super) fn asks_for_chart(body: &Value) -> bool {
+    records(body).last().is_some_and(|request| request.text.to_lowercase().contains("chart"))
 }
 
 /// Quotes what was reported, or what the room says about the task.

@@ -118,6 +118,10 @@ tables! {
     Reminders reminders: OwnedUserId;
     #[doc = "the batches that are not cleared away at the provider, by their ids there; never content."]
     Batches batches: String;
+    #[doc = "the files that are not deleted at the provider, by their ids there; never content."]
+    ProviderFiles provider_files: String;
+    #[doc = "the containers at the provider in which threads compute, by room id, thread and answering user."]
+    Containers containers: (OwnedRoomId, String);
 }
 
 #[cfg(test)]

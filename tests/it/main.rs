@@ -10,6 +10,7 @@ mod assistants;
 mod audit;
 mod chaos;
 mod claude_and_standin;
+mod computing;
 mod conformance;
 mod connections;
 mod context;

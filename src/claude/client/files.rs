@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{
     Client,
     batches::{Broken, is_not_found},
-    chance, decoding,
+    chance,
     decoding::Decoding,
     response::Failure,
     within,

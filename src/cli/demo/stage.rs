@@ -1,6 +1,7 @@
 //! Plays the story with real clients, prints it as it happens, and checks every step.
 
 mod assistant;
+mod computing;
 pub(super) mod unasked;
 
 use anyhow::{Context as _, Result, ensure};

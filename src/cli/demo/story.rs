@@ -121,6 +121,24 @@ pub(super) struct Job {
     pub(super) markers: &'static [&'static str],
 }
 
+/// A table that somebody shares, and who draws it.
+pub(super) struct Chart {
+    pub(super) id: &'static str,
+    pub(super) file: &'static str,
+    pub(super) table: &'static str,
+    pub(super) question: &'static str,
+    pub(super) markers: &'static [&'static str],
+}
+
+/// The table that becomes a chart.
+pub(super) const CHART: Chart = Chart {
+    id: "sales",
+    file: "refunds.csv",
+    table: "week,refunds\n44,3\n45,5\n46,4\n47,41\n48,7\n",
+    question: "@sales please make a chart of the refunds",
+    markers: &["47"],
+};
+
 /// What GitHub reports of a red run, as far as it matters; `{id}` is the run's.
 pub(super) const RED_RUN: &str = r#"{
   "action": "completed",

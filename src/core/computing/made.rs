@@ -5,7 +5,7 @@ use crate::core::room_tools::cleaned_name;
 use super::{LOOKED_AT_MAX, POSTED_BYTES_MAX, POSTED_EACH_MAX, POSTED_MAX};
 
 /// The media types of the pictures that clients show, by how their bytes begin.
-pub(crate) const PICTURE_TYPES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
+const PICTURE_TYPES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 
 /// Media types by the ends of names. What a browser would execute is sent as bytes.
 const TYPES: [(&str, &str); 19] = [

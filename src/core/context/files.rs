@@ -66,6 +66,35 @@ pub fn files_wanted(input: &Input<'_>) -> Vec<Wanted> {
     wanted
 }
 
+/// Returns the context's files as they were sent, in message order, for a container in which code opens them: also
+/// those that the model cannot be shown.
+#[must_use]
+pub fn files_around(input: &Input<'_>) -> Vec<Wanted> {
+    let newest = input.newest();
+    if !newest.events.iter().any(|event| is_file(&event.kind)) {
+        return Vec::new();
+    }
+    let tokens_max = input.tokens_max.max(TOKENS_MIN);
+    let timeline = timeline::read(&newest, tokens_max / MESSAGE_SHARE);
+    let opening = super::opening::Opening::of(&newest, tokens_max);
+    let selection = window::select(&timeline.items, &newest, tokens_max, opening.tokens);
+    let chosen: Vec<&Item<'_>> = selection.indexes().map(|at| &timeline.items[at]).collect();
+    let beside: Vec<&Item<'_>> = chosen
+        .iter()
+        .filter(|item| is_request(item, &newest))
+        .filter_map(|item| replied_to(&timeline.items, item))
+        .collect();
+    let mut wanted: Vec<Wanted> = Vec::new();
+    for ((id, at), item, claims) in with_files(&chosen).chain(with_files(&beside)) {
+        let Some(source) = &claims.media else { continue };
+        let is_known = wanted.iter().any(|known| known.event == id && known.at == at);
+        if !is_known && !(claims.is_sticker() && !is_request(item, &newest)) {
+            wanted.push(Wanted { event: id.to_owned(), at, source: source.clone(), claims: claims.clone() });
+        }
+    }
+    wanted
+}
+
 fn is_file(kind: &EventKind) -> bool {
     let (EventKind::Message(Message { kind, .. }) | EventKind::Edit { new: Message { kind, .. }, .. }) = kind else {
         return false;

@@ -21,6 +21,8 @@ pub enum Kind {
     Pdf,
     /// A text in any encoding.
     Text,
+    /// A picture of ours that is to be posted, of which the preview is made.
+    Preview,
     /// The beginning and end of a very long text.
     Ends {
         /// The bytes between them.
@@ -42,6 +44,8 @@ pub enum Made {
     Parts,
     /// A newly written PDF without its lock.
     Pdf,
+    /// A picture's preview.
+    Preview,
     /// Nothing new: the PDF is passed on unchanged.
     AsItCame,
 }

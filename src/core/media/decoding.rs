@@ -13,7 +13,7 @@ use super::{
 };
 use super::{
     decoded::{Decoded, Kind, Made},
-    document, picture,
+    document, picture, preview,
 };
 use crate::core::prompt::FileContent;
 
@@ -28,6 +28,7 @@ pub fn decode(kind: Kind, bytes: &[u8]) -> Result<Decoded, Unread> {
         Kind::Jpeg => picture::decode(bytes, image::ImageFormat::Jpeg),
         Kind::Gif => picture::decode(bytes, image::ImageFormat::Gif),
         Kind::WebP => picture::decode(bytes, image::ImageFormat::WebP),
+        Kind::Preview => preview::decode(bytes),
         Kind::Pdf => document::decode_pdf(bytes),
         Kind::Text => document::decode_text(bytes, None),
         Kind::Ends { absent } => document::decode_text(bytes, Some(absent)),
@@ -57,7 +58,7 @@ impl Decoded {
                 let length = text.len();
                 (FileContent::Text { text: text.into() }, length, TEXT_TOKENS_MAX)
             }
-            Made::Png | Made::Jpeg | Made::Pdf | Made::AsItCame => return Err(Unread::Broken),
+            Made::Png | Made::Jpeg | Made::Pdf | Made::AsItCame | Made::Preview => return Err(Unread::Broken),
         };
         if self.tokens > tokens_max {
             return Err(Unread::Broken);

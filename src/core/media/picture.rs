@@ -101,7 +101,7 @@ fn parts(picture: &DynamicImage) -> Result<Option<Decoded>, Unread> {
     Ok(is_small.then_some(Decoded { made: Made::Parts, tokens: sum, shown, bytes: written }))
 }
 
-fn decoded(bytes: &[u8], format: ImageFormat) -> Result<(DynamicImage, Orientation), Unread> {
+pub(super) fn decoded(bytes: &[u8], format: ImageFormat) -> Result<(DynamicImage, Orientation), Unread> {
     let mut limits = Limits::default();
     limits.max_alloc = Some(DECODE_BYTES_MAX);
     limits.max_image_width = Some(DECODED_EDGE_MAX);
@@ -142,7 +142,7 @@ fn shrunk(picture: DynamicImage) -> DynamicImage {
     picture.resize_exact(scaled(picture.width()), scaled(picture.height()), FilterType::Triangle)
 }
 
-fn png(picture: &DynamicImage) -> Result<Vec<u8>, Unread> {
+pub(super) fn png(picture: &DynamicImage) -> Result<Vec<u8>, Unread> {
     let mut written = Vec::new();
     let encoder = PngEncoder::new(&mut written);
     let done = if picture.color().has_alpha() {
@@ -156,7 +156,7 @@ fn png(picture: &DynamicImage) -> Result<Vec<u8>, Unread> {
     Ok(written)
 }
 
-fn jpeg(picture: &DynamicImage) -> Result<Vec<u8>, Unread> {
+pub(super) fn jpeg(picture: &DynamicImage) -> Result<Vec<u8>, Unread> {
     let pixels = if picture.color().has_alpha() { on_white(picture) } else { picture.to_rgb8() };
     let mut written = Vec::new();
     let encoder = JpegEncoder::new_with_quality(&mut written, JPEG_QUALITY);

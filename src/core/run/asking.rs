@@ -174,7 +174,11 @@ impl Run {
                 self.phase = Phase::Weighing(full);
                 self.push(Effect::WeighBudgetWord(full));
             }
-            Ok((text, stop)) => self.finish(|showing| showing.answered(&text, stop)),
+            Ok((text, stop)) => {
+                let made = if stop == Stop::Refused { Vec::new() } else { self.record.work.made().to_vec() };
+                let text = if text.trim().is_empty() && !made.is_empty() { words::files::made_files() } else { text };
+                self.finish(|showing| Answer { made, ..showing.answered(&text, stop) });
+            }
             Err(fault) => self.fault(fault),
         }
     }

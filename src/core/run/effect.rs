@@ -68,6 +68,16 @@ pub(crate) enum Effect {
     Edit(Step, OwnedEventId, Outgoing),
     /// Send the whole of an answer, as a file.
     SendFile(String, Place),
+    /// Post the files that code made at the provider. It has been done once the message `behind` which they stand counts
+    /// as sent again.
+    PostMade {
+        /// Their ids.
+        made: Vec<String>,
+        /// Where they go.
+        place: Place,
+        /// The answer.
+        behind: OwnedEventId,
+    },
     /// People may react to this event now, and mean the run.
     Shown(OwnedEventId),
     /// Note that this event is the run's.

@@ -134,6 +134,7 @@ fn is_of_posting(effect: &Effect) -> bool {
         Effect::Send(..)
             | Effect::Edit(..)
             | Effect::SendFile(..)
+            | Effect::PostMade { .. }
             | Effect::Flush(super::Flush::Post)
             | Effect::LookBack
             | Effect::LookForAgain(_)

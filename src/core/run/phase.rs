@@ -133,5 +133,7 @@ pub(super) enum Part {
     /// It is there; the disk is waited for.
     There,
     File,
+    /// The files that code made.
+    Made,
     Looking,
 }

@@ -33,7 +33,7 @@ impl Run {
         match first {
             Step::Status => self.record.status_begun = true,
             Step::Answer => {
-                let begun = Answer { message: message.clone(), file: None, outcome: Outcome::Done };
+                let begun = Answer { message: message.clone(), file: None, made: Vec::new(), outcome: Outcome::Done };
                 let _ = self.record.begin_answer(&begun);
             }
             _ => {}

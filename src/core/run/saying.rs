@@ -63,7 +63,12 @@ impl Run {
             }
             Part::File => {
                 saying.answer.file = None;
+                saying.part = Part::There;
                 self.push(Effect::NotePosted(event));
+                self.say_on();
+            }
+            Part::Made => {
+                saying.answer.made.clear();
                 self.look_for_again();
             }
             Part::There | Part::Looking => {}
@@ -80,6 +85,13 @@ impl Run {
             (Some(markdown), Some(event)) => {
                 let effect = Effect::SendFile(markdown.clone(), file_place(&saying.answer.message.place, event));
                 saying.part = Part::File;
+                self.posting = Some(Posting::Last);
+                self.push(effect);
+            }
+            (None, Some(event)) if !saying.answer.made.is_empty() => {
+                let place = file_place(&saying.answer.message.place, event);
+                let effect = Effect::PostMade { made: saying.answer.made.clone(), place, behind: event.clone() };
+                saying.part = Part::Made;
                 self.posting = Some(Posting::Last);
                 self.push(effect);
             }

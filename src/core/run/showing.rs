@@ -232,7 +232,7 @@ impl Showing {
         let bytes_max = if self.pace.is_some() { EDIT_BYTES_MAX } else { MESSAGE_BYTES_MAX };
         let fitted = render::fit(&text, bytes_max);
         let message = self.message(fitted.message, OutgoingKind::Text);
-        Answer { message, file: fitted.overflow, outcome: Outcome::Done }
+        Answer { message, file: fitted.overflow, made: Vec::new(), outcome: Outcome::Done }
     }
 
     /// Returns the last message of a run that was stopped, with what was streamed so far (C10).
@@ -245,7 +245,7 @@ impl Showing {
         };
         let mut message = self.message(render::fit_so_far(&text), OutgoingKind::Notice);
         message.mentions.clear();
-        Answer { message, file: None, outcome: Outcome::Stopped }
+        Answer { message, file: None, made: Vec::new(), outcome: Outcome::Stopped }
     }
 
     /// Returns the last message of a run that has no answer.
@@ -277,7 +277,7 @@ impl Showing {
     /// A final word of ours. In a room it mentions the asker: who asked is to learn that there is no answer.
     fn word(&self, words: &str) -> Answer {
         let message = self.message(render::own(words), OutgoingKind::Text);
-        Answer { message, file: None, outcome: Outcome::Failed }
+        Answer { message, file: None, made: Vec::new(), outcome: Outcome::Failed }
     }
 
     fn prefixed(&self, text: &str) -> String {

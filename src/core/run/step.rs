@@ -52,6 +52,8 @@ impl RunId {
             Step::StatusEdit(n) => format!("status-{n}"),
             Step::StatusEnd => "status-end".to_owned(),
             Step::Attached(number) => format!("attached-{number:x}"),
+            Step::Made(number) => format!("made-{number:x}"),
+            Step::Unposted => "unposted".to_owned(),
             Step::Card(number, step) => {
                 let step = match step {
                     CardStep::Whole => "whole",
@@ -90,6 +92,10 @@ pub enum Step {
     StatusEnd,
     /// A file that a tool attached; the number is made of the call.
     Attached(u64),
+    /// A file that code made; the number is made of its id at the provider.
+    Made(u64),
+    /// The word about files that could not be posted.
+    Unposted,
     /// One of an approval's; the number is the card's (`approval::Pending::number`).
     Card(u64, CardStep),
 }

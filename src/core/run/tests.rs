@@ -15,6 +15,7 @@ use crate::core::{
 };
 
 mod batching;
+mod computing;
 mod properties;
 mod record;
 

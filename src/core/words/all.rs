@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::core::{
+    computing::Unposted,
     media::Unread,
     names::Names,
     notes::{Note, NoteError},
@@ -222,6 +223,11 @@ fn failures(book: &mut Book) {
     ];
     for why in unread {
         book.told("a file", &files::unreadable(why));
+    }
+    book.told("an answer of files", &files::made_files());
+    for (too_many, secret) in [(1, 0), (490, 2)] {
+        let unposted = Unposted { too_many, secret, missing: 1, ..Unposted::default() };
+        book.told("files that are not posted", &files::unposted(&unposted));
     }
     book.told("by another door", &answer_not_posted("oncall", "!room:hs", "$ask", true));
     book.told("by another door", &answer_not_posted("oncall", "!room:hs", "$ask", false));

@@ -1,6 +1,9 @@
 //! What people are told about files that cannot be read (C7, C19).
 
-use crate::core::media::{PDF_PAGES_MAX, Unread};
+use crate::core::{
+    computing::{POSTED_MAX, Unposted},
+    media::{PDF_PAGES_MAX, Unread},
+};
 
 /// Answers a request that consists of an unreadable file: why it cannot be read, and which files can.
 #[must_use]
@@ -27,6 +30,30 @@ pub fn unreadable(why: Unread) -> String {
         Unread::LeftOut => return "I'm not set up to read files here. Please write what I should know.".to_owned(),
     };
     format!("{why} I can read images (JPEG, PNG, GIF, WebP), PDF and text files, or just write what you need.")
+}
+
+/// Stands in an answer that is nothing but files.
+#[must_use]
+pub fn made_files() -> String {
+    "Here is what I made.".to_owned()
+}
+
+/// Says which of the files that it made are not posted, and why.
+#[must_use]
+pub(crate) fn unposted(unposted: &Unposted) -> String {
+    let files = |count: usize| if count == 1 { "One file".to_owned() } else { format!("{count} files") };
+    let verb = |count: usize| if count == 1 { "was" } else { "were" };
+    let Unposted { too_many, too_large, missing, secret, broken } = *unposted;
+    let reasons = [
+        (too_many, format!("left out: I post at most {POSTED_MAX}")),
+        (too_large, "too large to post".to_owned()),
+        (missing, "gone before I could fetch them".to_owned()),
+        (secret, "held back, because a credential is in there".to_owned()),
+        (broken, "no picture that can be shown".to_owned()),
+    ];
+    let told = reasons.into_iter().filter(|(count, _)| *count > 0);
+    let told: Vec<String> = told.map(|(count, why)| format!("{} {} {why}.", files(count), verb(count))).collect();
+    told.join(" ")
 }
 
 #[cfg(test)]

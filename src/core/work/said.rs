@@ -6,6 +6,7 @@ use serde_json::{Value, value::RawValue};
 
 use super::{arguments::Arguments, call::Call, shown};
 use crate::core::{
+    computing::{MADE_MAX, checked_id},
     mask::Mask,
     trail::{StepOutcome, TrailStep},
 };
@@ -59,6 +60,10 @@ pub(super) enum Said {
     ServerResult {
         call: String,
         failed: bool,
+        /// What code printed, or why it did not run.
+        told: String,
+        /// The files that it made.
+        made: Vec<String>,
     },
     Other,
     /// Nothing that has a type.
@@ -79,8 +84,11 @@ impl Said {
             "server_tool_use" => Self::ServerCall { id: text("id"), name: text("name"), arguments: value("input") },
             kind if kind.ends_with("_tool_result") => {
                 let inner = value("content");
-                let inner = inner["type"].as_str().unwrap_or_default();
-                Self::ServerResult { call: text("tool_use_id"), failed: inner.ends_with("_error") }
+                let is_error = inner["type"].as_str().unwrap_or_default().ends_with("_error");
+                let is_code = kind.ends_with("code_execution_tool_result");
+                let (told, made) = if is_code { computed(&inner) } else { Default::default() };
+                let failed = is_error || (is_code && inner["return_code"].as_i64().is_some_and(|code| code != 0));
+                Self::ServerResult { call: text("tool_use_id"), failed, told, made }
             }
             "" => Self::Untyped,
             _ => Self::Other,
@@ -109,6 +117,23 @@ fn sources(citations: &Value) -> Vec<(String, String)> {
         is_web.then(|| (url.to_string(), citation["title"].as_str().unwrap_or_default().to_owned()))
     });
     sources.collect()
+}
+
+/// Returns what a result of code execution says, and the files that it names.
+fn computed(result: &Value) -> (String, Vec<String>) {
+    let printed = ["stdout", "stderr", "error_code"].into_iter().filter_map(|name| result[name].as_str());
+    let printed: Vec<&str> = printed.map(str::trim).filter(|text| !text.is_empty()).collect();
+    let files = result["content"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let made = files.iter().filter_map(|file| file["file_id"].as_str()).filter_map(checked_id).map(ToOwned::to_owned);
+    (printed.join("\n"), made.take(MADE_MAX).collect())
+}
+
+/// Returns the files that code made in a turn.
+pub(super) fn made_files(said: &[Said]) -> impl Iterator<Item = &String> {
+    said.iter().flat_map(|block| match block {
+        Said::ServerResult { made, .. } => made.as_slice(),
+        _ => &[],
+    })
 }
 
 pub(super) fn read_all(blocks: &[String]) -> Vec<Said> {
@@ -142,26 +167,24 @@ pub(super) fn calls(said: &[Said], mask: &Mask) -> Vec<Call> {
 
 /// Returns the steps that the provider took itself.
 pub(super) fn server_steps(said: &[Said], mask: &Mask) -> Vec<TrailStep> {
-    let results: HashMap<&str, bool> = said
+    let results: HashMap<&str, (bool, &str)> = said
         .iter()
         .filter_map(|block| match block {
-            Said::ServerResult { call, failed } => Some((call.as_str(), *failed)),
+            Said::ServerResult { call, failed, told, .. } => Some((call.as_str(), (*failed, told.as_str()))),
             _ => None,
         })
         .collect();
     let steps = said.iter().filter_map(|block| {
         let Said::ServerCall { id, name, arguments } = block else { return None };
-        let outcome = match results.get(id.as_str()) {
-            Some(true) => StepOutcome::Failed,
-            // Without a result the provider has paused; it goes on by itself.
-            Some(false) | None => StepOutcome::Done,
-        };
+        // Without a result the provider has paused; it goes on by itself.
+        let (failed, told) = results.get(id.as_str()).copied().unwrap_or_default();
+        let outcome = if failed { StepOutcome::Failed } else { StepOutcome::Done };
         Some(TrailStep {
             tool: shown::name(name),
             arguments: shown::arguments(arguments, mask),
             decision: None,
             outcome,
-            result: String::new(),
+            result: shown::result(&mask.hide(told)),
             duration_ms: 0,
         })
     });

@@ -1,3 +1,4 @@
+mod computing;
 mod properties;
 
 use std::collections::BTreeMap;

@@ -163,6 +163,7 @@ impl Engine {
         let (runs, index, theirs) = (self.tables.runs.clone(), self.tables.run_index.clone(), owner.to_owned());
         let heard = self.tables.heard.clone();
         self.tables.owed.remove_of(owner)?;
+        self.tables.containers.remove_of(owner)?;
         self.tables.reminders.remove(&owner.to_owned())?;
         // The index and the sessions may be many.
         let removing = tokio::task::spawn_blocking(move || {

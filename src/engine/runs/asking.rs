@@ -10,16 +10,25 @@ use crate::{
         context,
         prompt::ToolUse,
         refused::Breadth,
-        run::{BatchNews, Fault, Input, Ready, Reply},
+        run::{BatchNews, Fault, Ready, Reply, RunId, RunRecord},
         time::Timestamp,
         work::{self, ModelTurn},
     },
-    engine::{ask::Question, batches::Awaited, budget::Hold, progress::Progress, used::bill_of, user_tag},
+    engine::{
+        Engine,
+        ask::{Asking, Question},
+        batches::Awaited,
+        budget::Hold,
+        progress::Progress,
+        used::bill_of,
+        user_tag,
+    },
 };
 
 impl Driver<'_> {
     pub(super) fn compose(&mut self, breadth: Breadth) {
         let (engine, account, mut record) = (self.engine, self.account(), self.run.record().clone());
+        let id = self.id;
         self.begin(false, async move {
             let (account, before) = (account.await?, record.work.clone());
             let answerer = engine.answerer(&record);
@@ -28,6 +37,7 @@ impl Driver<'_> {
             };
             let tools = answerer.toolset(&record).await?;
             work::equip(&mut asking.composed.prompt, &tools);
+            Box::pin(engine.fill_container(&account, id, &record, &mut asking)).await?;
             let composed = &asking.composed;
             let read = composed.read.clone();
             let held = read.iter().filter_map(|id| account.held(&record.room, id));
@@ -61,7 +71,7 @@ impl Driver<'_> {
     }
 
     pub(super) fn ask(&mut self) {
-        let (engine, sender) = (self.engine, self.sender);
+        let (engine, id, sender, facts) = (self.engine, self.id, self.sender, self.facts());
         let (Some(asking), Some(mut hold)) = (self.asking.clone(), self.hold.take()) else { return };
         let tag = user_tag(&engine.config.master, &self.run.record().asker);
         engine.running.asks(self.id);
@@ -77,14 +87,17 @@ impl Driver<'_> {
             };
             let turn = tokio::select! {
                 turn = engine.ask(&question, sender) => turn,
-                () = note(&hold, sender) => std::future::pending().await,
+                () = note(engine, id, &hold, sender) => std::future::pending().await,
             };
             hold.end();
             let asked = sender.send_replace(Progress::default());
+            engine.keep_made(id, &facts, &asking, &asked);
             if asked.complete && asked.broken.is_empty() {
                 engine.ledger.learn(asking.model, &asking.composed.prompt, asked.usage.prompt_tokens());
             }
-            Ok(Done::Was(Input::Replied(reply_of(turn, &asked))))
+            let container = asked.container.as_ref().map(|container| container.id.clone());
+            let container = container.or_else(|| asked.container_refused.then(String::new));
+            Ok(Done::Replied(reply_of(turn, &asked), container))
         });
     }
 
@@ -111,7 +124,7 @@ impl Driver<'_> {
 
     /// Waits for the batch's end, and takes its answer as that of a call.
     pub(super) fn await_batch(&mut self, batch: Batch) {
-        let (engine, id, sender) = (self.engine, self.id, self.sender);
+        let (engine, id, sender, facts) = (self.engine, self.id, self.sender, self.facts());
         let (Some(asking), Some(hold)) = (self.asking.clone(), self.hold.take()) else { return };
         self.presence = None;
         sender.send_replace(Progress::default());
@@ -131,7 +144,9 @@ impl Driver<'_> {
             engine.note_model_answers(asking.model);
             let turn = engine.turn_of((&asking.composed.prompt, asking.model), batched(message), sender);
             hold.end();
-            let reply = reply_of(Ok(turn), &sender.send_replace(Progress::default()));
+            let asked = sender.send_replace(Progress::default());
+            engine.keep_made(id, &facts, &asking, &asked);
+            let reply = reply_of(Ok(turn), &asked);
             Ok(Done::Batched(None, BatchNews::Answered(reply)))
         });
     }
@@ -157,11 +172,23 @@ fn reply_of(turn: Result<ModelTurn, Fault>, asked: &Progress) -> Reply {
     Reply { turn, tokens, bill: bill_of(asked), files_refused: asked.files_refused }
 }
 
-/// Notes what a call costs as it is written.
-async fn note(hold: &Hold<'_>, sender: &tokio::sync::watch::Sender<Progress>) {
-    let mut progress = sender.subscribe();
+/// Notes what a call costs as it is written, and which files it makes.
+async fn note(engine: &Engine, id: &RunId, hold: &Hold<'_>, sender: &tokio::sync::watch::Sender<Progress>) {
+    let (mut progress, mut noted) = (sender.subscribe(), 0);
     while progress.changed().await.is_ok() {
-        hold.note(&progress.borrow_and_update());
+        let so_far = progress.borrow_and_update();
+        hold.note(&so_far);
+        engine.note_made(id, &so_far.made, &mut noted);
+    }
+}
+
+impl Engine {
+    /// Keeps what an answer leaves at the provider: its container for the next question, its files to be deleted.
+    fn keep_made(&self, id: &RunId, record: &RunRecord, asking: &Asking<'_>, asked: &Progress) {
+        self.note_made(id, &asked.made, &mut 0);
+        if let Some(container) = &asked.container {
+            self.keep_container(record, asking, container);
+        }
     }
 }
 

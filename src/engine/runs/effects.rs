@@ -61,6 +61,7 @@ impl<'a> Driver<'a> {
             Effect::Send(step, message) => self.send(step, message),
             Effect::Edit(step, target, message) => self.edit(step, target, message),
             Effect::SendFile(markdown, place) => self.send_file(markdown, place),
+            Effect::PostMade { made, place, behind } => self.post_made(made, place, behind),
             effect => self.note(effect)?,
         }
         Ok(())

@@ -40,6 +40,7 @@ impl Engine {
             tracing::warn!(%error, "a run's cards cannot be forgotten; the next start does it");
         }
         self.close_run(id, run, end).await;
+        self.leave_files();
         if record.batch.is_some() {
             self.leave_batches();
         }

@@ -40,6 +40,15 @@ impl Driver<'_> {
             Ok(Done::Was(Input::Sent(Ok(event))))
         });
     }
+
+    pub(super) fn post_made(&mut self, made: Vec<String>, place: Place, behind: OwnedEventId) {
+        let (engine, id, record, account) = (self.engine, self.id, self.facts(), self.account());
+        self.begin(true, async move {
+            let account = account.await?;
+            Box::pin(engine.post_made(&account, (id, &record), &made, &place)).await?;
+            Ok(Done::Was(Input::Sent(Ok(behind))))
+        });
+    }
 }
 
 /// Returns the file of an answer that is too long for a message.

@@ -28,6 +28,7 @@ use super::{Account, File, MESSAGE};
 use crate::{
     core::{
         event::Place,
+        media::Preview,
         sealed::{Carriage, ENCRYPTION, MEGOLM, Seal, Speech, predecessor, speech},
     },
     matrix::{error::MatrixError, outbound},
@@ -89,16 +90,16 @@ impl Account {
     pub(super) async fn say_file(
         &self,
         room: &RoomId,
-        file: File,
+        file: (&File, Option<&Preview>),
         place: &Place,
         txn: OwnedTransactionId,
     ) -> Result<OwnedEventId, MatrixError> {
         let (here, speech) = self.door(room).await?;
-        let content = self.upload(&file, place, speech).await?;
+        let content = self.upload(file, place, speech).await?;
         match self.say_placed(&here, content, &txn).await {
             Err(_) if self.was_sealed_since(room, speech) => {
                 let (here, speech) = self.door(room).await?;
-                let content = self.upload(&file, place, speech).await?;
+                let content = self.upload(file, place, speech).await?;
                 self.say_placed(&here, content, &txn).await
             }
             sent => sent,
@@ -109,16 +110,32 @@ impl Account {
         spoken == Speech::Plain && self.is_sealed(room)
     }
 
-    async fn upload(&self, file: &File, place: &Place, speech: Speech) -> Result<Value, MatrixError> {
-        let source = if speech == Speech::Plain {
-            let upload = self.client.media().upload(&file.media_type, file.bytes.clone(), None);
-            outbound::MediaSource::Plain(upload.await?.content_uri)
-        } else {
-            let mut bytes = file.bytes.as_slice();
-            let encrypted = self.client.upload_encrypted_file(&mut bytes).into_future();
-            outbound::MediaSource::Encrypted(Box::new(Box::pin(encrypted).await?))
-        };
-        Ok(outbound::file(&file.name, file.media_type.as_ref(), file.bytes.len(), source, place))
+    async fn upload(
+        &self,
+        (file, preview): (&File, Option<&Preview>),
+        place: &Place,
+        speech: Speech,
+    ) -> Result<Value, MatrixError> {
+        let source = self.upload_bytes(&file.media_type, &file.bytes, speech).await?;
+        let message = outbound::file(&file.name, file.media_type.as_ref(), file.bytes.len(), source, place);
+        let Some(preview) = preview else { return Ok(message) };
+        let kind = preview.thumbnail.media_type.parse().unwrap_or(mime::IMAGE_JPEG);
+        let small = self.upload_bytes(&kind, &preview.thumbnail.bytes, speech).await?;
+        Ok(outbound::picture(message, preview, &small))
+    }
+
+    async fn upload_bytes(
+        &self,
+        kind: &mime::Mime,
+        mut bytes: &[u8],
+        speech: Speech,
+    ) -> Result<outbound::MediaSource, MatrixError> {
+        if speech == Speech::Plain {
+            let upload = self.client.media().upload(kind, bytes.to_vec(), None);
+            return Ok(outbound::MediaSource::Plain(upload.await?.content_uri));
+        }
+        let encrypted = self.client.upload_encrypted_file(&mut bytes).into_future();
+        Ok(outbound::MediaSource::Encrypted(Box::new(Box::pin(encrypted).await?)))
     }
 
     /// Decides how to speak in a room now, and makes the SDK comply.

@@ -29,7 +29,8 @@ pub(super) struct Errand {
 /// Returns the errand that the request is about, if it is one: the last line of the last user turn.
 pub(super) fn errand(body: &Value) -> Option<Errand> {
     let last = array(&body["messages"]).iter().rfind(|message| message["role"] == "user")?;
-    let text = blocks_of(&last["content"]).iter().filter_map(text).next_back()?;
+    let text =
+        blocks_of(&last["content"]).iter().filter_map(text).rfind(|text| !text.contains("files_in_container"))?;
     let record: Value = serde_json::from_str(text.lines().next_back()?).ok()?;
     let task = record["errand"]["task"].as_str()?.to_owned();
     Some(Errand { task, reported: record["reported"].as_str().map(str::to_owned) })

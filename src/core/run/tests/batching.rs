@@ -24,18 +24,18 @@ pub(super) fn rules() -> Rules {
 }
 
 /// A run, the effects that it has wanted so far, and what is on the disk.
-struct World {
-    run: Run,
+pub(super) struct World {
+    pub(super) run: Run,
     now: Timestamp,
-    wanted: Vec<Effect>,
+    pub(super) wanted: Vec<Effect>,
     disk: Option<RunRecord>,
     journal: Option<RunRecord>,
     sent: usize,
-    asked: usize,
+    pub(super) asked: usize,
 }
 
 impl World {
-    fn begin(record: RunRecord, now: Timestamp) -> Self {
+    pub(super) fn begin(record: RunRecord, now: Timestamp) -> Self {
         let run = Run::new(record, rules(), now);
         let mut world = Self { run, now, wanted: Vec::new(), disk: None, journal: None, sent: 0, asked: 0 };
         world.go_on();
@@ -44,7 +44,7 @@ impl World {
     }
 
     /// The process is killed, and another one takes the run up as the disk holds it.
-    fn restart(self) -> Self {
+    pub(super) fn restart(self) -> Self {
         let stored = serde_json::to_string(&self.disk.expect("it was journaled")).expect("it is stored");
         let mut record: RunRecord = serde_json::from_str(&stored).expect("and read");
         record.resume();
@@ -53,7 +53,7 @@ impl World {
         world
     }
 
-    fn hand(&mut self, input: Input) {
+    pub(super) fn hand(&mut self, input: Input) {
         self.run.handle(input, self.now);
         self.go_on();
     }

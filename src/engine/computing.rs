@@ -101,13 +101,13 @@ impl Engine {
         files: &[Wanted],
     ) -> Result<Vec<Upload>, EngineError> {
         let known: Vec<(String, FileRecord)> = self.files_of(id)?;
-        let newest: Vec<(&Wanted, String)> = {
+        let newest: Vec<(Wanted, String)> = {
             let mut names = Vec::new();
             let mut named = Vec::new();
             for file in files.iter().rev().take(UPLOADS_MAX) {
                 let name = name_of(&file.claims.title(), &names);
                 names.push(name.clone());
-                named.push((file, name));
+                named.push((file.clone(), name));
             }
             named
         };
@@ -118,7 +118,7 @@ impl Engine {
             if let Some((there, _)) = known.iter().find(|(_, record)| record.of.as_ref() == Some(&of)) {
                 return Some(Upload { file: there.clone(), name, event: of.0 });
             }
-            let uploading = self.upload_one(account, (id, record), (file, &name), left);
+            let uploading = self.upload_one(account, (id, record), (&file, &name), left);
             let there = tokio::time::timeout(UPLOAD_TIMEOUT, Box::pin(uploading)).await.ok().flatten()?;
             Some(Upload { file: there, name, event: of.0 })
         });

@@ -20,7 +20,6 @@ use crate::{
     core::{
         event::{Outgoing, Place},
         id,
-        media::Preview,
         sealed::Speech,
     },
     secret::Secret,
@@ -438,21 +437,6 @@ impl Account {
         txn: OwnedTransactionId,
     ) -> Result<OwnedEventId, MatrixError> {
         Box::pin(self.say_file(room, (&file, None), place, txn)).await
-    }
-
-    /// Uploads a picture and its small copy, encrypted if the room is, and sends it.
-    ///
-    /// # Errors
-    /// As [`Self::send`].
-    pub async fn send_picture(
-        &self,
-        room: &RoomId,
-        file: File,
-        preview: &Preview,
-        place: &Place,
-        txn: OwnedTransactionId,
-    ) -> Result<OwnedEventId, MatrixError> {
-        Box::pin(self.say_file(room, (&file, Some(preview)), place, txn)).await
     }
 
     /// Redacts one of this user's events.

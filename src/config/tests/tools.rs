@@ -89,6 +89,26 @@ fn a4_assistants_have_the_tools_that_are_granted_and_none_by_default() {
 }
 
 #[test]
+fn c24_code_execution_is_granted_by_name_and_its_skills_with_it() {
+    let folder = Folder::new(&format!("{MINIMAL}assistants:\n  tools:\n    - code_execution\n"));
+    folder.write("coworkers/ci.yaml", &format!("{CI}tools:\n  - code_execution\n  - skill_xlsx\n"));
+    let (config, _) = folder.load(&[]).expect("loads");
+    assert_eq!(config.coworkers[0].tools, [Grant::plain("code_execution"), Grant::plain("skill_xlsx")]);
+    assert_eq!(config.assistants.tools, [Grant::plain("code_execution")]);
+
+    let folder = Folder::new(&format!(
+        "{MINIMAL}assistants:\n  tools:\n    - skill_pdf\n    - {{name: skill_docx, approval: asker}}\n"
+    ));
+    folder.write("coworkers/ci.yaml", CI);
+    let faults = folder.faults();
+    for fault in
+        ["`skill_pdf` without `code_execution`", "grant code_execution too", "before anybody here could be asked"]
+    {
+        assert!(faults.contains(fault), "{faults}");
+    }
+}
+
+#[test]
 fn a4_each_fault_of_assistants_tools_says_how_to_mend_it() {
     let folder = Folder::new(&format!(
         "{MINIMAL}{TOOLS}assistants:\n  tools:\n    - room_read\n    - {{name: note_add, approval: never}}\n    \

@@ -41,18 +41,23 @@ pub fn made_files() -> String {
 /// Says which of the files that it made are not posted, and why.
 #[must_use]
 pub(crate) fn unposted(unposted: &Unposted) -> String {
-    let files = |count: usize| if count == 1 { "One file".to_owned() } else { format!("{count} files") };
-    let verb = |count: usize| if count == 1 { "was" } else { "were" };
     let Unposted { too_many, too_large, missing, secret, broken } = *unposted;
+    let it = |count: usize| if count == 1 { "it" } else { "them" };
     let reasons = [
         (too_many, format!("left out: I post at most {POSTED_MAX}")),
         (too_large, "too large to post".to_owned()),
-        (missing, "gone before I could fetch them".to_owned()),
+        (missing, format!("gone before I could fetch {}", it(missing))),
         (secret, "held back, because a credential is in there".to_owned()),
-        (broken, "no picture that can be shown".to_owned()),
+        (broken, format!("left out, because no picture could be made of {}", it(broken))),
     ];
     let told = reasons.into_iter().filter(|(count, _)| *count > 0);
-    let told: Vec<String> = told.map(|(count, why)| format!("{} {} {why}.", files(count), verb(count))).collect();
+    let told: Vec<String> = told
+        .map(
+            |(count, why)| {
+                if count == 1 { format!("One file was {why}.") } else { format!("{count} files were {why}.") }
+            },
+        )
+        .collect();
     told.join(" ")
 }
 

@@ -86,7 +86,7 @@ impl Said {
                 let inner = value("content");
                 let is_error = inner["type"].as_str().unwrap_or_default().ends_with("_error");
                 let is_code = kind.ends_with("code_execution_tool_result");
-                let (told, made) = if is_code { computed(&inner) } else { Default::default() };
+                let (told, made) = if is_code { computed(&inner) } else { <(String, Vec<String>)>::default() };
                 let failed = is_error || (is_code && inner["return_code"].as_i64().is_some_and(|code| code != 0));
                 Self::ServerResult { call: text("tool_use_id"), failed, told, made }
             }

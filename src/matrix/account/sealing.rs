@@ -86,6 +86,21 @@ impl Account {
         }
     }
 
+    /// Uploads a picture and its small copy, encrypted if the room is, and sends it.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn send_picture(
+        &self,
+        room: &RoomId,
+        file: File,
+        preview: &Preview,
+        place: &Place,
+        txn: OwnedTransactionId,
+    ) -> Result<OwnedEventId, MatrixError> {
+        Box::pin(self.say_file(room, (&file, Some(preview)), place, txn)).await
+    }
+
     /// Uploads a file, encrypted if its message will be, and sends the message through the door.
     pub(super) async fn say_file(
         &self,

@@ -11,13 +11,17 @@
 //! turn, and the provider's cache hits. In a thread, the room's files before it are older and are dropped first. The
 //! file of the message that the request replies to is included beside the request if it was dropped.
 
+mod calendar;
 mod choice;
 mod decoded;
 mod decoding;
 mod document;
 mod ends;
+mod mail;
+mod office;
 mod picture;
 mod preview;
+mod script;
 mod structure;
 mod text;
 
@@ -32,7 +36,7 @@ use super::{
 
 pub use self::{
     choice::{TOKENS_MAX, Totals, Weight, choose},
-    decoded::{Charset, DECODED_BYTES_MAX, Decoded, Extent, Kind, Made},
+    decoded::{Charset, DECODED_BYTES_MAX, Decoded, Extent, Form, Kind, Made},
     decoding::decode,
     ends::{ENDS_BYTES, joined},
     preview::{Preview, Thumbnail},
@@ -68,7 +72,7 @@ pub fn is_text(beginning: &[u8]) -> bool {
     signature(beginning).is_none() && text::is_likely(beginning)
 }
 
-/// Returns a picture's or PDF's kind by its signature.
+/// Returns the kind of a picture, PDF or office file by its signature.
 fn signature(bytes: &[u8]) -> Option<Kind> {
     // Other picture formats have short signatures (`BM`, `P1`) that may also begin a text.
     match bytes {
@@ -76,6 +80,7 @@ fn signature(bytes: &[u8]) -> Option<Kind> {
         [0xff, 0xd8, 0xff, ..] => Some(Kind::Jpeg),
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Kind::Gif),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Kind::WebP),
+        _ if office::may_be(bytes) => Some(Kind::Office),
         _ if document::is_pdf(bytes) => Some(Kind::Pdf),
         _ => None,
     }
@@ -118,7 +123,7 @@ pub enum Unread {
     TookTooLong,
     /// It has too many pages or tokens.
     TooLong,
-    /// It is a PDF that needs a password.
+    /// It needs a password.
     Encrypted,
     /// It is damaged, or not what it claims to be.
     Broken,
@@ -193,8 +198,7 @@ pub type Outcome = Result<Arc<Prepared>, Unread>;
 /// File name extensions and media types that together mean an unreadable file. One of them alone proves nothing,
 /// because people choose names, and systems map types differently.
 const UNREADABLE_EXTENSIONS: &str = "\
-    zip gz tgz bz2 xz zst 7z rar jar apk dmg iso exe msi dll so bin doc docx xls xlsx ppt pptx odt ods odp epub psd \
-    sqlite db ttf otf woff woff2 mp3 m4a aac ogg oga opus flac wav wma mp4 m4v mkv mov avi webm mpg mpeg";
+    zip gz tgz bz2 xz zst 7z rar jar apk dmg iso exe msi dll so bin doc ppt epub psd sqlite db ttf otf woff woff2 mp3 m4a aac ogg oga opus flac wav wma mp4 m4v mkv mov avi webm mpg mpeg";
 const UNREADABLE_TYPES: [&str; 8] = [
     "application/zip",
     "application/gzip",
@@ -313,7 +317,11 @@ impl Claims {
             return Ok(kind);
         }
         if text::is_likely(bytes) {
-            return Ok(Kind::Text);
+            return Ok(match () {
+                () if mail::is_mail(bytes) => Kind::Mail,
+                () if calendar::is_calendar(bytes) => Kind::Calendar,
+                () => Kind::Text,
+            });
         }
         if text::is_empty(bytes) {
             return Err(Unread::Empty);
@@ -334,7 +342,7 @@ impl Claims {
 }
 
 /// Returns whether a character could hide something or reorder the text around it.
-fn is_invisible(letter: char) -> bool {
+pub(in crate::core) fn is_invisible(letter: char) -> bool {
     letter.is_control()
         || matches!(letter,
             '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'

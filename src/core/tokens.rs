@@ -69,8 +69,9 @@ pub(super) fn ends_around(text: &str, absent: u64, tokens: u32) -> String {
     format!("{head}\n[… {bytes} bytes left out here …]\n{tail}")
 }
 
-/// Returns what of a text is kept at its beginning, what is left out, and what is kept at its end.
-fn parted(text: &str, tokens: u32) -> Option<(&str, &str, &str)> {
+/// Returns what of a text is kept at its beginning, what is left out, and what is kept at its end; `None` if `tokens`
+/// has no room for both.
+pub(super) fn parted(text: &str, tokens: u32) -> Option<(&str, &str, &str)> {
     let room = tokens.checked_sub(MARK_TOKENS).filter(|room| *room >= MARK_TOKENS)?;
     let paragraph = text.trim_end().rfind("\n\n").map_or(text, |at| &text[at..]);
     let tail = suffix(text, estimate(paragraph).clamp(room / 2, room / 4 * 3));

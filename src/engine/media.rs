@@ -197,7 +197,7 @@ impl Engine {
         let sniffed = task::spawn_blocking(move || (claims.kind_of(&bytes), bytes));
         let (kind, bytes) = sniffed.await.map_err(|_| Unread::Broken)?;
         let kind = match (kind?, absent) {
-            (Kind::Text, Some(absent)) => Kind::Ends { absent },
+            (Kind::Text | Kind::Mail | Kind::Calendar, Some(absent)) => Kind::Ends { absent },
             (_, Some(_)) => return Err(Unread::TooLarge),
             (kind, None) => kind,
         };

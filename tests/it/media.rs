@@ -157,7 +157,7 @@ async fn files_in_front_of_a_question_are_read(kind: RoomKind) -> Result<()> {
         ("backup.zip", "unsupported_kind"),
         ("bomb.png", "too_large"),
         ("garbage.png", "broken"),
-        ("pretends.pdf", "broken"),
+        ("pretends.pdf", "unsupported_kind"),
     ];
     for (name, why) in rows {
         assert_eq!(attachment(&first, name)["not_given"], why, "{name}");

@@ -190,7 +190,7 @@ static LIMITS: [Key; 16] = [
         F::Number(30_000),
         "The newest part of a room's history that one request sends along, in tokens.",
     ),
-    key("files_max", K::Number(0, 20), F::Number(10), "Images, PDF and text files that one request sends along."),
+    key("files_max", K::Number(0, 20), F::Number(10), "Images, PDF, office, mail and text files that one request sends along."),
     key(
         "file_bytes_max",
         K::Number(64 << 10, 20 << 20),

@@ -18,7 +18,7 @@ use crate::core::{
     address::{OwnWords, linked_user},
     escaped::{first_chars, fitting, line, rfc3339},
     event::{self, Membership, Message, MessageKind},
-    media::{Extent, Unread},
+    media::{Extent, Form, Unread},
     time::Timestamp,
 };
 
@@ -216,6 +216,17 @@ fn follows(extent: Extent) -> String {
                 None => String::new(),
             };
             format!("{what}{read_as}{}", without(odd))
+        }
+        Extent::Document { form, ends } => {
+            let what = match form {
+                Form::Document => "text document",
+                Form::Slides => "presentation",
+                Form::Workbook => "workbook",
+                Form::Mail => "e-mail message",
+                Form::Calendar => "calendar file",
+            };
+            let how = if ends { "beginning and end follow as text" } else { "follows as text" };
+            format!("{how}, read from a {what}")
         }
         Extent::Smaller { from, to } => {
             format!("follows, shown at {} × {} of its {} × {} pixels", to.0, to.1, from.0, from.1)

@@ -19,6 +19,12 @@ pub enum Kind {
     WebP,
     /// A PDF.
     Pdf,
+    /// An office file, or another archive.
+    Office,
+    /// An e-mail message.
+    Mail,
+    /// A calendar file.
+    Calendar,
     /// A text in any encoding.
     Text,
     /// A picture of ours that is to be posted, of which the preview is made.
@@ -114,6 +120,22 @@ impl Charset {
     }
 }
 
+/// What a document was whose text is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// A text document.
+    Document,
+    /// A presentation or drawing.
+    Slides,
+    /// A workbook.
+    Workbook,
+    /// An e-mail message.
+    Mail,
+    /// A calendar file.
+    Calendar,
+}
+
 /// How much of a file is included, and in which form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -131,6 +153,13 @@ pub enum Extent {
         read_as: Option<Charset>,
         /// Whether only some lines are in that encoding, and the others in UTF-8.
         is_mixed: bool,
+    },
+    /// The text of a document, without its looks and pictures.
+    Document {
+        /// What it was.
+        form: Form,
+        /// Whether only its beginning and end are given.
+        ends: bool,
     },
     /// A picture that was scaled down.
     Smaller {

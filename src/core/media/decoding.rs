@@ -12,8 +12,9 @@ use super::{
     Outcome, PDF_PAGE_TOKENS, PDF_PAGES_MAX, PICTURE_BYTES_MAX, PICTURE_PARTS_MAX, Prepared, TEXT_TOKENS_MAX, Unread,
 };
 use super::{
+    calendar,
     decoded::{Decoded, Kind, Made},
-    document, picture, preview,
+    document, mail, office, picture, preview,
 };
 use crate::core::prompt::FileContent;
 
@@ -30,6 +31,10 @@ pub fn decode(kind: Kind, bytes: &[u8]) -> Result<Decoded, Unread> {
         Kind::WebP => picture::decode(bytes, image::ImageFormat::WebP),
         Kind::Preview => preview::decode(bytes),
         Kind::Pdf => document::decode_pdf(bytes),
+        Kind::Office => office::decode(bytes),
+        // What turns out to be none is still a text.
+        Kind::Mail => mail::decode(bytes).or_else(|_| document::decode_text(bytes, None)),
+        Kind::Calendar => calendar::decode(bytes).or_else(|_| document::decode_text(bytes, None)),
         Kind::Text => document::decode_text(bytes, None),
         Kind::Ends { absent } => document::decode_text(bytes, Some(absent)),
     }

@@ -90,7 +90,8 @@ fn c7_claims_alone_save_the_download_of_what_cannot_be_read() {
         (file("m.file", "song.mp3", Some("audio/mpeg")), Err(Unread::Audio)),
         (file("m.video", "a.mp4", Some("video/mp4")), Err(Unread::Video)),
         (file("m.file", "a.zip", Some("application/zip")), Err(Unread::Unsupported)),
-        (file("m.file", "a.docx", Some("application/vnd.openxmlformats")), Err(Unread::Unsupported)),
+        (file("m.file", "a.docx", Some("application/vnd.openxmlformats")), Ok(())),
+        (file("m.file", "a.doc", Some("application/vnd.ms-word")), Err(Unread::Unsupported)),
         // If name and type disagree, they prove nothing: the bytes decide.
         (file("m.file", "a.docx", Some("application/octet-stream")), Ok(())),
         (file("m.file", "report.zip", Some("text/plain")), Ok(())),
@@ -342,7 +343,7 @@ fn e_what_a_file_is_not_is_told_truly_whatever_it_is_called() {
         (b"SQLite format 3\0\x10\0\x01", "dump.sql", Some("text/x-sql"), Unread::Unsupported),
         (b"PK\x03\x04\x14\0\0", "table.csv", Some("text/csv"), Unread::Unsupported),
         (gzip, "photo.png", Some("image/png"), Unread::Broken),
-        (b"PK\x03\x04\x14\0\0", "paper.pdf", None, Unread::Broken),
+        (b"PK\x03\x04\x14\0\0", "paper.pdf", None, Unread::Unsupported),
         (&[5; 300], "notes.txt", Some("text/plain"), Unread::Broken),
     ] {
         assert_eq!(prepare(bytes, &claims("m.file", name, mime)), Err(expected), "{name}");

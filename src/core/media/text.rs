@@ -274,7 +274,7 @@ fn is_ascii_but_for_odd_lines(bytes: &[u8]) -> bool {
     odd > 0 && odd == beyond && beyond * 4 <= lines
 }
 
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();
     while let Some(letter) = rest.next() {

@@ -18,7 +18,7 @@ pub fn unreadable(why: Unread) -> String {
         Unread::TooLargeUnpacked => "That file is too large for me once it is unpacked.".to_owned(),
         Unread::TookTooLong => "That file took too long to read, so I gave up on it.".to_owned(),
         Unread::TooLong => format!("That file is too long for me: I read at most {PDF_PAGES_MAX} pages of a PDF."),
-        Unread::Encrypted => "That PDF is protected with a password, so I can't read it.".to_owned(),
+        Unread::Encrypted => "That file is protected with a password, so I can't read it.".to_owned(),
         Unread::Broken => "That file seems to be damaged, or it isn't what its name says.".to_owned(),
         Unread::Empty => "That file is empty.".to_owned(),
         Unread::NoWords => {
@@ -29,7 +29,10 @@ pub fn unreadable(why: Unread) -> String {
         }
         Unread::LeftOut => return "I'm not set up to read files here. Please write what I should know.".to_owned(),
     };
-    format!("{why} I can read images (JPEG, PNG, GIF, WebP), PDF and text files, or just write what you need.")
+    format!(
+        "{why} I can read images (JPEG, PNG, GIF, WebP), PDF, Word, Excel, PowerPoint, OpenDocument, mail, calendar \
+         and text files, or just write what you need."
+    )
 }
 
 /// Stands in an answer that is nothing but files.
@@ -83,7 +86,7 @@ mod tests {
         ];
         for why in all {
             let word = unreadable(why);
-            assert!(word.contains("images (JPEG, PNG, GIF, WebP), PDF and text files"), "{word}");
+            assert!(word.contains("images (JPEG, PNG, GIF, WebP), PDF, Word, Excel"), "{word}");
         }
         assert!(unreadable(Unread::Voice).starts_with("I can't listen to voice messages."));
     }

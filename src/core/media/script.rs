@@ -1,0 +1,166 @@
+//! Collects the text of a document while it is decoded: all of it, or of a very long one its beginning and end, with
+//! the page, slide or sheet at which the end begins.
+
+use super::{Decoded, ENDS_BYTES, Extent, Form, Made, TEXT_TOKENS_MAX, Unread, is_invisible};
+use crate::core::tokens;
+
+/// Bytes collected before the middle is dropped.
+const COLLECTED_BYTES_MAX: usize = 4 * ENDS_BYTES;
+/// Tokens that the line which names a place may take.
+const PLACE_TOKENS_MAX: u32 = 60;
+/// Most characters of a place's name.
+const PLACE_CHARS_MAX: usize = 80;
+/// Most places remembered; of a document with more, those in the middle are forgotten with their text.
+const PLACES_MAX: usize = 20_000;
+
+/// The text of a document so far.
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    text: String,
+    /// Bytes dropped at `cut`.
+    absent: u64,
+    /// Where in `text` the end begins, once the middle was dropped.
+    cut: Option<usize>,
+    /// Names of places and where they begin, counted from the document's first byte.
+    places: Vec<(u64, String)>,
+}
+
+impl Script {
+    /// Adds text, without the characters that could hide something.
+    pub(super) fn push(&mut self, text: &str) {
+        self.text.extend(text.chars().filter(|letter| matches!(letter, '\n' | '\t') || !is_invisible(*letter)));
+        if self.text.len() > self.cut.unwrap_or_default() + COLLECTED_BYTES_MAX {
+            self.shorten();
+        }
+    }
+
+    /// Adds a line.
+    pub(super) fn line(&mut self, text: &str) {
+        self.push(text);
+        self.push("\n");
+    }
+
+    /// Begins a page, slide, sheet or part: a line in brackets with an empty one before it.
+    pub(super) fn begin(&mut self, place: &str) {
+        let place = named(place);
+        if !self.text.is_empty() {
+            self.push("\n");
+        }
+        self.note(place.clone());
+        self.line(&format!("[{place}]"));
+    }
+
+    /// Names the place from here on without writing it, such as a slide's whose title was just read.
+    pub(super) fn call(&mut self, place: &str) {
+        self.note(named(place));
+    }
+
+    /// Returns whether it holds no text.
+    pub(super) fn is_blank(&self) -> bool {
+        self.text.trim().is_empty()
+    }
+
+    /// Adds what another script holds.
+    pub(super) fn append(&mut self, other: Self) {
+        if let Some(cut) = other.cut {
+            self.push(&other.text[..cut]);
+            self.line(&format!("\n[… {} bytes left out here …]", other.absent));
+            self.push(&other.text[cut..]);
+        } else {
+            self.push(&other.text);
+        }
+    }
+
+    fn note(&mut self, place: String) {
+        if self.places.len() == PLACES_MAX {
+            self.places.drain(1..PLACES_MAX / 2);
+        }
+        self.places.push((self.text.len() as u64 + self.absent, place));
+    }
+
+    /// Drops what lies between the kept ends.
+    fn shorten(&mut self) {
+        let cut = self.cut.unwrap_or_else(|| boundary(&self.text, ENDS_BYTES));
+        let from = boundary(&self.text, self.text.len() - ENDS_BYTES);
+        self.text.replace_range(cut..from, "");
+        self.absent += (from - cut) as u64;
+        self.cut = Some(cut);
+    }
+
+    /// Returns what the model gets of a document of this form.
+    ///
+    /// # Errors
+    /// [`Unread::Empty`] if it holds no text.
+    pub(super) fn decoded(mut self, form: Form) -> Result<Decoded, Unread> {
+        if self.text.trim().is_empty() {
+            return Err(Unread::Empty);
+        }
+        let is_long = self.absent > 0 || tokens::estimate(&self.text) > TEXT_TOKENS_MAX;
+        let text = if is_long { self.ends()? } else { std::mem::take(&mut self.text) };
+        let shown = Extent::Document { form, ends: is_long };
+        Ok(Decoded { made: Made::Text, tokens: tokens::estimate(&text), shown, bytes: text.into_bytes() })
+    }
+
+    fn ends(&self) -> Result<String, Unread> {
+        let room = TEXT_TOKENS_MAX - PLACE_TOKENS_MAX;
+        let (head, missing, tail) = tokens::parted(&self.text, room).ok_or(Unread::TooLong)?;
+        let missing = missing.len() as u64 + self.absent;
+        let tail_at = (self.text.len() - tail.len()) as u64 + self.absent;
+        let place = self.places.iter().rev().find(|(at, _)| *at <= tail_at).filter(|(at, _)| *at < tail_at);
+        let place = place.map(|(_, place)| format!("[{place}, continued]\n")).unwrap_or_default();
+        Ok(format!("{head}\n[… {missing} bytes left out here …]\n{place}{tail}"))
+    }
+}
+
+/// Returns a place's name fit for a line: short, and without brackets of its own.
+fn named(place: &str) -> String {
+    let letters = place.chars().filter(|letter| !letter.is_control() && !is_invisible(*letter));
+    letters.map(|letter| if matches!(letter, '[' | ']') { '|' } else { letter }).take(PLACE_CHARS_MAX).collect()
+}
+
+/// Returns the last place between two characters that is not behind `at`.
+fn boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text_of(script: Script) -> String {
+        let decoded = script.decoded(Form::Slides).expect("text");
+        assert!(decoded.tokens <= TEXT_TOKENS_MAX);
+        String::from_utf8(decoded.bytes).expect("text")
+    }
+
+    #[test]
+    fn c7_of_a_long_document_the_ends_stay_with_the_place_where_the_end_begins() {
+        for pages in [700, 70_000] {
+            let mut script = Script::default();
+            for page in 1..=pages {
+                script.begin(&format!("slide {page}"));
+                (0..4).for_each(|_| script.line("größer, 服务器 all is well"));
+            }
+            script.line("the last words");
+            assert!(script.text.len() <= COLLECTED_BYTES_MAX + ENDS_BYTES, "the middle is dropped meanwhile");
+            let text = text_of(script);
+            assert!(text.starts_with("[slide 1]\ngrößer") && text.ends_with("\nthe last words\n"), "{pages}");
+            let (_, tail) = text.split_once(" bytes left out here …]\n").expect("a mark");
+            let continued = tail.lines().next().expect("a line");
+            let of = |line: &str| line[1..].split([' ', ',', ']']).nth(1).and_then(|number| number.parse::<u32>().ok());
+            let first = of(continued).expect("a place");
+            let next = tail.lines().skip(1).find(|line| line.starts_with("[slide ")).and_then(of).expect("a place");
+            assert!(next == first || next == first + 1, "{continued} … {next}");
+            assert!(continued.ends_with(", continued]") || next == first, "{continued}");
+        }
+    }
+
+    #[test]
+    fn a_short_document_is_whole_and_an_empty_one_says_so() {
+        let mut script = Script::default();
+        script.begin("sheet \"a]\u{202e}b\"");
+        script.line("one\u{200b}\u{e0041}\u{feff}");
+        assert_eq!(text_of(script), "[sheet \"a|b\"]\none\u{200b}\n");
+        assert_eq!(Script::default().decoded(Form::Slides), Err(Unread::Empty));
+    }
+}

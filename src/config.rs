@@ -16,6 +16,7 @@ mod secrets;
 mod section;
 mod template;
 mod tooling;
+mod transcription;
 mod unasked;
 mod value;
 mod workspace;
@@ -106,6 +107,8 @@ pub struct Config {
     pub workspace: Workspace,
     /// Settings of all assistants.
     pub assistants: Assistants,
+    /// The recogniser that hears voice messages, if there is one (`transcription:`).
+    pub transcription: Option<Transcription>,
     /// Named limits.
     pub limits: Limits,
     /// Limits on the model's cost.
@@ -134,8 +137,19 @@ impl Config {
         let tokens = [&self.appservice.as_token, &self.appservice.hs_token];
         let claude = &self.claude;
         let headers = claude.headers.iter().map(|(_, value)| value).filter(|value| value.expose().len() >= HIDDEN_MIN);
-        let all = tokens.into_iter().chain(&claude.api_key).chain(&claude.auth_token).chain(headers);
+        let recogniser = self.transcription.iter().filter_map(|transcription| transcription.api_key.as_ref());
+        let all = tokens.into_iter().chain(&claude.api_key).chain(&claude.auth_token).chain(headers).chain(recogniser);
         all.cloned().chain([self.master.encode()]).collect()
+    }
+
+    /// Returns the limits on files.
+    #[must_use]
+    pub fn files(&self) -> crate::core::media::Limits {
+        crate::core::media::Limits {
+            files_max: self.limits.files_max,
+            file_bytes_max: self.limits.file_bytes_max,
+            hears: self.transcription.is_some(),
+        }
     }
 
     /// Loads the config file at `path` and everything it names, with the process's environment. A coworker whose file
@@ -356,6 +370,19 @@ pub struct Limits {
     pub room_requests_max: usize,
 }
 
+/// `transcription:`
+#[derive(Clone, Debug)]
+pub struct Transcription {
+    /// The base URL of the recogniser, without `/v1`.
+    pub url: Url,
+    /// The model that it is asked for.
+    pub model: String,
+    /// Its key.
+    pub api_key: Option<Secret>,
+    /// The language that is spoken; `None` lets it guess.
+    pub language: Option<String>,
+}
+
 /// `audit:`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
@@ -363,14 +390,6 @@ pub struct Audit {
     pub room: bool,
     /// How long the index of runs is kept, in days.
     pub retention_days: u32,
-}
-
-impl Limits {
-    /// Returns the limits on files.
-    #[must_use]
-    pub fn files(&self) -> crate::core::media::Limits {
-        crate::core::media::Limits { files_max: self.files_max, file_bytes_max: self.file_bytes_max }
-    }
 }
 
 impl Limits {

@@ -48,6 +48,7 @@ pub mod power;
 pub mod prompt;
 pub(crate) mod provider;
 pub(crate) mod reach;
+pub mod recogniser;
 pub mod redaction;
 pub mod refused;
 pub mod render;

@@ -48,6 +48,7 @@ mod errands;
 mod events;
 mod foreseen;
 mod gaps;
+mod hearing;
 mod homeserver;
 mod hooks;
 mod inbox;
@@ -94,6 +95,7 @@ mod zones;
 pub use audit::{at_socket, door_of};
 pub use data_dir::{PlaceError, too_full_to_start, try_data_dir};
 pub use disk::{Ended, start_again};
+pub(crate) use hearing::settings_of as recogniser_settings;
 pub use registered::differences;
 pub use start::{StartError, claude_client, serve, try_listening};
 pub(crate) use watches::{NO_KEY, models_of};
@@ -129,6 +131,7 @@ struct Engine {
     /// `started` by the wall clock.
     began: crate::core::time::Timestamp,
     prepared: media::Prepared,
+    hears: hearing::Hears,
     running: control::Running,
     ledger: budget::Ledger,
     parked: parked::Parked,

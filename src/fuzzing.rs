@@ -6,6 +6,7 @@
 
 mod events;
 mod files;
+mod office;
 mod text;
 mod wire;
 
@@ -23,7 +24,7 @@ pub struct Target {
 }
 
 /// All fuzz targets, in the order in which they run.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "transactions", words: wire::TRANSACTION_WORDS, run: wire::transaction },
     Target { name: "events", words: events::WORDS, run: events::events },
     Target { name: "bodies", words: text::BODY_WORDS, run: text::body },
@@ -32,6 +33,9 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "mcp", words: wire::MCP_WORDS, run: wire::mcp },
     Target { name: "config", words: files::CONFIG_WORDS, run: files::config },
     Target { name: "media", words: files::MEDIA_WORDS, run: files::media },
+    Target { name: "documents", words: office::DOCUMENT_WORDS, run: office::document },
+    Target { name: "mails", words: office::MAIL_WORDS, run: office::mail },
+    Target { name: "transcripts", words: office::ANSWER_WORDS, run: office::answer },
 ];
 
 /// Hashes what was found: equal findings give equal shapes.

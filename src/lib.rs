@@ -1,7 +1,7 @@
 //! Workmate: a Matrix application service that puts Claude into any homeserver.
 //!
 //! `ARCHITECTURE.md` has the map of the crate and its invariants. `core` decides and does no IO; the edges
-//! (`appservice`, `matrix`, `claude`, `store`, `tools`, `sandbox`) do IO and decide nothing; `engine` joins them.
+//! (`appservice`, `matrix`, `claude`, `store`, `tools`, `sandbox`, `recogniser`) do IO and decide nothing; `engine` joins them.
 //!
 //! Comments and tests cite rules of behaviour by number (C5, A7), which `docs/behaviour.md` lists. `docs/glossary.md`
 //! defines our own terms (run, lane, ward, card).
@@ -21,6 +21,7 @@ mod kept;
 pub mod listener;
 pub mod matrix;
 pub mod prompts;
+pub mod recogniser;
 pub mod sandbox;
 pub mod secret;
 #[cfg(feature = "doubles")]

@@ -40,11 +40,13 @@ pub enum Condition {
     ModelEnd,
     /// Every stored schedule and reminder can be read.
     Schedules,
+    /// The recogniser of voice messages answers, if there is one.
+    Transcription,
 }
 
 impl Condition {
     /// All conditions in display order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Homeserver,
         Self::Deliveries,
         Self::Users,
@@ -58,6 +60,7 @@ impl Condition {
         Self::Clock,
         Self::ModelEnd,
         Self::Schedules,
+        Self::Transcription,
     ];
 
     /// Returns the name in `/readyz` and `/metrics`.
@@ -77,6 +80,7 @@ impl Condition {
             Self::Clock => "clock",
             Self::ModelEnd => "model_end",
             Self::Schedules => "schedules",
+            Self::Transcription => "transcription",
         }
     }
 
@@ -84,7 +88,10 @@ impl Condition {
     /// missing.
     #[must_use]
     pub fn is_needed(self) -> bool {
-        !matches!(self, Self::McpServers | Self::Coworkers | Self::Clock | Self::ModelEnd | Self::Schedules)
+        !matches!(
+            self,
+            Self::McpServers | Self::Coworkers | Self::Clock | Self::ModelEnd | Self::Schedules | Self::Transcription
+        )
     }
 
     /// Returns the state before the first check.
@@ -97,7 +104,12 @@ impl Condition {
             Self::ClaudeKey | Self::ClaudeModel | Self::Claude => "the Messages API is being asked",
             Self::McpServers => "being started",
             // These hold until something says otherwise.
-            Self::ClaudeCredit | Self::Coworkers | Self::Clock | Self::ModelEnd | Self::Schedules => {
+            Self::ClaudeCredit
+            | Self::Coworkers
+            | Self::Clock
+            | Self::ModelEnd
+            | Self::Schedules
+            | Self::Transcription => {
                 return State::Ready;
             }
         };

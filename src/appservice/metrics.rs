@@ -58,6 +58,7 @@ struct Counted {
     missed: Counter,
     tool_calls: Family<Called, Counter>,
     model_errors: Family<Failed, Counter>,
+    recordings: Family<Called, Counter>,
 }
 
 /// The program that runs.
@@ -108,6 +109,8 @@ const CALLS: [(StepOutcome, &str); 9] = [
     (StepOutcome::Stopped, "stopped"),
     (StepOutcome::Unknown, "unknown"),
 ];
+/// What comes of a recording: its words, nobody's, or none because of the recording or of the recogniser.
+pub(crate) const RECORDINGS: [&str; 4] = ["heard", "silent", "refused", "down"];
 /// Kinds of tokens; `input` excludes what the provider had cached.
 const TOKENS: [&str; 3] = ["input", "cached_input", "output"];
 
@@ -140,13 +143,29 @@ impl Metrics {
         registry.register("tool_calls", "Tool calls of requests that ended, by how they ended", tool_calls.clone());
         let help = "Calls of the Messages API that failed, those that were tried again included";
         registry.register("claude_errors", help, model_errors.clone());
+        let recordings = Family::<Called, Counter>::default();
+        let help = "Recordings for the recogniser of voice messages, by what came of them";
+        registry.register("recordings", help, recordings.clone());
         registry.register_collector(Box::new(health.clone()));
         registry.register_collector(Box::new(arrivals.clone()));
         for (_, outcome) in CALLS {
             let _ = tool_calls.get_or_create(&Called { outcome });
         }
+        for outcome in RECORDINGS {
+            let _ = recordings.get_or_create(&Called { outcome });
+        }
         let registry = Mutex::new(whole);
-        let this = Self(Arc::new(Counted { registry, runs, seconds, tokens, cost, missed, tool_calls, model_errors }));
+        let this = Self(Arc::new(Counted {
+            registry,
+            runs,
+            seconds,
+            tokens,
+            cost,
+            missed,
+            tool_calls,
+            model_errors,
+            recordings,
+        }));
         this.begin_with([ASSISTANTS.to_owned()], []);
         this
     }
@@ -202,6 +221,11 @@ impl Metrics {
     /// Counts a failed call of the Messages API by the short name of its cause.
     pub(crate) fn model_failed(&self, kind: &str) {
         self.0.model_errors.get_or_create(&Failed { kind: kind.to_owned() }).inc();
+    }
+
+    /// Counts a recording for the recogniser; `outcome` is one of [`RECORDINGS`].
+    pub(crate) fn recording(&self, outcome: &'static str) {
+        self.0.recordings.get_or_create(&Called { outcome }).inc();
     }
 
     /// Counts events that no transaction brought.

@@ -102,6 +102,10 @@ pub(super) fn check(path: &Path, env: Env<'_>) -> anyhow::Result<(String, Vec<Fa
             _ => "without a key",
         },
     );
+    let summary = match &config.transcription {
+        Some(voice) => format!("{summary}\n  voice         heard by {} with {}", shown(&voice.url), voice.model),
+        None => summary,
+    };
     Ok((summary, warnings))
 }
 

@@ -16,7 +16,7 @@ use super::{
     keys::WORKMATE,
     secrets::{Sources, mode_for_others},
     section::Section,
-    tooling, value, workspace,
+    tooling, transcription, value, workspace,
     yaml::Node,
 };
 use crate::core::{
@@ -88,6 +88,7 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
     let master = sources.master(&root, faults);
     let registration_file = root.get("registration_file", faults, |node| value::path(node, base));
     let claude = claude::claude(&root, &sources, faults);
+    let transcription = transcription::transcription(&root, &sources, faults);
     let workspace = workspace::workspace(&root, faults);
     let limits = workspace::limits(&root, faults);
     let budgets = budgets::read(&root, faults);
@@ -136,6 +137,7 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
         claude,
         workspace,
         assistants,
+        transcription,
         limits,
         budgets,
         coworkers,
@@ -201,6 +203,7 @@ fn check_lists(root: &Section<'_>, config: &Config, faults: &mut Faults) {
 /// Warns of settings that work, but perhaps not as intended.
 fn doubts(root: &Section<'_>, path: &Path, config: &Config, warnings: &mut Faults) {
     let (homeserver, appservice, claude) = (root.again("homeserver"), root.again("appservice"), root.again("claude"));
+    let transcription = root.again("transcription");
     if !config.claude.has_credentials() {
         let trouble = Trouble::new(
             "missing",
@@ -214,7 +217,10 @@ fn doubts(root: &Section<'_>, path: &Path, config: &Config, warnings: &mut Fault
         (&homeserver, "url", &config.homeserver.url),
         (&appservice, "url", &config.appservice.url),
         (&claude, "base_url", &config.claude.base_url),
-    ] {
+    ]
+    .into_iter()
+    .chain(config.transcription.iter().map(|recogniser| (&transcription, "url", &recogniser.url)))
+    {
         if url.scheme() == "http" && !is_loopback(url) {
             let trouble = Trouble::new(
                 "plain http to another machine",
@@ -264,9 +270,13 @@ fn doubts(root: &Section<'_>, path: &Path, config: &Config, warnings: &mut Fault
         audit.report("room", trouble, warnings);
     }
     let open = fs::metadata(path).ok().and_then(|metadata| mode_for_others(&metadata));
-    for (section, key) in
-        [(&appservice, "as_token"), (&appservice, "hs_token"), (&claude, "api_key"), (&claude, "auth_token")]
-    {
+    for (section, key) in [
+        (&appservice, "as_token"),
+        (&appservice, "hs_token"),
+        (&claude, "api_key"),
+        (&claude, "auth_token"),
+        (&transcription, "api_key"),
+    ] {
         if let Some(mode) = open.filter(|_| section.has(key)) {
             let trouble = Trouble::new(
                 format!("a secret in a file that others can read (mode {mode:04o})"),

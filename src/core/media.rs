@@ -93,11 +93,13 @@ pub struct Limits {
     pub files_max: usize,
     /// Most bytes of a file as received.
     pub file_bytes_max: u64,
+    /// Whether a recogniser hears voice messages and other recordings (C25).
+    pub hears: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { files_max: 10, file_bytes_max: 10 << 20 }
+        Self { files_max: 10, file_bytes_max: 10 << 20, hears: false }
     }
 }
 
@@ -105,7 +107,7 @@ impl Default for Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unread {
-    /// It is a voice message.
+    /// It is a voice message, and there is no recogniser.
     Voice,
     /// It is music or other sound.
     Audio,
@@ -133,6 +135,12 @@ pub enum Unread {
     NoWords,
     /// It could not be fetched or decrypted.
     Unavailable,
+    /// The recogniser could not be used, or refused the recording.
+    Unheard,
+    /// It is a recording in which nobody speaks.
+    Silence,
+    /// It is a recording that lasts too long.
+    TooLongToHear,
     /// Newer files took its place.
     LeftOut,
 }
@@ -156,6 +164,9 @@ impl Unread {
             Self::Empty => "empty",
             Self::NoWords => "no_words",
             Self::Unavailable => "unavailable",
+            Self::Unheard => "not_heard",
+            Self::Silence => "nobody_speaks",
+            Self::TooLongToHear => "too_long_to_hear",
             Self::LeftOut => "left_out",
         }
     }
@@ -239,7 +250,10 @@ impl Claims {
     ///
     /// # Errors
     /// Why it is not worth a download, if the claims alone show that.
-    pub fn worth_fetching(&self) -> Result<&MediaSource, Unread> {
+    pub fn worth_fetching(&self, limits: &Limits) -> Result<&MediaSource, Unread> {
+        if self.is_sound() && limits.hears {
+            return self.media.as_ref().ok_or(Unread::Unavailable);
+        }
         if self.voice {
             return Err(Unread::Voice);
         }
@@ -250,6 +264,22 @@ impl Claims {
             _ => {}
         }
         self.media.as_ref().ok_or(Unread::Unavailable)
+    }
+
+    /// Returns whether its sender says that it is sound.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let says_audio = self.mime.as_deref().is_some_and(|mime| mime.starts_with("audio/"));
+        self.voice
+            || self.msgtype == "m.audio"
+            || says_audio && self.msgtype != "m.video" && self.is_surely_unreadable()
+    }
+
+    /// Returns whether it says so little by itself that it is read only if somebody asks about it: a sticker, or a
+    /// recording that is no voice message.
+    #[must_use]
+    pub fn is_read_if_asked(&self) -> bool {
+        self.is_sticker() || self.is_sound() && !self.voice
     }
 
     /// Returns the expected bytes for the model by the claims; pictures are scaled down, and texts are cut.

@@ -63,12 +63,14 @@ pub struct FirstWords<'a> {
     pub reads: Reads,
     /// The inviter's time zone.
     pub zone: &'a Zone,
+    /// Who writes down voice messages, if anybody does (C25).
+    pub recogniser: Option<&'a str>,
 }
 
 /// Returns a coworker's first words in a room (C17).
 #[must_use]
 pub fn first_words(words: &FirstWords<'_>) -> String {
-    let FirstWords { name, purpose, encrypted, readable_from, tools, reads: for_whom, zone } = *words;
+    let FirstWords { name, purpose, encrypted, readable_from, tools, reads: for_whom, zone, recogniser } = *words;
     let since = match (readable_from, encrypted) {
         (None, _) => String::new(),
         (Some(from), true) => format!(" I have no keys to anything from before {}.", zone.date(from)),
@@ -78,9 +80,10 @@ pub fn first_words(words: &FirstWords<'_>) -> String {
         Reads::AsAsker => "",
         Reads::Room => " I may tell newcomers about messages from before they came.",
     };
+    let voice = recogniser.map(|host| format!(" {}", assistant::voice(host))).unwrap_or_default();
     format!(
         "Hello, I'm {name}, an automated coworker. {} Mention me whenever you need something. I read this room and no \
-         other, and only when I'm asked.{since}{newcomers} {} If you don't want me here, remove me like any member.",
+         other, and only when I'm asked.{since}{newcomers}{voice} {} If you don't want me here, remove me like any member.",
         sentence(purpose),
         tools_in_short(tools)
     )

@@ -439,7 +439,7 @@ impl Engine {
             thread_root: None,
             session: events.get(session.begins).map(|event| SessionStart::At(&event.id)),
             tokens_max: self.config.limits.context_tokens_max,
-            file_limits: self.config.limits.files(),
+            file_limits: self.config.files(),
             files: None,
         };
         let alone = refused::alone(&events[..known], &record.request);

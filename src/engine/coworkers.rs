@@ -165,7 +165,7 @@ impl Engine {
             thread_root: root.as_deref(),
             session: None,
             tokens_max: self.config.limits.context_tokens_max,
-            file_limits: self.config.limits.files(),
+            file_limits: self.config.files(),
             files: None,
         };
         let alone = refused::alone(&events, &record.request);

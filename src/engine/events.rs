@@ -266,6 +266,9 @@ impl Engine {
         if here.is_empty() || record.liveliness.is_paused() {
             return Ok(());
         }
+        if !suspect && self.hear_first(event, came, entry, accepted) {
+            return Ok(());
+        }
         // What should have come encrypted asks nobody.
         if !suspect {
             Box::pin(self.take_watched(event, came, &named, &entry.event)).await?;
@@ -273,6 +276,8 @@ impl Engine {
         let original = self.original_of(event).await?;
         let placed = in_its_thread(event, original.as_ref());
         let event = placed.as_ref().unwrap_or(event);
+        // A voice message asks by its words.
+        let spoken = self.hears.written(event);
         let thread_root = event.thread_root();
         let thread = self.thread_of(event)?;
         let scene = Scene {
@@ -294,10 +299,11 @@ impl Engine {
             Box::pin(self.take_edit(event, came, edited, (&scene, &thread), accepted)).await?;
         }
         let stands = original.as_ref().and_then(|known| known.as_edited_by(event));
-        let around = self.look_around(stands.as_ref().unwrap_or(event), &scene, &thread).await?;
+        let asking = spoken.as_ref().unwrap_or(event);
+        let around = self.look_around(stands.as_ref().unwrap_or(asking), &scene, &thread).await?;
         let members = around.members();
         let scene = around.seen(&scene, &members);
-        let verdict = address::addressed(event, &scene);
+        let verdict = address::addressed(asking, &scene);
         if suspect {
             // It is neither obeyed nor noted, because notes in a thread decide who is asked next.
             return self.take_suspect(event, &verdict).await;
@@ -311,7 +317,7 @@ impl Engine {
         }
         Box::pin(self.obey_verdict(event, came, &verdict, accepted)).await?;
         // Noted last: an edit asks only newly asked coworkers, and must ask them again if a run could not be recorded.
-        self.note_thread(event, &verdict, &scene)
+        self.note_thread(asking, &verdict, &scene)
     }
 
     /// Takes an edit of a request: for its current run, and for coworkers that it newly asks.

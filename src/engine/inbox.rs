@@ -208,6 +208,10 @@ impl Engine {
     /// Marks an entry as done.
     pub(super) fn done(&self, entry: &InboxEntry) {
         let event = &entry.event;
+        if self.hears.is_hearing(&event.event_id) {
+            // It is done once its words are known.
+            return;
+        }
         match self.hold_back(entry) {
             Ok(true) => return,
             Ok(false) => {}

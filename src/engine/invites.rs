@@ -268,6 +268,7 @@ impl Engine {
                 tools: &tools,
                 reads: coworker.reads,
                 zone: &zone,
+                recogniser: self.hears.host().as_deref(),
             });
             // Use the join event as the cause, so that a coworker invited again introduces itself under a new
             // transaction id.

@@ -13,13 +13,14 @@ use futures_util::{StreamExt as _, stream};
 use ruma::{OwnedUserId, RoomId, UserId};
 use tokio::{task, time};
 
-use super::Engine;
+use super::{Engine, hearing::transcript};
 use crate::{
     core::{
         context::{Files, Wanted},
         event::MessageKind,
         media::{Claims, Kind, Outcome, Preview, Unread, joined},
         prompt::FileContent,
+        recogniser::Sound,
         tool::Output,
     },
     matrix::{
@@ -88,8 +89,8 @@ struct Kept {
 impl Kept {
     fn get(&mut self, key: &Key, now: time::Instant) -> Option<Outcome> {
         let (outcome, used) = self.files.get_mut(key)?;
-        if *outcome == Err(Unread::Unavailable) {
-            return (now - *used < UNAVAILABLE_FOR).then_some(Err(Unread::Unavailable));
+        if let Err(why @ (Unread::Unavailable | Unread::Unheard)) = outcome {
+            return (now - *used < UNAVAILABLE_FOR).then_some(Err(*why));
         }
         *used = now;
         Some(outcome.clone())
@@ -136,7 +137,14 @@ impl Engine {
         stream::iter(fetched).buffer_unordered(FETCHES_AT_ONCE_MAX).collect().await
     }
 
-    async fn fetch_file(&self, account: &Account, room: &RoomId, file: &Wanted, left: &AtomicU64) -> Outcome {
+    /// Fetches one file and prepares it; an outcome is kept for a while.
+    pub(super) async fn fetch_file(
+        &self,
+        account: &Account,
+        room: &RoomId,
+        file: &Wanted,
+        left: &AtomicU64,
+    ) -> Outcome {
         let key = Key { user: account.user().to_owned(), claims: file.claims.clone() };
         let known = self.prepared.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&key, time::Instant::now());
         if let Some(outcome) = known {
@@ -145,6 +153,11 @@ impl Engine {
         let bytes_max = self.config.limits.file_bytes_max;
         if left.load(Ordering::Relaxed) < bytes_max {
             return Err(Unread::LeftOut);
+        }
+        if file.claims.is_sound()
+            && let Some(words) = self.heard_before(account, room, &file.source)
+        {
+            return transcript(&words);
         }
         let most = Most { whole: bytes_max, by_ends: TEXT_BYTES_MAX.min(left.load(Ordering::Relaxed)) };
         let outcome = match account.media(&file.source, most).await {
@@ -158,7 +171,11 @@ impl Engine {
                 };
                 let size = absent.unwrap_or_default().saturating_add(bytes.len() as u64);
                 let _ = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(size)));
-                self.prepare(owner_of(account, room, file), bytes, absent, file.claims.clone()).await
+                match Sound::of(&bytes, file.claims.is_sound()).filter(|_| absent.is_none() && self.hears.is_on()) {
+                    Some(sound) => self.hear(account, room, &file.source, sound, bytes).await,
+                    None if file.claims.is_sound() => Err(Unread::Broken),
+                    None => self.prepare(owner_of(account, room, file), bytes, absent, file.claims.clone()).await,
+                }
             }
             Err(MediaError::TooLarge(_)) => Err(Unread::TooLarge),
             Err(error) => {

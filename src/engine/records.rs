@@ -307,6 +307,18 @@ pub(super) struct PersonRecord {
     pub(super) told: BTreeMap<String, (Timestamp, OwnedEventId)>,
 }
 
+/// What a recogniser heard in a recording.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Transcript {
+    /// The words.
+    pub(super) words: String,
+    /// When they were heard.
+    pub(super) at: Timestamp,
+    /// In whose assistant's chat, if it was in one.
+    #[serde(default)]
+    pub(super) owner: Option<OwnedUserId>,
+}
+
 /// The mark up to which a room was compared with the inbox.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Checked {
@@ -380,6 +392,8 @@ pub(super) struct Tables {
     pub(super) files: Table<String, FileRecord>,
     /// The containers in which threads compute.
     pub(super) containers: Table<SessionKey, Session>,
+    /// What a recogniser heard, by who was told and the recording.
+    pub(super) transcripts: Table<(OwnedUserId, String), Transcript>,
     pub(super) schedules: Table<OwnedRoomId, RoomSchedules>,
     pub(super) reminders: Table<OwnedUserId, Reminders>,
 }
@@ -411,6 +425,7 @@ impl Tables {
             batches: store.batches(),
             files: store.provider_files(),
             containers: store.containers().owned_by(|_, session: &Session| session.owner.as_deref()),
+            transcripts: store.transcripts().owned_by(|_, heard: &Transcript| heard.owner.as_deref()),
             schedules: store.schedules(),
             reminders: store.reminders().owned_by(|owner, _: &Reminders| Some(owner)),
         }

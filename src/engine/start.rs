@@ -136,6 +136,11 @@ pub enum StartError {
     /// The Claude client cannot be set up.
     #[error("{0}")]
     Claude(#[from] claude::Error),
+    /// The recogniser's client cannot be set up.
+    #[error(
+        "transcription: the recogniser's client cannot be set up ({0})\n  Mend: correct the section, or remove it."
+    )]
+    Recogniser(String),
     /// An avatar file of the configuration cannot be read.
     #[error("{path}: {cause}\n  Mend: correct the path in config/coworkers, or remove the avatar key.")]
     Avatar {
@@ -301,6 +306,7 @@ async fn build(
     settings.servers.clone_from(&config.mcp_servers);
     settings.credentials.clone_from(&config.credentials);
     settings.secrets = config.own_secrets();
+    let hears = super::hearing::Hears::new(config.transcription.as_ref()).map_err(StartError::Recogniser)?;
     let namespace = config.namespace();
     let users: Vec<OwnedUserId> = config.coworkers.iter().map(|coworker| namespace.coworker(&coworker.id.0)).collect();
     Ok(Arc::new(Engine {
@@ -322,6 +328,7 @@ async fn build(
         started: tokio::time::Instant::now(),
         began: crate::clock::now(),
         prepared: super::media::Prepared::new(),
+        hears,
         running: control::Running::default(),
         ledger: budget::Ledger::open(&store, budget::terms(&config), crate::clock::now())?,
         parked: parked::Parked::default(),

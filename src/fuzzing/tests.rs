@@ -60,5 +60,8 @@ short! {
     streams_of_anybody_break_nothing: "sse",
     mcp_servers_of_anybody_break_nothing: "mcp",
     configurations_of_anybody_break_nothing: "config",
-    files_of_anybody_break_nothing: "media"
+    files_of_anybody_break_nothing: "media",
+    documents_of_anybody_break_nothing: "documents",
+    mails_of_anybody_break_nothing: "mails",
+    transcripts_of_anybody_break_nothing: "transcripts"
 }

@@ -116,6 +116,8 @@ tables! {
     Schedules schedules: OwnedRoomId;
     #[doc = "owners' reminders, by owner; sealed under their keys."]
     Reminders reminders: OwnedUserId;
+    #[doc = "what a recogniser heard in recordings, by who was told and the hash of the recording's place; kept for a day, an assistant's under its owner's key."]
+    Transcripts transcripts: (OwnedUserId, String);
     #[doc = "the batches that are not cleared away at the provider, by their ids there; never content."]
     Batches batches: String;
     #[doc = "the files that are not deleted at the provider, by their ids there; never content."]

@@ -65,5 +65,6 @@ mod tools;
 mod troubled;
 mod trust;
 mod upgrades;
+mod voice;
 mod wards;
 mod worst_day;

@@ -4,6 +4,7 @@ mod claude;
 mod files;
 mod finding;
 mod homeserver;
+mod recogniser;
 mod servers;
 
 use std::path::Path;
@@ -40,12 +41,13 @@ impl Tried {
 pub(super) async fn all(path: &Path, config: &Config, service_user: Option<&str>) -> Vec<Tried> {
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let mut tried = files::all(path, config, service_user);
-    let ((homeserver, by_homeserver), (model, by_api), servers) = tokio::join!(
+    let ((homeserver, by_homeserver), (model, by_api), servers, recogniser) = tokio::join!(
         Box::pin(homeserver::all(config, &tasks, &stop)),
         Box::pin(claude::all(config)),
         Box::pin(servers::all(config, &tasks, &stop)),
+        Box::pin(recogniser::all(config)),
     );
-    tried.extend(homeserver.into_iter().chain(model).chain(servers));
+    tried.extend(homeserver.into_iter().chain(model).chain(servers).chain(recogniser));
     tried.push(Tried::new("clock", clock_of(by_homeserver, by_api)));
     stop.cancel();
     tasks.close();

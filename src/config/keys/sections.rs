@@ -9,6 +9,7 @@ use super::{
 use crate::{
     config::{
         tooling::WORDS_MAX,
+        transcription::MODEL as TRANSCRIPTION_MODEL,
         workspace::{APPSERVICE_ID, ASSISTANT_PREFIX, BRIDGES_MAX, COWORKER_PREFIX, ENTRIES_MAX, SERVICE_LOCALPART},
     },
     core::breaker::{PERSON_RUNS_MAX, ROOM_RUNS_MAX},
@@ -17,11 +18,12 @@ use crate::{
 static ID: Form = Form { what: "letters, digits and . _ -", pattern: "^[A-Za-z0-9._-]{1,64}$", chars_max: None };
 static LOCALPART: Form = Form { what: "a-z 0-9 . _ = / + -", pattern: "^[a-z0-9._=/+-]{1,64}$", chars_max: None };
 static ID_PATTERN: Form = Form { what: "a pattern of user ids", pattern: "", chars_max: None };
+static LANGUAGE: Form = Form { what: "a language's code (ISO 639)", pattern: "^[a-z]{2,3}$", chars_max: None };
 static DIRECTIVES: Form = Form { what: "`target=level` with commas between", pattern: "", chars_max: Some(1_000) };
 const SECRET: K = K::Secret { as_value: true };
 
 /// The top level of `workmate.yaml`.
-pub(in crate::config) static WORKMATE: [Key; 17] = [
+pub(in crate::config) static WORKMATE: [Key; 18] = [
     key("homeserver", K::Section(&HOMESERVER), F::Required, "The Matrix homeserver that Workmate serves."),
     key("appservice", K::Section(&APPSERVICE), F::Required, "Workmate's side of the registration."),
     key(
@@ -53,6 +55,12 @@ pub(in crate::config) static WORKMATE: [Key; 17] = [
     key("claude", K::Section(&CLAUDE), F::Nothing, "How the model is reached."),
     key("workspace", K::Section(&WORKSPACE), F::Nothing, "Who belongs to the workspace."),
     key("assistants", K::Section(&ASSISTANTS), F::Nothing, "The private assistants, one for each local person."),
+    key(
+        "transcription",
+        K::Section(&TRANSCRIPTION),
+        F::Nothing,
+        "The recogniser that writes down voice messages; without it they are only named.",
+    ),
     key("limits", K::Section(&LIMITS), F::Nothing, "Limits; none of them loses an accepted request."),
     key(
         "budgets",
@@ -183,6 +191,18 @@ static ASSISTANTS: [Key; 10] = [
     ),
 ];
 
+static TRANSCRIPTION: [Key; 4] = [
+    key(
+        "url",
+        K::Text(&URL),
+        F::Required,
+        "The base of an endpoint like OpenAI's, without `/v1`; recordings go to its /v1/audio/transcriptions.",
+    ),
+    key("model", K::Text(&MODEL), F::Word(TRANSCRIPTION_MODEL), "The model that it is asked for."),
+    key("api_key", SECRET, F::Nothing, "Its key, which goes as `Authorization: Bearer`."),
+    key("language", K::Text(&LANGUAGE), F::Told("it guesses"), "The language that is spoken."),
+];
+
 static LIMITS: [Key; 16] = [
     key(
         "context_tokens_max",
@@ -190,7 +210,12 @@ static LIMITS: [Key; 16] = [
         F::Number(30_000),
         "The newest part of a room's history that one request sends along, in tokens.",
     ),
-    key("files_max", K::Number(0, 20), F::Number(10), "Images, PDF, office, mail and text files that one request sends along."),
+    key(
+        "files_max",
+        K::Number(0, 20),
+        F::Number(10),
+        "Images, PDF, office, mail and text files that one request sends along.",
+    ),
     key(
         "file_bytes_max",
         K::Number(64 << 10, 20 << 20),

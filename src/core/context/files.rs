@@ -13,8 +13,8 @@ use super::{
 use crate::core::{
     address::{CoworkerHere, strip_address},
     event::{EventKind, MediaSource, Message},
-    media::{Claims, Outcome, Prepared, Totals, Unread, Weight, choose},
-    prompt::{File, Prompt},
+    media::{Claims, Extent, Outcome, Prepared, Totals, Unread, Weight, choose},
+    prompt::{File, FileContent, Prompt},
 };
 
 /// Most letters besides the coworker's name in a caption that counts as empty.
@@ -58,7 +58,7 @@ pub fn files_wanted(input: &Input<'_>) -> Vec<Wanted> {
     let fitting = with_files(&chosen).filter(|(key, ..)| fetchable.contains(key));
     let beside: Vec<&Item<'_>> = beside.collect();
     for ((id, at), _, claims) in fitting.chain(with_files(&beside).take(newest.file_limits.files_max)) {
-        let Ok(source) = claims.worth_fetching() else { continue };
+        let Ok(source) = claims.worth_fetching(&newest.file_limits) else { continue };
         if !wanted.iter().any(|known| known.event == id && known.at == at) {
             wanted.push(Wanted { event: id.to_owned(), at, source: source.clone(), claims: claims.clone() });
         }
@@ -116,9 +116,9 @@ pub(super) fn replied_to<'i, 'a>(all: &'i [Item<'a>], request: &Item<'_>) -> Opt
 
 /// Chooses by the claims: what fits if everybody tells the truth.
 fn fetchable<'a>(chosen: &[&Item<'a>], input: &Input<'_>, tokens_max: u32) -> BTreeSet<Key<'a>> {
-    // Stickers say little and may be many, so they are read only if somebody asks about one.
+    // Stickers say little and may be many, so they are read only if somebody asks about one; so are songs.
     let files = with_files(chosen).filter(|(_, item, claims)| {
-        claims.worth_fetching().is_ok() && (!claims.is_sticker() || is_request(item, input))
+        claims.worth_fetching(&input.file_limits).is_ok() && (!claims.is_read_if_asked() || is_request(item, input))
     });
     let files: Vec<_> = files.collect();
     let weights = files.iter().map(|(_, item, claims)| Weight {
@@ -170,12 +170,15 @@ impl<'a> Given<'a> {
         let mut by_file = BTreeMap::new();
         let mut ready: Vec<(Key<'a>, Weight)> = Vec::new();
         for (key, item, claims) in with_files(chosen) {
-            let outcome = match claims.worth_fetching() {
+            let outcome = match claims.worth_fetching(&input.file_limits) {
                 Err(why) => Err(why),
                 Ok(_) if !fetchable.contains(&key) => Err(Unread::LeftOut),
                 Ok(_) => fetched(input, key),
             };
-            if let Ok(file) = outcome {
+            // A transcript stands in the record, and counts as its text.
+            if let Ok(file) = outcome
+                && file.shown != Extent::Transcript
+            {
                 let weight = Weight { bytes: file.bytes, tokens: file.tokens, around: is_around(item, input) };
                 ready.push((key, weight));
             }
@@ -194,7 +197,7 @@ impl<'a> Given<'a> {
             let is_missing = |key| matches!(by_file.get(&key), None | Some(Err(Unread::LeftOut | Unread::TooLong)));
             for (key, claims) in files_of(target).filter(|(key, _)| is_missing(*key)).take(input.file_limits.files_max)
             {
-                let outcome = claims.worth_fetching();
+                let outcome = claims.worth_fetching(&input.file_limits);
                 beside.insert(key, outcome.and_then(|_| fetched(input, key)));
             }
         }
@@ -240,6 +243,7 @@ fn notes(outcomes: &Outcomes<'_>, item: &Item<'_>) -> Vec<Option<FileNote>> {
 
 fn files(outcomes: &Outcomes<'_>, item: &Item<'_>) -> Vec<File> {
     let ready = files_of(item).filter_map(|(key, claims)| Some((claims, outcomes.get(&key)?.ok()?)));
+    let ready = ready.filter(|(_, file)| file.shown != Extent::Transcript);
     ready.map(|(claims, file)| File { title: claims.title(), content: file.content.clone() }).collect()
 }
 
@@ -249,6 +253,19 @@ fn fetched<'a>(input: &Input<'a>, (id, at): Key<'_>) -> Result<&'a Prepared, Unr
         Some(Err(why)) => Err(*why),
         None => Err(Unread::Unavailable),
     }
+}
+
+/// Returns what was heard in each of a message's files.
+pub(super) fn heard<'a>(input: &Input<'a>, id: &EventId, files: usize) -> Vec<Option<&'a str>> {
+    let Some(known) = input.files else { return Vec::new() };
+    let heard = |at: usize| match known.get(&(id.to_owned(), at))? {
+        Ok(file) if file.shown == Extent::Transcript => match &file.content {
+            FileContent::Text { text } => Some(&**text),
+            _ => None,
+        },
+        _ => None,
+    };
+    (0..files).map(heard).collect()
 }
 
 fn note_of(file: &Prepared) -> FileNote {

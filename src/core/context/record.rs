@@ -70,6 +70,9 @@ struct Attachment<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     mime: Option<&'a str>,
+    /// What a recogniser heard in it (C25).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transcript: Option<Cow<'a, str>>,
     /// `follows` if the file comes right after the record.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
@@ -85,6 +88,7 @@ impl<'a> Attachment<'a> {
             kind: if *voice { "voice message" } else { kind },
             name: first_chars(name, FILE_NAME_CHARS_MAX),
             mime: mime.as_deref().map(|mime| first_chars(mime, TYPE_CHARS_MAX)),
+            transcript: None,
             file: None,
             not_given: None,
         })
@@ -169,14 +173,22 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// Returns the same record with what was heard in its files, in their order.
+    pub(super) fn hearing(mut self, heard: &[Option<&'a str>]) -> Self {
+        for (attachment, heard) in self.attachment.iter_mut().chain(&mut self.attachments).zip(heard) {
+            attachment.transcript = heard.map(Cow::Borrowed);
+        }
+        self
+    }
+
     /// Returns the same record with its files' outcomes, in their order.
     pub(super) fn noting(&self, notes: &[Option<FileNote>]) -> Self {
         let mut noted = self.clone();
         for (attachment, note) in noted.attachment.iter_mut().chain(&mut noted.attachments).zip(notes) {
             (attachment.file, attachment.not_given) = match *note {
+                Some(FileNote::Follows(Extent::Transcript)) | None => (None, None),
                 Some(FileNote::Follows(extent)) => (Some(follows(extent)), None),
                 Some(FileNote::NotGiven(why)) => (None, Some(why.key())),
-                None => (None, None),
             };
         }
         noted
@@ -191,6 +203,10 @@ impl<'a> Record<'a> {
         let mut record = Self { cut: true, ..self.clone() };
         let shorter = fitting(tokens_max, |text_tokens_max| {
             record.text = Cow::Owned(tokens::ends(&self.text, text_tokens_max).into_owned());
+            let attachments = record.attachment.iter_mut().chain(&mut record.attachments);
+            for transcript in attachments.filter_map(|attachment| attachment.transcript.as_mut()) {
+                *transcript = Cow::Owned(tokens::ends(transcript, text_tokens_max).into_owned());
+            }
             let shorter = line(&record);
             // For the next, if this one is still too long.
             if let Some(poll) = &mut record.poll {
@@ -207,7 +223,7 @@ impl<'a> Record<'a> {
 /// Returns what a record says about a file that follows it.
 fn follows(extent: Extent) -> String {
     match extent {
-        Extent::Whole => "follows".to_owned(),
+        Extent::Whole | Extent::Transcript => "follows".to_owned(),
         Extent::Text { ends, odd, read_as, is_mixed } => {
             let what = if ends { "its beginning and end follow" } else { "follows" };
             let read_as = match read_as {

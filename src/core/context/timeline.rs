@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ruma::{EventId, UserId};
 
 use super::{
-    Input, Kind, SessionStart,
+    Input, Kind, SessionStart, files,
     polls::Polls,
     record::{self, FileNote, Origin, Record},
     tokens,
@@ -326,7 +326,8 @@ impl<'a> Reader<'_, 'a> {
         if let MessageKind::Poll(poll) = &message.kind {
             self.polls.start(&event.id, &event.sender, poll);
         }
-        let record = Record::new(origin, original, message);
+        let heard = if own { Vec::new() } else { files::heard(self.input, &event.id, message.kind.files().len()) };
+        let record = Record::new(origin, original, message).hearing(&heard);
         let files = if own { Vec::new() } else { message.kind.files().iter().filter_map(Claims::of).collect() };
         // All of them together leave at least half of the message's tokens for its words.
         let notes_tokens = u32::try_from(files.len()).unwrap_or(u32::MAX).saturating_mul(NOTE_TOKENS);

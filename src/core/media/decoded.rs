@@ -161,6 +161,8 @@ pub enum Extent {
         /// Whether only its beginning and end are given.
         ends: bool,
     },
+    /// What was said in a recording, as a recogniser wrote it down. It stands in the record itself.
+    Transcript,
     /// A picture that was scaled down.
     Smaller {
         /// The original width and height.

@@ -111,7 +111,7 @@ fn c7_claims_alone_save_the_download_of_what_cannot_be_read() {
     ];
     for (kind, expected) in rows {
         let claims = Claims::of(&kind).expect("a file");
-        assert_eq!(claims.worth_fetching().map(|_| ()), expected, "{kind:?}");
+        assert_eq!(claims.worth_fetching(&Limits::default()).map(|_| ()), expected, "{kind:?}");
     }
     let lying = MessageKind::Attachment {
         msgtype: "m.file".to_owned(),
@@ -122,10 +122,32 @@ fn c7_claims_alone_save_the_download_of_what_cannot_be_read() {
         media: Some(MediaSource::new("somewhere".to_owned())),
     };
     let lying = Claims::of(&lying).expect("a file");
-    assert_eq!(lying.worth_fetching().map(|_| ()), Ok(()), "what is said of its size is nothing to go by");
-    let limits = Limits { files_max: 5, file_bytes_max: 10 << 20 };
+    assert_eq!(
+        lying.worth_fetching(&Limits::default()).map(|_| ()),
+        Ok(()),
+        "what is said of its size is nothing to go by"
+    );
+    let limits = Limits { files_max: 5, ..Limits::default() };
     assert_eq!(lying.claimed_bytes(&limits), TEXT_BYTES_EXPECTED);
     assert_eq!(Claims::of(&MessageKind::Text), None);
+}
+
+#[test]
+fn c25_recordings_are_fetched_where_they_are_heard() {
+    let hears = Limits { hears: true, ..Limits::default() };
+    let rows = [
+        (file("m.audio", "song.mp3", None), true, true),
+        (file("m.audio", "Voice message", Some("audio/ogg")), true, true),
+        (file("m.file", "song.mp3", Some("audio/mpeg")), true, true),
+        (file("m.file", "a.mp3", Some("text/plain")), false, true),
+        (file("m.video", "a.ogg", Some("audio/ogg")), false, false),
+        (file("m.file", "a.zip", Some("application/zip")), false, false),
+    ];
+    for (kind, is_sound, is_fetched) in rows {
+        let claims = Claims::of(&kind).expect("a file");
+        assert_eq!((claims.is_sound(), claims.worth_fetching(&hears).is_ok()), (is_sound, is_fetched), "{kind:?}");
+        assert_eq!(claims.is_read_if_asked(), is_sound, "{kind:?}: none of them is a voice message");
+    }
 }
 
 #[test]

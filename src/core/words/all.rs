@@ -125,6 +125,7 @@ fn coworkers(book: &mut Book) {
         tools: &tools,
         reads: Reads::AsAsker,
         zone: &Zone::default(),
+        recogniser: None,
     };
     book.told("it joins an encrypted room", &first_words(&words));
     let (encrypted, tools, reads) = (false, &Toolset::default(), Reads::Room);
@@ -219,6 +220,9 @@ fn failures(book: &mut Book) {
         Unread::Empty,
         Unread::NoWords,
         Unread::Unavailable,
+        Unread::Unheard,
+        Unread::Silence,
+        Unread::TooLongToHear,
         Unread::LeftOut,
     ];
     for why in unread {
@@ -250,7 +254,7 @@ fn failures(book: &mut Book) {
 fn assistants(book: &mut Book) {
     book.part("An assistant");
     book.told("its name", &assistant_name(user_id!("@alice:hs"), "Alice"));
-    book.told("its first words", &assistant_first());
+    book.told("its first words", &assistant_first(Some("stt.example.org")));
     book.told("!help", &assistant_help());
     book.told("!new", &fresh());
     book.told("after a pause", &fresh_after_pause(12));
@@ -260,7 +264,7 @@ fn assistants(book: &mut Book) {
         &room_loosened(&["guests can come in".to_owned()], &pill(user_id!("@workmate:hs"), "Workmate")),
     );
     book.told("somebody else's", &not_your_assistant(&pill(user_id!("@assistant-bob:hs"), "@assistant-bob:hs")));
-    book.told("a new room", &moving::moved());
+    book.told("a new room", &moving::moved(None));
     book.told("a new room", &moving::awaiting_invite(&pill(user_id!("@workmate:hs"), "Workmate")));
     book.told("a new room", &moving::not_followed(&["someone else is there".to_owned()]));
     book.part("Its sessions");

@@ -15,15 +15,27 @@ pub fn assistant_name(owner: &UserId, name: &str) -> String {
 }
 
 /// What the encryption of an assistant's chat does and does not do (A5), and where its memory ends.
-pub(super) const WHO_CAN_READ: &str = "**Who can read it.** It is end-to-end encrypted, so neither the homeserver nor other people \
+const WHO_CAN_READ: &str = "**Who can read it.** It is end-to-end encrypted, so neither the homeserver nor other people \
      can read it. I am a program, though: the Workmate service that runs me decrypts your messages, and the model's \
      provider (Anthropic's Claude) processes them to answer you.\n\n\
      I remember this session only. `!new` starts another, `!help` shows what else there is.";
 
+/// Says who hears voice messages (C25).
+#[must_use]
+pub(super) fn voice(host: &str) -> String {
+    format!("Voice messages go to {host}, which writes them down for me.")
+}
+
 /// An assistant's first message, which is honest about what the encryption does (A5).
 #[must_use]
-pub fn assistant_first() -> String {
-    format!("Hello, I'm your assistant. This chat is yours alone: ask me anything.\n\n{WHO_CAN_READ}")
+pub fn assistant_first(recogniser: Option<&str>) -> String {
+    format!("Hello, I'm your assistant. This chat is yours alone: ask me anything.\n\n{}", who_can_read(recogniser))
+}
+
+/// Returns [`WHO_CAN_READ`], and who hears voice messages, if anybody does.
+pub(super) fn who_can_read(recogniser: Option<&str>) -> String {
+    let voice = recogniser.map(|host| format!("\n\n{}", voice(host))).unwrap_or_default();
+    format!("{WHO_CAN_READ}{voice}")
 }
 
 /// Says that the assistant is silent because of a third member (A2).

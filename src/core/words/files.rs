@@ -3,6 +3,7 @@
 use crate::core::{
     computing::{POSTED_MAX, Unposted},
     media::{PDF_PAGES_MAX, Unread},
+    recogniser::SECONDS_MAX,
 };
 
 /// Answers a request that consists of an unreadable file: why it cannot be read, and which files can.
@@ -11,6 +12,21 @@ pub fn unreadable(why: Unread) -> String {
     let why = match why {
         Unread::Voice => "I can't listen to voice messages.".to_owned(),
         Unread::Audio => "I can't listen to audio.".to_owned(),
+        Unread::Unheard => {
+            return "I couldn't listen to your message: the service that writes down what is said doesn't answer, or \
+                    can't read the recording. Please try again later, or write what you need."
+                .to_owned();
+        }
+        Unread::Silence => {
+            return "I heard nobody speak in it. Please record it again, or write what you need.".to_owned();
+        }
+        Unread::TooLongToHear => {
+            return format!(
+                "That recording is too long for me: I listen to at most {} minutes. Please send a shorter one, or write \
+                 what you need.",
+                SECONDS_MAX / 60
+            );
+        }
         Unread::Video => "I can't watch videos.".to_owned(),
         Unread::Unsupported => "I can't read files of that kind.".to_owned(),
         Unread::Packed => "That file is packed (gzip, 7-Zip or the like): please unpack it first.".to_owned(),

@@ -2,11 +2,11 @@
 
 /// The first words in a room that replaces the chat; as honest as [`super::assistant_first`] (A5).
 #[must_use]
-pub(crate) fn moved() -> String {
+pub(crate) fn moved(recogniser: Option<&str>) -> String {
     format!(
         "Here I am: this chat replaces our old one and is as private as that was. A new session begins; I no longer \
          look at the old chat, and answer here only.\n\n{}",
-        super::assistant::WHO_CAN_READ
+        super::assistant::who_can_read(recogniser)
     )
 }
 

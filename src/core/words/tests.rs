@@ -29,12 +29,15 @@ fn c17_first_words_say_what_it_reads_and_how_to_remove_it() {
         tools: &none,
         reads: Reads::AsAsker,
         zone: &Zone::default(),
+        recogniser: None,
     };
     insta::assert_snapshot!(first_words(&words));
     let open = FirstWords { encrypted: false, readable_from: None, tools: &some, ..words };
     insta::assert_snapshot!(first_words(&open));
     let all = first_words(&FirstWords { reads: Reads::Room, ..open });
     assert!(all.contains("I may tell newcomers about messages from before they came."), "{all}");
+    let heard = first_words(&FirstWords { recogniser: Some("stt.example.org"), ..words });
+    assert!(heard.contains("Voice messages go to stt.example.org, which writes them down for me."), "{heard}");
     let kathmandu = Zone::named("Asia/Kathmandu").expect("a zone");
     let there = first_words(&FirstWords { zone: &kathmandu, ..words });
     assert!(there.contains("from before 22 November 2026, 17:05 UTC+5:45."), "{there}");
@@ -42,7 +45,7 @@ fn c17_first_words_say_what_it_reads_and_how_to_remove_it() {
 
 #[test]
 fn assistants_first_words_are_honest_about_encryption() {
-    for words in [assistant_first(), moving::moved()] {
+    for words in [assistant_first(None), moving::moved(Some("stt.example.org"))] {
         for part in ["end-to-end encrypted", "homeserver", "service that runs me decrypts", "provider", "processes"] {
             assert!(words.contains(part), "{part} is missing in {words}");
         }

@@ -161,7 +161,7 @@ impl Engine {
     /// Removes an owner's records and destroys the key that sealed every copy of them.
     async fn shred(&self, owner: &UserId) -> Result<(), StoreError> {
         let (runs, index, theirs) = (self.tables.runs.clone(), self.tables.run_index.clone(), owner.to_owned());
-        let heard = self.tables.heard.clone();
+        let (heard, transcripts) = (self.tables.heard.clone(), self.tables.transcripts.clone());
         self.tables.owed.remove_of(owner)?;
         self.tables.containers.remove_of(owner)?;
         self.tables.reminders.remove(&owner.to_owned())?;
@@ -169,6 +169,7 @@ impl Engine {
         let removing = tokio::task::spawn_blocking(move || {
             runs.remove_of(&theirs)?;
             heard.remove_of(&theirs)?;
+            transcripts.remove_of(&theirs)?;
             index.remove_of(&theirs)
         });
         let removed = removing.await.expect("removing records does not panic")?;

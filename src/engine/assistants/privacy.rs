@@ -50,7 +50,9 @@ impl Engine {
         }
         if !record.introduced && state.members.contains(&(owner.to_owned(), Membership::Join)) {
             let txn = crate::engine::word_transaction("first-words", room.as_str(), account.user());
-            let mut first = if record.followed.is_some() { words::moving::moved() } else { words::assistant_first() };
+            let host = self.hears.host();
+            let first = if record.followed.is_some() { words::moving::moved } else { words::assistant_first };
+            let mut first = first(host.as_deref());
             if record.elsewhere {
                 first = format!("{first}\n\n{}", words::declining::written_elsewhere());
             }

@@ -117,7 +117,7 @@ fn pdf_with_box(filters: &str, data: &[u8]) -> Vec<u8> {
 
 /// Returns bombs of every format.
 pub(crate) fn all() -> Vec<Bomb> {
-    use Kind::{Gif, Jpeg, Pdf, Png, Text, WebP};
+    use Kind::{Gif, Jpeg, Mail, Office, Pdf, Png, Text, WebP};
     use Unread::{Broken, TooLarge, TooLargeUnpacked};
     let nothing = packed(255);
     let more = packed(400);
@@ -154,7 +154,53 @@ pub(crate) fn all() -> Vec<Bomb> {
         bomb("box.pdf", Pdf, pdf_with_box("/FlateDecode", &more), Some(TooLargeUnpacked)),
         bomb("nested.pdf", Pdf, [&b"%PDF-1.5\n1 0 obj\n"[..], &b"[".repeat(4 << 20)].concat(), Some(Broken)),
         bomb("line.txt", Text, vec![b'a'; 10 << 20], None),
+        bomb("part.xlsx", Office, package("xl/workbook.xml", b"<a/>", &[400]), Some(TooLargeUnpacked)),
+        bomb("parts.xlsx", Office, package("xl/workbook.xml", b"<a/>", &[90; 3]), Some(TooLargeUnpacked)),
+        bomb("entities.docx", Office, package("word/document.xml", entities().as_bytes(), &[]), None),
+        bomb("nested.odt", Office, package("word/document.xml", &b"<w>".repeat(4 << 20), &[]), Some(Broken)),
+        bomb("nested.eml", Mail, nested_mail(), None),
     ]
+}
+
+/// Packs an office file of this main part, with further parts of so many MiB of nothing.
+fn package(main: &str, text: &[u8], more: &[usize]) -> Vec<u8> {
+    use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
+    let folder = main.split('/').next().expect("a folder");
+    let relations =
+        format!("<Relationships><Relationship Id='r' Type='x/officeDocument' Target='{main}'/></Relationships>");
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+    let mut writer = ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in
+        [("[Content_Types].xml", &b"<Types/>"[..]), ("_rels/.rels", relations.as_bytes()), (main, text)]
+    {
+        writer.start_file(name, options).expect("memory");
+        writer.write_all(bytes).expect("memory");
+    }
+    let nothing = vec![b' '; 1 << 20];
+    for (at, mebibytes) in more.iter().enumerate() {
+        writer.start_file(format!("{folder}/{at}.xml"), options).expect("memory");
+        (0..*mebibytes).for_each(|_| writer.write_all(&nothing).expect("memory"));
+    }
+    writer.finish().expect("memory").into_inner()
+}
+
+/// Returns a text whose entities would unfold to gigabytes.
+fn entities() -> String {
+    let declared: String =
+        (1..10).map(|at| format!("<!ENTITY e{at} '{}'>", format!("&e{};", at - 1).repeat(10))).collect();
+    format!("<!DOCTYPE w [<!ENTITY e0 'lol'>{declared}]><w:p><w:r><w:t>before &e9; after</w:t></w:r></w:p>")
+}
+
+/// Returns messages within messages.
+fn nested_mail() -> Vec<u8> {
+    let mut message = "From: a@hs\nTo: b@hs\nSubject: end\n\nend\n".to_owned();
+    for depth in 0..50 {
+        message = format!(
+            "From: a@hs\nTo: b@hs\nSubject: {depth}\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b{depth}\n\n\
+             --b{depth}\nContent-Type: message/rfc822\n\n{message}\n--b{depth}--\n"
+        );
+    }
+    message.into_bytes()
 }
 
 /// Returns a picture that takes its decoder very long: thousands of scans over the whole of it.

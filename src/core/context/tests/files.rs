@@ -289,3 +289,46 @@ fn c7_the_files_of_a_gallery_stand_behind_its_one_record_in_their_order() {
     assert_eq!(texts, ["first", "third"]);
     assert_eq!((story.wanted(), composed.unreadable), (vec!["ask".to_owned(); 3], None));
 }
+
+#[test]
+fn c25_a_recording_is_read_as_words_in_its_record_and_is_no_file() {
+    let recording = |voice: bool| {
+        let kind = MessageKind::Attachment {
+            msgtype: "m.audio".to_owned(),
+            name: "v.ogg".to_owned(),
+            mime: Some("audio/ogg".to_owned()),
+            size: None,
+            voice,
+            media: Some(MediaSource::new("somewhere".to_owned())),
+        };
+        EventKind::Message(Message { kind, ..Message::text("v.ogg") })
+    };
+    let mut story = Story::new()
+        .event("said", BOB, recording(true))
+        .event("song", BOB, recording(false))
+        .event("ask", ALICE, recording(true))
+        .asks("ask");
+    assert_eq!(story.wanted(), Vec::<String>::new(), "nothing listens");
+    assert_eq!(story.compose().unreadable, Some(Unread::Voice));
+    story.file_limits = Limits { hears: true, ..Limits::default() };
+    assert_eq!(story.wanted(), ["said", "ask"]);
+    for name in ["said", "ask"] {
+        let content = FileContent::Text { text: format!("the words of {name}").into() };
+        let heard = Prepared { content, tokens: 5, bytes: 12, shown: Extent::Transcript };
+        story.files.insert((id(name), 0), Ok(Arc::new(heard)));
+    }
+    let composed = story.compose();
+    assert_eq!((given(&composed), composed.unreadable), (vec![], None));
+    let said = records(&composed.prompt).into_iter().filter(|record| record["attachment"].is_object());
+    let said: Vec<_> = said.map(|record| record["attachment"].clone()).collect();
+    assert_eq!(
+        said,
+        [
+            serde_json::json!({ "kind": "voice message", "name": "v.ogg", "mime": "audio/ogg", "transcript": "the words of said" }),
+            serde_json::json!({ "kind": "audio", "name": "v.ogg", "mime": "audio/ogg", "not_given": "left_out" }),
+            serde_json::json!({ "kind": "voice message", "name": "v.ogg", "mime": "audio/ogg", "transcript": "the words of ask" }),
+        ]
+    );
+    story.files.insert((id("ask"), 0), Err(Unread::Unheard));
+    assert_eq!(story.compose().unreadable, Some(Unread::Unheard));
+}

@@ -197,7 +197,7 @@ impl Engine {
     }
 
     /// Has a recording heard.
-    pub(super) async fn hear(
+    pub(super) async fn transcribe(
         &self,
         account: &Account,
         room: &RoomId,

@@ -172,7 +172,7 @@ impl Engine {
                 let size = absent.unwrap_or_default().saturating_add(bytes.len() as u64);
                 let _ = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(size)));
                 match Sound::of(&bytes, file.claims.is_sound()).filter(|_| absent.is_none() && self.hears.is_on()) {
-                    Some(sound) => self.hear(account, room, &file.source, sound, bytes).await,
+                    Some(sound) => self.transcribe(account, room, &file.source, sound, bytes).await,
                     None if file.claims.is_sound() => Err(Unread::Broken),
                     None => self.prepare(owner_of(account, room, file), bytes, absent, file.claims.clone()).await,
                 }

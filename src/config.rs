@@ -2,6 +2,7 @@
 
 mod budgets;
 mod claude;
+mod connections;
 mod coworkers;
 mod fault;
 mod file;
@@ -49,6 +50,7 @@ use crate::{
 #[cfg(feature = "doubles")]
 pub(crate) use self::load::faults_in;
 pub use self::{
+    connections::Connections,
     fault::{Fault, Faults},
     owner::{Account, belongs, own_uid, user_name, whose, whose_if_denied},
     registration::Registration,
@@ -95,6 +97,8 @@ pub struct Config {
     pub health_listen: SocketAddr,
     /// Where the calls of webhooks are awaited, if there is a hook.
     pub hooks_listen: SocketAddr,
+    /// Where owners' own programs connect, and how long an unused connection lasts.
+    pub connections: Connections,
     /// The data folder, as given relative to the config file.
     pub data_dir: PathBuf,
     /// The folder of the coworkers' files.

@@ -17,6 +17,7 @@ pub(crate) mod budget;
 pub(crate) mod command;
 pub(crate) mod company;
 pub mod computing;
+pub mod connection;
 pub mod context;
 pub(crate) mod copying;
 pub(crate) mod destination;

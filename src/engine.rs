@@ -37,6 +37,7 @@ mod caught;
 mod changes;
 mod commands;
 mod computing;
+mod connections;
 mod control;
 mod coworkers;
 mod data_dir;
@@ -152,6 +153,7 @@ struct Engine {
     changes: changes::Changes,
     errands: errands::Errands,
     paces: hooks::Paces,
+    connections: connections::Connections,
     homeserver: homeserver::Homeserver,
     /// Wakes the watcher of the Messages API for another look.
     claude_trouble: tokio::sync::Notify,

@@ -9,7 +9,7 @@ use std::{
 use url::{Host, Url};
 
 use super::{
-    Claude, Config, Effort, Env, budgets, claude, coworkers,
+    Claude, Config, Effort, Env, budgets, claude, connections, coworkers,
     fault::{Fault, Faults, Trouble},
     file::read_yaml,
     grants::{self, Known},
@@ -83,6 +83,7 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
     let hooks_listen = root
         .get("hooks_listen", faults, value::socket)
         .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 29333));
+    let connections = connections::connections(&root, faults);
     let data_dir =
         root.get("data_dir", faults, |node| value::path(node, base)).unwrap_or_else(|| value::below(base, "../data"));
     let master = sources.master(&root, faults);
@@ -125,12 +126,19 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
         );
         root.report("hooks_listen", trouble, faults);
     }
+    let others = [Some(appservice.listen), Some(health_listen), has_hooks.then_some(hooks_listen)];
+    if let Some(reached) = &connections.reached
+        && others.into_iter().flatten().any(|other| collide(reached.listen, other))
+    {
+        root.report("mcp_listen", connections::collision(), faults);
+    }
     coworkers::check_user_ids(&coworkers, &dir, &homeserver, &appservice, faults);
     let config = Config {
         homeserver,
         appservice,
         health_listen,
         hooks_listen,
+        connections,
         data_dir,
         coworkers_dir: dir,
         master,

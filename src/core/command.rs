@@ -135,6 +135,38 @@ pub(crate) enum AssistantCommand {
     Stop,
     /// A command about reminders.
     Reminding(Reminding),
+    /// A command about connections of the owner's own programs.
+    Connecting(Connecting),
+}
+
+/// What an owner wants of their connections (A13).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Connecting {
+    /// `!connect <name>`; the name may be missing.
+    Add(String),
+    /// `!connections`
+    List,
+    /// `!disconnect <number>`
+    Remove(u32),
+    /// `!trail`
+    Trail,
+}
+
+impl Connecting {
+    /// Parses a command with an argument. A name is short; anything longer is a prompt.
+    fn parse(word: &str, argument: &str) -> Option<Self> {
+        match word {
+            "!connect" => {
+                let name = argument.trim_matches(|letter: char| letter.is_whitespace() || is_hidden(letter));
+                let is_name = !name.is_empty()
+                    && name.chars().count() <= super::connection::NAME_CHARS_MAX
+                    && !name.contains(char::is_control);
+                is_name.then(|| Self::Add(name.to_owned()))
+            }
+            "!disconnect" => typed::number(argument).map(Self::Remove),
+            _ => None,
+        }
+    }
 }
 
 /// What an owner wants of their reminders (A12).
@@ -195,6 +227,10 @@ impl AssistantCommand {
             Some(Reminding::Remove(_)) if typed::is_question(text) => return Some(Self::Help),
             Some(reminding) => return Some(Self::Reminding(reminding)),
             None => {}
+        }
+        if let Some(connecting) = Connecting::parse(&word, argument) {
+            let asks = typed::is_question(text);
+            return Some(if asks { Self::Help } else { Self::Connecting(connecting) });
         }
         let target = argument.trim_matches(|letter: char| matches!(letter, '<' | '>' | '`' | '*') || is_hidden(letter));
         let is_target = word == "!open"

@@ -48,6 +48,6 @@ fn must_escape(letter: char) -> bool {
 }
 
 /// Returns a time in UTC to the second; `None` if it is outside the calendar.
-pub(super) fn rfc3339(time: Timestamp) -> Option<String> {
+pub(crate) fn rfc3339(time: Timestamp) -> Option<String> {
     jiff::Timestamp::from_second(time.as_ms().div_euclid(1000)).ok().map(|time| time.to_string())
 }

@@ -140,7 +140,7 @@ fn of_id(id: MatrixId, via: &[OwnedServerName]) -> Option<Target> {
 }
 
 /// Decodes percent-encoded bytes (`%40`) in a text.
-pub(super) fn percent_decoded(text: &str) -> String {
+pub(crate) fn percent_decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -34,6 +34,7 @@ use super::{
 };
 
 pub mod approval;
+pub(crate) mod connections;
 pub mod deciding;
 pub(crate) mod declining;
 pub(crate) mod errands;

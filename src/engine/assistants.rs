@@ -341,6 +341,9 @@ impl Engine {
             AssistantCommand::Export => return Box::pin(self.export_session(account, owner, event)).await,
             AssistantCommand::Share => return Box::pin(self.share_answer(account, owner, event)).await,
             AssistantCommand::Reminding(reminding) => self.obey_reminding(owner, event, reminding).await?,
+            AssistantCommand::Connecting(connecting) => {
+                return Box::pin(self.obey_connecting(account, owner, event, connecting)).await;
+            }
             AssistantCommand::Open(what) => {
                 return self.open_on_command(account, owner, event, what.as_deref()).await;
             }

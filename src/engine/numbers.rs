@@ -21,6 +21,7 @@ pub(super) fn show(engine: &Shared) {
         show("assistant_clients_open", "Assistants' clients; at most limits.assistants_live_max.", |engine| {
             engine.pool.passing_len()
         }),
+        show("connections", "Connections of people's own programs.", Engine::connections_len),
     ];
     for (name, help, read) in shown {
         engine.metrics.observe(name, help, read);
@@ -32,6 +33,8 @@ pub(super) fn show(engine: &Shared) {
         let all = health.up.into_iter().map(|name| (name, 1.0)).chain(health.down.into_iter().map(|name| (name, 0.0)));
         all.map(|(server, up)| (vec![("server", server)], up)).collect()
     });
+    let help = "Calls of people's own programs since the start, by what became of them.";
+    show_each(engine, "connection_calls", help, |engine| engine.connections.counted());
     let help = "What was spent in this month, on this day (UTC), by the workspace and by coworkers.";
     show_each(engine, "budget_spent_usd", help, Engine::budgets_spent);
     let help = "What calls in progress have reserved, by the workspace and by coworkers.";

@@ -58,6 +58,11 @@ impl Members {
     pub(super) fn is_space(&self, room: &RoomId) -> bool {
         self.space.lock().unwrap_or_else(PoisonError::into_inner).as_deref() == Some(room)
     }
+
+    /// Returns the space whose members get assistants, once it is known.
+    pub(super) fn space(&self) -> Option<OwnedRoomId> {
+        self.space.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Follows the space and does what is due, until Workmate stops.
@@ -203,6 +208,9 @@ impl Engine {
         })?;
         if before != after {
             tracing::info!(user.id = %user, ?sign, ?after, "how a person stands to the workspace changed");
+            if after.is_some_and(Belonging::is_gone) {
+                self.end_connections(user)?;
+            }
             self.members.changed.notify_one();
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 
 use super::{Engine, EngineError};
 use crate::{
@@ -130,13 +130,24 @@ impl Engine {
     }
 
     async fn stood_at(&self, reader: &Reader<'_>, event: &EventId) -> Result<Option<Standing>, EngineError> {
-        let (room, user) = (&reader.record.room, &reader.record.asker);
-        let key = (room.clone(), event.to_owned(), user.clone());
+        self.stood(reader.account, &reader.record.room, event, &reader.record.asker).await
+    }
+
+    /// Returns how a user stood in a room at an event, which must not itself change that; `None` where the homeserver
+    /// does not tell.
+    pub(super) async fn stood(
+        &self,
+        account: &Account,
+        room: &RoomId,
+        event: &EventId,
+        user: &UserId,
+    ) -> Result<Option<Standing>, EngineError> {
+        let key = (room.to_owned(), event.to_owned(), user.to_owned());
         let known = self.moments.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
         if known.is_some() {
             return Ok(known);
         }
-        let standing = match reader.account.standing_at(room, event, user).await {
+        let standing = match account.standing_at(room, event, user).await {
             Err(error) if error.is_passing() => return Err(error.into()),
             Err(error) => {
                 tracing::debug!(room.id = %room, event.id = %event, %error, "how somebody stood cannot be told");

@@ -14,6 +14,7 @@ use crate::{
         breaker::{Breaker, SaidOnce},
         company::Liveliness,
         computing::{FileRecord, Session, SessionKey},
+        connection::Connections,
         errand::{Errand, ErrandId, MatterThread},
         event::Place,
         notes::Notes,
@@ -396,6 +397,10 @@ pub(super) struct Tables {
     pub(super) transcripts: Table<(OwnedUserId, String), Transcript>,
     pub(super) schedules: Table<OwnedRoomId, RoomSchedules>,
     pub(super) reminders: Table<OwnedUserId, Reminders>,
+    /// Owners' connections, and the trail of their calls.
+    pub(super) connections: Table<OwnedUserId, Connections>,
+    /// Whose connection a token proves, by its hash.
+    pub(super) connection_tokens: Table<String, OwnedUserId>,
 }
 
 impl Tables {
@@ -428,6 +433,8 @@ impl Tables {
             transcripts: store.transcripts().owned_by(|_, heard: &Transcript| heard.owner.as_deref()),
             schedules: store.schedules(),
             reminders: store.reminders().owned_by(|owner, _: &Reminders| Some(owner)),
+            connections: store.connections().owned_by(|owner, _: &Connections| Some(owner)),
+            connection_tokens: store.connection_tokens(),
         }
     }
 }

@@ -164,6 +164,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, Sta
     let metrics = Metrics::new(&health, &arrivals);
     let listener = bind("appservice.listen", config.appservice.listen).await?;
     let health_listener = bind("health_listen", config.health_listen).await?;
+    let connections = listening::bind_connections(&config).await?;
     let hooks_listener = if config.has_hooks() { Some(bind("hooks_listen", config.hooks_listen).await?) } else { None };
     disk::watch_from_outside(config.data_dir.clone(), health.clone(), stop.clone());
     warn_of_lost_state(&config.data_dir);
@@ -195,6 +196,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, Sta
         tasks.spawn(listener::serve(listener, routes, hooks::CONNECTIONS_MAX, stop.clone()));
         tasks.spawn(super::hooks::answer_calls(engine.clone(), called));
     }
+    super::connections::serve(&engine, connections);
     tasks.spawn(super::watches::keep_watch_of_claude(engine.clone()));
     tasks.spawn(super::watches::keep_watch_of_servers(engine.clone()));
     engine.open_index();
@@ -345,6 +347,7 @@ async fn build(
         changes: super::changes::Changes::default(),
         errands: super::errands::Errands::default(),
         paces: super::hooks::Paces::default(),
+        connections: super::connections::Connections::new(&config.master),
         audit: audit::Audit::new(),
         namespace,
         store,

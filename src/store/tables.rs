@@ -124,6 +124,10 @@ tables! {
     ProviderFiles provider_files: String;
     #[doc = "the containers at the provider in which threads compute, by room id, thread and answering user."]
     Containers containers: (OwnedRoomId, String);
+    #[doc = "owners' connections and the trail of their calls, by owner; sealed under their keys, and never content."]
+    Connections connections: OwnedUserId;
+    #[doc = "whose connection a token proves, by the token's keyed hash."]
+    ConnectionTokens connection_tokens: String;
 }
 
 #[cfg(test)]

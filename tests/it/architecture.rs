@@ -32,6 +32,7 @@ const ROOMS: &[&str] = &[
     "fuzzing",
     "listener",
     "matrix",
+    "mcp_server",
     "prompts",
     "recogniser",
     "sandbox",
@@ -79,6 +80,11 @@ const RULES: &[Rule] = &[
         crates: &["reqwest", "sled", "matrix_sdk", "matrix_sdk_base"],
     },
     Rule {
+        of: "mcp_server",
+        ours: &["mcp_server", "core", "secret", "clock"],
+        crates: &["reqwest", "sled", "matrix_sdk", "matrix_sdk_base", "ruma"],
+    },
+    Rule {
         of: "standin",
         ours: &["standin", "core", "clock"],
         crates: &["sled", "matrix_sdk", "matrix_sdk_base", "ruma"],
@@ -98,6 +104,7 @@ const RULES: &[Rule] = &[
             "matrix",
             "appservice",
             "recogniser",
+            "mcp_server",
             "sandbox",
             "tools",
             "listener",

@@ -43,6 +43,7 @@ mod odd;
 mod opening;
 mod operator;
 mod order;
+mod own_claude;
 mod poison;
 mod pretence;
 mod privacy;

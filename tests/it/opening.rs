@@ -102,7 +102,7 @@ fn ours_online(presence: &Value) -> BTreeSet<String> {
 }
 
 /// Returns everything that a member's homeserver tells about a room and about users they share it with.
-async fn visible(person: &Person, room: &RoomId) -> Result<Value> {
+pub(crate) async fn visible(person: &Person, room: &RoomId) -> Result<Value> {
     let get = async |path: String| call_as(person, Method::GET, &path, &json!({})).await;
     let mut sync = get("_matrix/client/v3/sync?timeout=0&full_state=true&set_presence=offline".to_owned()).await?;
     let rooms = format!("_matrix/client/v3/rooms/{room}");

@@ -23,7 +23,7 @@ static DIRECTIVES: Form = Form { what: "`target=level` with commas between", pat
 const SECRET: K = K::Secret { as_value: true };
 
 /// The top level of `workmate.yaml`.
-pub(in crate::config) static WORKMATE: [Key; 18] = [
+pub(in crate::config) static WORKMATE: [Key; 20] = [
     key("homeserver", K::Section(&HOMESERVER), F::Required, "The Matrix homeserver that Workmate serves."),
     key("appservice", K::Section(&APPSERVICE), F::Required, "Workmate's side of the registration."),
     key(
@@ -37,6 +37,12 @@ pub(in crate::config) static WORKMATE: [Key; 18] = [
         K::Text(&ADDRESS),
         F::Word("127.0.0.1:29333"),
         "Where the calls of webhooks are awaited, at /hooks/<name>; opened only if a coworker has a hook.",
+    ),
+    key(
+        "mcp_listen",
+        K::Text(&ADDRESS),
+        F::Nothing,
+        "Where people's own programs, such as Claude Code, read what their owners may read, at /mcp; not opened if it is left out.",
     ),
     key("data_dir", K::Text(&PATH), F::Word("../data"), "The folder of everything that Workmate stores."),
     key(
@@ -61,6 +67,7 @@ pub(in crate::config) static WORKMATE: [Key; 18] = [
         F::Nothing,
         "The recogniser that writes down voice messages; without it they are only named.",
     ),
+    key("connections", K::Section(&CONNECTIONS), F::Nothing, "How people's own programs reach `mcp_listen`."),
     key("limits", K::Section(&LIMITS), F::Nothing, "Limits; none of them loses an accepted request."),
     key(
         "budgets",
@@ -201,6 +208,16 @@ static TRANSCRIPTION: [Key; 4] = [
     key("model", K::Text(&MODEL), F::Word(TRANSCRIPTION_MODEL), "The model that it is asked for."),
     key("api_key", SECRET, F::Nothing, "Its key, which goes as `Authorization: Bearer`."),
     key("language", K::Text(&LANGUAGE), F::Told("it guesses"), "The language that is spoken."),
+];
+
+static CONNECTIONS: [Key; 2] = [
+    key(
+        "public_url",
+        K::Text(&URL),
+        F::Told("http:// and `mcp_listen`, if only this machine reaches it"),
+        "The address of a proxy with TLS in front of `mcp_listen`, without `/mcp`; people's programs are given it.",
+    ),
+    key("unused_days", K::Number(1, 3_650), F::Number(30), "Days after which a connection ends that was not used."),
 ];
 
 static LIMITS: [Key; 16] = [

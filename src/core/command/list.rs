@@ -1,7 +1,9 @@
 //! Every command: its word, what it does, and its line of the help. The parser, `!help` and `docs/commands.md` use
 //! these lists.
 
-use super::{AssistantCommand as Assistant, CoworkerCommand as Coworker, Reminding, ServiceCommand as Service};
+use super::{
+    AssistantCommand as Assistant, Connecting, CoworkerCommand as Coworker, Reminding, ServiceCommand as Service,
+};
 
 /// A command.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +55,7 @@ pub(crate) static COWORKER: [Described<Coworker>; 14] = [
 ];
 
 /// The commands of assistants, in the order of the help.
-pub(crate) static ASSISTANT: [Described<Assistant>; 15] = [
+pub(crate) static ASSISTANT: [Described<Assistant>; 19] = [
     changing(
         "!new",
         Assistant::New,
@@ -102,6 +104,28 @@ pub(crate) static ASSISTANT: [Described<Assistant>; 15] = [
     plain("!schedules", Assistant::Reminding(Reminding::List), "", "The same."),
     read_elsewhere("!unremind", " 2", "", "Ends the reminder with this number."),
     read_elsewhere("!zone", " Europe/Berlin", "", "Notes the owner's time zone, where their profile names none."),
+    Described {
+        word: "!connect",
+        argument: "",
+        is: Some(Assistant::Connecting(Connecting::Add(String::new()))),
+        changes: true,
+        help: "read rooms in your Claude",
+        about: "Gives a line to paste, with which the owner's own Claude Code, or another program, reads the rooms that \
+                the owner and a coworker share. A word after it names the connection.",
+    },
+    plain(
+        "!connections",
+        Assistant::Connecting(Connecting::List),
+        "",
+        "Lists the owner's connections, and when each was last used.",
+    ),
+    read_elsewhere("!disconnect", " 2", "", "Ends the connection with this number."),
+    plain(
+        "!trail",
+        Assistant::Connecting(Connecting::Trail),
+        "",
+        "Lists what the owner's connections read lately, for the owner alone.",
+    ),
     plain("!tools", Assistant::Tools, "what I can use", "Lists its tools."),
     changing("!stop", Assistant::Stop, "stop working", "Ends what it is working on."),
     read_elsewhere("!verify", "", "prove it's me", "Shows by emoji that it is who it seems."),

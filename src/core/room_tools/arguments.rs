@@ -35,7 +35,7 @@ pub(crate) enum ArgumentError {
 }
 
 impl ArgumentError {
-    pub(super) fn wrong(name: &'static str, expected: impl Into<String>) -> Self {
+    pub(in crate::core) fn wrong(name: &'static str, expected: impl Into<String>) -> Self {
         Self::Wrong { name, expected: expected.into() }
     }
 }
@@ -174,24 +174,27 @@ pub(super) fn none(arguments: &Value) -> Result<(), ArgumentError> {
     shape::<Raw>(arguments).map(|_| ())
 }
 
-pub(super) fn shape<T: DeserializeOwned>(arguments: &Value) -> Result<T, ArgumentError> {
+pub(in crate::core) fn shape<T: DeserializeOwned>(arguments: &Value) -> Result<T, ArgumentError> {
     if !arguments.is_object() {
         return Err(ArgumentError::Shape("an object is expected".to_owned()));
     }
     T::deserialize(arguments).map_err(|error| ArgumentError::Shape(error.to_string()))
 }
 
-pub(super) fn given<'a>(value: Option<&'a Value>, name: &'static str) -> Result<&'a Value, ArgumentError> {
+pub(in crate::core) fn given<'a>(value: Option<&'a Value>, name: &'static str) -> Result<&'a Value, ArgumentError> {
     value.ok_or(ArgumentError::Missing(name))
 }
 
-fn short<'a>(value: Option<&'a Value>, name: &'static str) -> Result<Option<&'a str>, ArgumentError> {
+pub(in crate::core) fn short<'a>(
+    value: Option<&'a Value>,
+    name: &'static str,
+) -> Result<Option<&'a str>, ArgumentError> {
     let Some(value) = value else { return Ok(None) };
     let text = value.as_str().filter(|text| text.chars().count() <= TEXT_CHARS_MAX);
     text.map(Some).ok_or_else(|| ArgumentError::wrong(name, format!("a text of at most {TEXT_CHARS_MAX} characters")))
 }
 
-fn user(value: Option<&Value>, name: &'static str) -> Result<Option<OwnedUserId>, ArgumentError> {
+pub(in crate::core) fn user(value: Option<&Value>, name: &'static str) -> Result<Option<OwnedUserId>, ArgumentError> {
     let Some(value) = value else { return Ok(None) };
     let user = value.as_str().and_then(id::user);
     let expected = "a full user id, e.g. \"@alice:example.org\"; room_members lists them";
@@ -205,7 +208,10 @@ fn event(value: Option<&Value>, name: &'static str) -> Result<Option<OwnedEventI
     event.map(Some).ok_or_else(|| ArgumentError::wrong(name, expected))
 }
 
-fn times(from: Option<&Value>, to: Option<&Value>) -> Result<(Option<Timestamp>, Option<Timestamp>), ArgumentError> {
+pub(in crate::core) fn times(
+    from: Option<&Value>,
+    to: Option<&Value>,
+) -> Result<(Option<Timestamp>, Option<Timestamp>), ArgumentError> {
     let (from, to) = (time(from, "from")?, time(to, "to")?);
     if from.zip(to).is_some_and(|(from, to)| from >= to) {
         return Err(ArgumentError::EmptyRange);

@@ -181,7 +181,7 @@ impl Engine {
     }
 
     /// Resolves an alias of this homeserver only: asking another server would tell it that somebody here asks.
-    async fn room_of(&self, room: &RoomOrAliasId) -> Result<Option<OwnedRoomId>, EngineError> {
+    pub(in crate::engine) async fn room_of(&self, room: &RoomOrAliasId) -> Result<Option<OwnedRoomId>, EngineError> {
         let alias = match <&RoomId>::try_from(room) {
             Ok(id) => return Ok(Some(id.to_owned())),
             Err(alias) => alias,
@@ -253,25 +253,34 @@ impl Engine {
         self.note(owner, |record| record.withheld.close(&mut record.opened, is_closed, &in_progress))
     }
 
-    /// Reads what an owner may read of a room, through a coworker that is there.
+    /// Returns a coworker that is in a room with the owner at this moment, by whom the room can be read.
     ///
     /// `None` whatever the reason: the same requests are made if the room does not exist, if no coworker is there (then
     /// the service bot asks), and if the owner is not.
-    async fn read_for(
+    pub(in crate::engine) async fn source_for(
         &self,
         owner: &UserId,
         room: &RoomId,
-        wanted: Wanted<'_>,
-    ) -> Result<Option<Reading>, EngineError> {
+    ) -> Result<Option<Arc<Account>>, EngineError> {
         let coworkers = self.users.iter().filter_map(|user| self.pool.kept(user));
         let there: Option<Arc<Account>> = coworkers.into_iter().find(|account| account.is_in(room));
         let is_there = there.is_some();
         let Some(source) = there.or_else(|| self.pool.kept(&self.service_user())) else { return Ok(None) };
         source.sync().await?;
         let now = source.membership_of(room, owner).await?;
-        if now != Some(Membership::Join) || !is_there {
-            return Ok(None);
-        }
+        Ok((now == Some(Membership::Join) && is_there).then_some(source))
+    }
+
+    /// Reads what an owner may read of a room, through a coworker that is there.
+    ///
+    /// `None` whatever the reason, see [`Self::source_for`].
+    async fn read_for(
+        &self,
+        owner: &UserId,
+        room: &RoomId,
+        wanted: Wanted<'_>,
+    ) -> Result<Option<Reading>, EngineError> {
+        let Some(source) = self.source_for(owner, room).await? else { return Ok(None) };
         match Box::pin(read(&source, owner, room, wanted)).await {
             Err(error) if !error.is_passing() => {
                 tracing::debug!(user.id = %source.user(), %error, "a room cannot be opened");

@@ -9,6 +9,7 @@ use std::{
 use tokio::net::TcpListener;
 
 use super::StartError;
+use crate::{config::Config, core::connection::place::Reached};
 
 /// How long a port in use is waited for.
 const BIND_PATIENCE: Duration = Duration::from_secs(5);
@@ -33,6 +34,14 @@ pub(super) async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpLi
             }
             bound => return bound.map_err(|cause| StartError::Listen { key, address, cause }),
         }
+    }
+}
+
+/// Opens the listener for owners' own programs, if there is to be one.
+pub(super) async fn bind_connections(config: &Config) -> Result<Option<(TcpListener, Reached)>, StartError> {
+    match &config.connections.reached {
+        Some(reached) => Ok(Some((bind("mcp_listen", reached.listen).await?, reached.clone()))),
+        None => Ok(None),
     }
 }
 

@@ -141,20 +141,42 @@ impl Account {
 
     /// Reads consecutive events, oldest first; returns nothing if one belongs to another room.
     async fn stretch(&self, room: &RoomId, found: &[TimelineEvent]) -> Vec<RoomEvent> {
+        self.stretch_and_edits(room, found).await.0
+    }
+
+    /// As [`Self::stretch`], and what was edited outside it, each message with its newest edit: whoever may read the edit
+    /// may read the message as it is now.
+    pub(super) async fn stretch_and_edits(
+        &self,
+        room: &RoomId,
+        found: &[TimelineEvent],
+    ) -> (Vec<RoomEvent>, Vec<Edited>) {
         if found.iter().any(|event| is_elsewhere(event, room)) {
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         }
         let read = self.read(room, found).await;
         let mut events = inbound::together(read.iter());
+        let mut edited = Vec::new();
         for (id, edit) in found.iter().filter_map(|event| event.event_id().zip(inbound::bundled_edit(room, event))) {
             if !read.iter().any(|read| read.event.id == edit.id)
                 && let Some(event) = events.iter_mut().find(|event| event.id == id)
             {
-                event.kind = EventKind::Other("m.room.message".to_owned());
+                let hidden = EventKind::Other("m.room.message".to_owned());
+                let original = RoomEvent { kind: std::mem::replace(&mut event.kind, hidden), ..event.clone() };
+                edited.push(Edited { original, edit });
             }
         }
-        events
+        (events, edited)
     }
+}
+
+/// A message that was edited outside a stretch.
+#[derive(Clone, Debug)]
+pub struct Edited {
+    /// The message as it was sent.
+    pub original: RoomEvent,
+    /// Its newest edit.
+    pub edit: RoomEvent,
 }
 
 fn is(event: &TimelineEvent, id: &EventId) -> bool {

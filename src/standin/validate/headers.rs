@@ -9,16 +9,21 @@ use crate::standin::problem::Problem;
 /// The first version that refuses sampling fields.
 const VERSION_NEW: &str = "2026-10-21";
 const VERSIONS: &[&str] = &[VERSION_NEW, "2023-06-01"];
+/// Lets a turn of the system set what holds for what follows, as Claude Code asks for it.
+pub(super) const PER_TURN_BETA: &str = "per-turn-control-2026-07-01";
 const OAUTH_BETA: &str = "oauth-2025-04-20";
 const OAUTH_PREFIX: &str = "sk-ant-oat";
 
 /// Accepted `anthropic-beta` names; the last lines became obsolete at general availability.
 const BETAS: &[&str] = &[
+    "advanced-tool-use-2025-11-20",
     "advisor-tool-2026-03-01",
     "agent-memory-2026-07-22",
+    "claude-code-20250219",
     "compact-2026-01-12",
     "compact-2026-09-04",
     "context-management-2025-06-27",
+    "effort-2025-11-24",
     "fallback-credit-2026-07-01",
     "inline-tools-2026-09-15",
     "managed-agents-2026-04-01",
@@ -29,9 +34,11 @@ const BETAS: &[&str] = &[
     "mid-conversation-system-clear-at-2026-08-21",
     "mid-conversation-tool-changes-2026-07-01",
     OAUTH_BETA,
+    PER_TURN_BETA,
     "server-side-fallback-2026-07-01",
     "task-budgets-2026-03-13",
     "thinking-binding-controls-2026-08-01",
+    "thinking-token-count-2026-05-13",
     "context-1m-2025-08-07",
     "extended-cache-ttl-2025-04-11",
     "files-api-2025-04-14",

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Request, blocks, fields};
+use super::{Request, blocks, fields, headers};
 use crate::standin::problem::Problem;
 use crate::standin::prompt::array;
 
@@ -61,7 +61,7 @@ fn check_message(request: &Request<'_>, message: &Value, path: &str) -> Result<(
         if beta("mid-conversation-system-clear-at-2026-08-21") {
             allowed.push("clear_at");
         }
-        if beta("mid-conversation-output-config-2026-07-01") {
+        if beta("mid-conversation-output-config-2026-07-01") || beta(headers::PER_TURN_BETA) {
             allowed.push("output_config");
         }
     }

@@ -129,7 +129,7 @@ pub(crate) static ASSISTANT: [Described<Assistant>; 19] = [
     plain("!tools", Assistant::Tools, "what I can use", "Lists its tools."),
     changing("!stop", Assistant::Stop, "stop working", "Ends what it is working on."),
     read_elsewhere("!verify", "", "prove it's me", "Shows by emoji that it is who it seems."),
-    plain("!help", Assistant::Help, "this list", "Lists these commands."),
+    plain("!help", Assistant::Help, "", "Lists these commands."),
 ];
 
 /// The commands of the service bot, in the order of the help; those from [`SERVICE_FOR_ADMINS`] on are only for admins.

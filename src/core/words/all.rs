@@ -19,7 +19,6 @@ use crate::core::{
     zone::Zone,
 };
 
-mod connecting;
 mod money;
 mod timetable;
 mod work;
@@ -374,7 +373,7 @@ fn service(book: &mut Book) {
 #[test]
 fn all_words_in_a_row() {
     let mut book = Book::default();
-    for part in [coworkers, work::work, failures, assistants, service, timetable::timetable, connecting::connections] {
+    for part in [coworkers, work::work, failures, assistants, service, timetable::timetable] {
         part(&mut book);
     }
     insta::assert_snapshot!(book.0.trim_start());

@@ -13,7 +13,8 @@ use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use self::{export::Format, source::Source, spend::Spent};
 use super::{
     ConfigFile,
-    say::{complain, fitting},
+    say::{columns_out, complain, fitting},
+    wrap::COLUMNS,
 };
 use crate::{
     clock,
@@ -172,7 +173,8 @@ pub(crate) fn run(args: AuditArgs) -> anyhow::Result<()> {
         AuditCommand::Spend { by, since, json, config } => {
             let (rows, sum) = open(&config)?.spending(by, since)?;
             let spent = Spent { by, since: since.map(day_of), rows, sum };
-            if json { spend::json(&spent, &mut out) } else { spend::table(&spent, &mut out) }
+            let columns = columns_out().unwrap_or(COLUMNS);
+            if json { spend::json(&spent, &mut out) } else { spend::table(&spent, columns, &mut out) }
         }
         AuditCommand::Export { format, wanted, limit, config } => {
             let mut source = open(&config)?;
@@ -201,13 +203,16 @@ fn open(config: &ConfigFile) -> anyhow::Result<Source> {
 fn list(config: &ConfigFile, filter: Filter, out: &mut impl Write) -> anyhow::Result<()> {
     let limit = filter.limit;
     let (mut listed, mut totals) = (0, table::Totals::default());
+    let columns = columns_out().unwrap_or(COLUMNS);
     open(config)?.each(&Ask::List(filter), &mut |entry| {
-        if listed == 0 {
-            writeln!(out, "{}", table::head())?;
+        if listed == 0
+            && let Some(head) = table::head(columns)
+        {
+            writeln!(out, "{head}")?;
         }
         listed += 1;
         totals.add(&entry);
-        Ok(writeln!(out, "{}", fitting(&table::row(&entry)))?)
+        Ok(writeln!(out, "{}", table::row(&entry, columns))?)
     })?;
     out.flush()?;
     match listed {

@@ -1,4 +1,6 @@
-//! Wraps lines for a terminal of 80 columns: between words, with continuation lines indented.
+//! Wraps lines for a terminal: between words, with continuation lines indented.
+
+use super::width::width;
 
 /// Columns of a terminal.
 pub(crate) const COLUMNS: usize = 80;
@@ -73,10 +75,6 @@ fn hang(line: &str, indent: usize) -> usize {
     let marker = line[indent..].split_once(' ').map_or("", |(first, _)| first);
     let is_bullet = marker == "-" || (marker.ends_with('.') && marker.trim_end_matches('.').parse::<u8>().is_ok());
     column.unwrap_or(indent + if is_bullet { marker.len() + 1 } else { 2 })
-}
-
-fn width(text: &str) -> usize {
-    text.chars().count()
 }
 
 #[cfg(test)]

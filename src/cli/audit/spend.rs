@@ -1,4 +1,4 @@
-//! Formats what was spent: for a terminal within 80 columns, or as JSON.
+//! Formats what was spent: for a terminal of 40 columns or more, or as JSON.
 
 use std::io::Write;
 
@@ -7,10 +7,7 @@ use serde::Serialize;
 
 use super::table::cut;
 use crate::{
-    cli::{
-        say::fitting,
-        wrap::{COLUMNS, wrapped},
-    },
+    cli::{width::width, wrap::wrapped},
     core::{
         audit::{By, Row},
         legible::legible,
@@ -49,7 +46,7 @@ pub(super) struct Spent {
 const INDENT: usize = 4;
 
 /// Writes a table. The names stand last and whole, to be copied; one that does not fit has its own line.
-pub(super) fn table(spent: &Spent, out: &mut impl Write) -> anyhow::Result<()> {
+pub(super) fn table(spent: &Spent, columns: usize, out: &mut impl Write) -> anyhow::Result<()> {
     let what = match spent.by {
         By::Room => "ROOM",
         By::Person => "PERSON",
@@ -57,18 +54,18 @@ pub(super) fn table(spent: &Spent, out: &mut impl Write) -> anyhow::Result<()> {
         By::Model => "MODEL",
         By::Day => "DAY",
     };
-    writeln!(out, "{}", fitting(&line(["COST", "SHARE", "RUNS", "CALLS"], what)))?;
+    writeln!(out, "{}", line(["COST", "SHARE", "RUNS", "CALLS"], what, columns))?;
     for row in &spent.rows {
         let name = row.name.as_deref().map_or_else(|| nameless(spent.by).to_owned(), |name| cut(name, usize::MAX));
-        writeln!(out, "{}", fitting(&figures(row, &spent.sum, &name)))?;
+        writeln!(out, "{}", figures(row, &spent.sum, &name, columns))?;
     }
-    writeln!(out, "{}", fitting(&figures(&spent.sum, &spent.sum, "in all")))?;
+    writeln!(out, "{}", figures(&spent.sum, &spent.sum, "in all", columns))?;
     if spent.sum.unpriced_micro_usd > 0 {
         let note = format!(
             "* {} of it is for models without a known price, which count as the dearest.",
             words::cost(spent.sum.unpriced_micro_usd)
         );
-        writeln!(out, "{}", fitting(&wrapped(&note, COLUMNS)))?;
+        writeln!(out, "{}", wrapped(&note, columns))?;
     }
     Ok(())
 }
@@ -82,17 +79,17 @@ fn nameless(by: By) -> &'static str {
     }
 }
 
-fn figures(row: &Row, sum: &Row, name: &str) -> String {
+fn figures(row: &Row, sum: &Row, name: &str, columns: usize) -> String {
     let mark = if row.unpriced_micro_usd > 0 { "*" } else { "" };
     let share = u128::from(row.cost_micro_usd) * 100 / u128::from(sum.cost_micro_usd.max(1));
     let [runs, calls] = [row.runs, row.calls].map(|count| words::counted(u64::try_from(count).unwrap_or(u64::MAX)));
-    line([&format!("{}{mark}", words::cost(row.cost_micro_usd)), &format!("{share}%"), &runs, &calls], name)
+    line([&format!("{}{mark}", words::cost(row.cost_micro_usd)), &format!("{share}%"), &runs, &calls], name, columns)
 }
 
-fn line([cost, share, runs, calls]: [&str; 4], name: &str) -> String {
+fn line([cost, share, runs, calls]: [&str; 4], name: &str, columns: usize) -> String {
     let figures = format!("{cost:>11} {share:>5} {runs:>7} {calls:>8}");
     let beside = format!("{figures}  {name}");
-    if beside.chars().count() <= COLUMNS { beside } else { format!("{figures}\n{:INDENT$}{name}", "") }
+    if width(&beside) <= columns { beside } else { format!("{figures}\n{:INDENT$}{name}", "") }
 }
 
 /// Writes one JSON object.
@@ -113,7 +110,7 @@ mod tests {
         let rows: Vec<Row> = [forged, &long, &wide].map(|name| row(Some(name), 1, 1, 0)).into();
         let spent = Spent { by: By::Person, since: None, rows, sum: row(None, 3, 3, 0) };
         let mut out = Vec::new();
-        table(&spent, &mut out).expect("memory takes it");
+        table(&spent, 80, &mut out).expect("memory takes it");
         let shown = String::from_utf8(out).expect("text");
         assert!(
             !shown.contains(|letter: char| letter.is_control() && letter != '\n') && !shown.contains('\u{202e}'),
@@ -121,8 +118,14 @@ mod tests {
         );
         assert_eq!(shown.lines().filter(|line| line.trim_end().ends_with("in all")).count(), 1, "{shown}");
         assert!(shown.contains(&long) && shown.contains(&wide), "ids stay whole, to be copied: {shown}");
-        let narrow = wrapped(&shown, 40);
-        assert!(narrow.lines().filter(|line| line.contains('$')).all(|line| line.chars().count() <= 40), "{narrow}");
+        for columns in [40, 60, 200] {
+            let mut out = Vec::new();
+            table(&spent, columns, &mut out).expect("memory takes it");
+            let shown = String::from_utf8(out).expect("text");
+            let is_name = |line: &str| line.starts_with("    ") && !line.contains('%');
+            assert!(shown.lines().all(|line| width(line) <= columns || is_name(line)), "{columns}:\n{shown}");
+            assert!(shown.contains(&long) && shown.contains(&wide), "{columns}:\n{shown}");
+        }
         let mut out = Vec::new();
         json(&spent, &mut out).expect("memory takes it");
         let read: serde_json::Value = serde_json::from_slice(&out).expect("it is JSON");
@@ -147,10 +150,17 @@ mod tests {
     #[test]
     fn c23_what_was_spent_fits_80_columns_and_cuts_no_id() {
         let mut out = Vec::new();
-        table(&spent(By::Room), &mut out).expect("memory takes it");
+        table(&spent(By::Room), 80, &mut out).expect("memory takes it");
         let shown = String::from_utf8(out).expect("text");
         assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
         insta::assert_snapshot!(shown);
+    }
+
+    #[test]
+    fn op12_what_was_spent_is_read_in_40_columns_too() {
+        let mut out = Vec::new();
+        table(&spent(By::Room), 40, &mut out).expect("memory takes it");
+        insta::assert_snapshot!(String::from_utf8(out).expect("text"));
     }
 
     #[test]

@@ -1,8 +1,11 @@
-//! Formats runs for a terminal: in a list, a line of figures within 80 columns and a line with who and where; or one
-//! run in full.
+//! Formats runs for a terminal: in a list, a line of figures within 80 columns and a line with who and where, or in a
+//! narrower one a few lines each; or one run in full.
 
 use crate::{
-    cli::wrap::{COLUMNS, wrapped},
+    cli::{
+        width::width,
+        wrap::{COLUMNS, wrapped},
+    },
     core::{
         audit::{Entry, Kind},
         legible::legible,
@@ -15,32 +18,34 @@ use crate::{
 /// Characters shown of a run's id; enough to name it.
 const RUN_CHARS: usize = 8;
 
-/// Returns the table's header.
-pub(super) fn head() -> String {
-    line(["WHEN (UTC)", "RUN", "WHO", "OUTCOME", "TOOLS", "TOKENS", "COST", "TOOK"])
+/// Returns the table's header; `None` where there are no columns to head.
+pub(super) fn head(columns: usize) -> Option<String> {
+    (columns >= COLUMNS).then(|| line(["WHEN (UTC)", "RUN", "WHO", "OUTCOME", "TOOLS", "TOKENS", "COST", "TOOK"]))
 }
 
 /// Returns a run's lines: the figures, then in full who asked, where, and why it failed.
-pub(super) fn row(entry: &Entry) -> String {
+pub(super) fn row(entry: &Entry, columns: usize) -> String {
     let (hash, again) = entry.run.split_once('-').unwrap_or((&entry.run, ""));
     let hash: String = hash.chars().take(RUN_CHARS).collect();
     let run = if again.is_empty() { hash } else { format!("{hash}-{again}") };
     let tokens = entry.spent.input_tokens.saturating_add(entry.spent.output_tokens);
-    let figures = line([
-        &words::sortable(entry.accepted_at),
-        &run,
-        who(entry),
-        words::outcome(entry.outcome),
-        &entry.tool_calls.to_string(),
-        &short(tokens),
-        &entry.spent.cost_micro_usd.map_or_else(|| "?".to_owned(), words::cost),
-        &brief(entry.duration_ms()),
-    ]);
+    let (when, outcome) = (words::sortable(entry.accepted_at), words::outcome(entry.outcome));
+    let cost = entry.spent.cost_micro_usd.map_or_else(|| "?".to_owned(), words::cost);
+    let (calls, took) = (entry.tool_calls, brief(entry.duration_ms()));
+    let figures = if columns >= COLUMNS {
+        line([&when, &run, who(entry), outcome, &calls.to_string(), &short(tokens), &cost, &took])
+    } else {
+        let (calls, tokens) = (words::counted(u64::try_from(calls).unwrap_or(u64::MAX)), words::counted(tokens));
+        let head = wrapped(&format!("{when} {run} {outcome}"), columns);
+        let who = cut(who(entry), usize::MAX);
+        let figures = format!("  {who}: {cost}, took {took}, tokens {tokens}, tools {calls}");
+        format!("{head}\n{}", wrapped(&figures, columns))
+    };
     let place = entry.room.as_ref().map(|room| format!(" in {room}")).unwrap_or_default();
     let reason = entry.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     // Ids stay whole, to be copied; a long one gets its own line.
     let rest = format!("  {}", cut(&format!("{}{place}{reason}", asked_by(entry)), usize::MAX));
-    format!("{figures}\n{}", wrapped(&rest, COLUMNS))
+    format!("{figures}\n{}", wrapped(&rest, columns))
 }
 
 /// Aligns texts into columns, 80 characters in all.
@@ -49,7 +54,15 @@ fn line([when, run, who, outcome, tools, tokens, cost, took]: [&str; 8]) -> Stri
         [(when, 16), (run, 11), (who, 12), (outcome, 8)].map(|(text, width)| cut(text, width));
     let [tools, tokens, cost, took] =
         [(tools, 5), (tokens, 7), (cost, 8), (took, 6)].map(|(text, width)| cut(text, width));
-    format!("{when:<16} {run:<11} {who:<12} {outcome:<8} {tools:>5} {tokens:>7} {cost:>8} {took:>6}")
+    // Padded by columns, not by letters.
+    let pad = |text: &str, columns: usize| " ".repeat(columns.saturating_sub(width(text)));
+    format!(
+        "{when}{} {run}{} {who}{} {outcome}{} {tools:>5} {tokens:>7} {cost:>8} {took:>6}",
+        pad(&when, 16),
+        pad(&run, 11),
+        pad(&who, 12),
+        pad(&outcome, 8)
+    )
 }
 
 /// Sums over the listed runs.
@@ -171,14 +184,22 @@ fn who(entry: &Entry) -> &str {
     entry.coworker.as_deref().unwrap_or("(assistant)")
 }
 
-/// Returns a text shortened to its column and without terminal control characters.
-pub(super) fn cut(text: &str, chars_max: usize) -> String {
+/// Returns a text shortened to so many columns and without terminal control characters.
+pub(super) fn cut(text: &str, columns_max: usize) -> String {
     let text: String = text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect();
     let text = legible(&text);
-    match text.char_indices().nth(chars_max) {
-        None => text,
-        Some(_) => text.chars().take(chars_max - 1).chain(['…']).collect(),
+    if width(&text) <= columns_max {
+        return text;
     }
+    let mut shown = String::new();
+    for letter in text.chars() {
+        let mut buffer = [0; 4];
+        if width(&shown) + width(letter.encode_utf8(&mut buffer)) >= columns_max {
+            break;
+        }
+        shown.push(letter);
+    }
+    shown + "…"
 }
 
 fn short(number: u64) -> String {

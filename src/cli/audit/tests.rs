@@ -3,7 +3,7 @@ use ruma::{owned_event_id, owned_room_id, owned_user_id};
 
 use super::*;
 use crate::{
-    cli::{Cli, Command, wrap::COLUMNS},
+    cli::{Cli, Command, width::width},
     core::{
         audit::{Kind, Spent},
         trail::{Decision, StepOutcome, Tally},
@@ -58,13 +58,14 @@ fn assistants() -> Entry {
 
 #[test]
 fn op12_a_list_fits_80_columns_and_cuts_no_id() {
-    let lines = [table::head(), table::row(&entry()), table::row(&assistants())];
+    let head = table::head(COLUMNS).expect("there are columns");
+    let lines = [head, table::row(&entry(), COLUMNS), table::row(&assistants(), COLUMNS)];
     insta::assert_snapshot!(lines.join("\n"));
     for line in lines.join("\n").lines().filter(|line| !line.starts_with(' ')) {
         assert_eq!(line.chars().count(), COLUMNS, "{line}");
     }
     let room = owned_room_id!("!a-room-with-a-long-local-part-of-its-id:a-long-server.example.org");
-    let elsewhere = table::row(&Entry { room: Some(room.clone()), ..entry() });
+    let elsewhere = table::row(&Entry { room: Some(room.clone()), ..entry() }, COLUMNS);
     assert!(elsewhere.lines().all(|line| line.chars().count() <= COLUMNS), "{elsewhere}");
     assert!(elsewhere.contains(&format!("\n    {room}:")), "{elsewhere}");
     assert!(
@@ -77,6 +78,28 @@ fn op12_a_list_fits_80_columns_and_cuts_no_id() {
     totals.add(&assistants());
     totals.add(&assistants());
     assert_eq!(totals.shown(), "3 runs (1 declined, 2 done), 123,456,823 tokens, $9999.99");
+}
+
+#[test]
+fn op12_a_list_is_read_in_every_width_and_cuts_no_id() {
+    let narrow = [table::row(&entry(), 40), table::row(&assistants(), 40)];
+    assert_eq!(table::head(40), None);
+    insta::assert_snapshot!(narrow.join("\n"));
+    let wide = Entry {
+        coworker: Some("当番-オンコール".to_owned()),
+        asker: ruma::UserId::parse("@アリス🚀:例え.example").unwrap_or_else(|_| owned_user_id!("@alice:hs")),
+        reason: Some("予算を超えました 🚫 over_budget".to_owned()),
+        ..entry()
+    };
+    for columns in [40, 41, 60, 79, 80, 120, 200] {
+        for entry in [entry(), assistants(), wide.clone()] {
+            let row = table::row(&entry, columns);
+            let fits = |line: &str| width(line) <= columns || line.split_whitespace().count() == 1;
+            assert!(row.lines().all(fits), "{columns}:\n{row}");
+            assert!(row.lines().skip(1).all(|line| line.starts_with("  ")), "runs are told apart, {columns}:\n{row}");
+            assert!(row.contains(entry.asker.as_str()), "{columns}:\n{row}");
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! Errors between us and the Messages API: by cause, with what to do.
 
+mod quoted;
+
 use std::{borrow::Cow, fmt, time::Duration};
 
+pub(crate) use self::quoted::QUOTED_CHARS_MAX;
+pub(crate) use self::quoted::Quoted;
 use super::stream::StreamError;
 use crate::core::reach::Obstacle;
 
@@ -46,48 +50,6 @@ pub enum Advice {
     MendConfig,
     /// Do nothing: it would fail again.
     Fail,
-}
-
-/// Bounded text of the provider's on one line: quoted to operators, and never mistaken for ours.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Quoted(String);
-
-/// Most characters that an error keeps of the provider's text.
-pub(crate) const QUOTED_CHARS_MAX: usize = 300;
-
-impl Quoted {
-    /// Keeps the beginning of `text`, without control characters and `secret`.
-    #[must_use]
-    pub fn new(text: &str, secret: Option<&str>) -> Self {
-        Self::hiding(text, secret.as_slice())
-    }
-
-    /// Like [`Self::new`], without any of `secrets`.
-    #[must_use]
-    pub fn hiding(text: &str, secrets: &[&str]) -> Self {
-        let mut text = text.to_owned();
-        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-            text = text.replace(secret, "…");
-        }
-        let blank = |c: char| if c.is_control() { ' ' } else { c };
-        Self(text.chars().take(QUOTED_CHARS_MAX).map(blank).collect())
-    }
-
-    /// Returns the text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Quoted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            f.write_str("the API says nothing more")
-        } else {
-            write!(f, "the API says: “{}”", self.0)
-        }
-    }
 }
 
 /// Which wait timed out.
@@ -415,11 +377,6 @@ mod tests {
             "claude at https://api.example: the API key was refused (HTTP 401); the API says: “invalid x-api-key: … \
              second line” (request req_1). Mend: check claude.api_key, and that it may use this model"
         );
-    }
-
-    #[test]
-    fn the_provider_s_words_are_bounded() {
-        assert_eq!(Quoted::new(&"é".repeat(1000), None).as_str().chars().count(), QUOTED_CHARS_MAX);
     }
 
     #[test]

@@ -234,7 +234,7 @@ fn is_too_long(message: &str) -> bool {
 /// Interprets an error without the API's form: from the edge, a proxy, or something else entirely.
 fn unexplained(status: StatusCode, headers: &HeaderMap, hints: Hints, sent: &Sent<'_>) -> Cause {
     let said = Quoted::default();
-    let media_type = Quoted::hiding(&media_type(headers), &sent.secrets);
+    let media_type = Quoted::of_header(&media_type(headers), &sent.secrets);
     let what = if media_type.as_str().is_empty() { "an untyped body" } else { media_type.as_str() }.to_owned();
     let status_code = status.as_u16();
     match status_code {

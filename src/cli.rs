@@ -9,6 +9,7 @@ pub(crate) mod retire;
 pub mod say;
 pub(crate) mod serve;
 pub(crate) mod telemetry;
+mod width;
 pub(crate) mod wrap;
 
 use std::{path::PathBuf, process::ExitCode};

@@ -11,6 +11,7 @@ pub(crate) mod avatar;
 pub(crate) mod disk;
 pub(crate) mod dm;
 pub(crate) mod error;
+pub(crate) mod gate;
 pub mod inbound;
 pub mod lead;
 pub(crate) mod lobby;

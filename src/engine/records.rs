@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use super::batches::BatchRecord;
+use super::{batches::BatchRecord, trust::VerificationRecord};
 use crate::{
     core::{
         address::ThreadSoFar,
@@ -395,6 +395,8 @@ pub(super) struct Tables {
     pub(super) containers: Table<SessionKey, Session>,
     /// What a recogniser heard, by who was told and the recording.
     pub(super) transcripts: Table<(OwnedUserId, String), Transcript>,
+    /// The verifications in progress.
+    pub(super) verifications: Table<(OwnedUserId, OwnedUserId), VerificationRecord>,
     pub(super) schedules: Table<OwnedRoomId, RoomSchedules>,
     pub(super) reminders: Table<OwnedUserId, Reminders>,
     /// Owners' connections, and the trail of their calls.
@@ -431,6 +433,7 @@ impl Tables {
             files: store.provider_files(),
             containers: store.containers().owned_by(|_, session: &Session| session.owner.as_deref()),
             transcripts: store.transcripts().owned_by(|_, heard: &Transcript| heard.owner.as_deref()),
+            verifications: store.verifications(),
             schedules: store.schedules(),
             reminders: store.reminders().owned_by(|owner, _: &Reminders| Some(owner)),
             connections: store.connections().owned_by(|owner, _: &Connections| Some(owner)),

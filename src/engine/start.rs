@@ -398,6 +398,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     // Before runs go on: an errand whose run is recorded must not begin another.
     engine.settle_errands()?;
     engine.take_up_forgetting()?;
+    engine.end_broken_off_verifications();
     engine.take_up_visits();
     resume(engine).await?;
     engine.tasks.spawn(inbox::work(engine.clone()));

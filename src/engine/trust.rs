@@ -4,9 +4,12 @@
 //! and confirms; only the person's confirmation counts. In a direct chat the steps are room events, which clients send
 //! encrypted or plain (matrix-js-sdk: always plain); the SDK reads both in its syncs. Elsewhere the steps are to-device
 //! messages, which no transaction announces; they come with syncs, which are frequent while a verification goes on.
+//!
+//! A person's app cancels both of two verifications with one of ours, so we begin none of our own unless they wrote
+//! `!verify`: whoever saw theirs fail presses the button once more, and the two would cross again.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -28,9 +31,13 @@ use crate::{
     },
     matrix::{
         Account,
-        account::{Asked, Emoji, Ending, Verification, Verifying},
+        account::{Asked, Emoji, Ending, Found, Verification, Verifying},
     },
 };
+
+mod broken_off;
+
+pub(super) use self::broken_off::VerificationRecord;
 
 /// How long a verification may take; clients give up after ten minutes.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -42,6 +49,8 @@ const SUPERSEDE_PATIENCE: Duration = Duration::from_secs(10);
 /// Pause between two syncs during a verification: at first, and after [`BURST`].
 const POLLS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 const BURST: Duration = Duration::from_mins(2);
+/// How long one that was cancelled from our side waits for the newer one that it crossed.
+const CROSSING_PATIENCE: Duration = Duration::from_secs(3);
 /// Syncs after which a request that never reached our client is given up.
 const REQUEST_SYNCS_MAX: usize = 5;
 /// Most verifications at once, over all our users.
@@ -51,7 +60,11 @@ const REQUEST: &str = "m.key.verification.request";
 
 /// The current verifications, by our user and the person.
 #[derive(Default)]
-pub(super) struct Flows(Mutex<HashMap<(OwnedUserId, OwnedUserId), Going>>);
+pub(super) struct Flows {
+    going: Mutex<HashMap<(OwnedUserId, OwnedUserId), Going>>,
+    /// The ids of those that the last process left unfinished; they are not taken up again.
+    broken_off: Mutex<HashSet<String>>,
+}
 
 /// A current verification.
 #[derive(Clone)]
@@ -66,7 +79,7 @@ struct Going {
 impl Flows {
     /// Returns where the emoji of the current verification between the two are shown.
     fn shown(&self, user: &UserId, person: &UserId) -> Option<ShownAt> {
-        let flows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let flows = self.going.lock().unwrap_or_else(PoisonError::into_inner);
         flows.get(&(user.to_owned(), person.to_owned())).map(|going| going.shown.clone())
     }
 
@@ -74,7 +87,7 @@ impl Flows {
     /// many.
     #[expect(clippy::option_option, reason = "whether there was room, and for whom it was made")]
     fn take_over(&self, key: &(OwnedUserId, OwnedUserId), going: &Going) -> Option<Option<Going>> {
-        let mut flows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flows = self.going.lock().unwrap_or_else(PoisonError::into_inner);
         if flows.len() >= FLOWS_MAX && !flows.contains_key(key) {
             return None;
         }
@@ -85,8 +98,15 @@ impl Flows {
         Some(older)
     }
 
+    /// Returns whether a newer verification has taken the place of this one.
+    fn is_superseded(&self, flow: &Flow) -> bool {
+        let key = (flow.account.user().to_owned(), flow.person.clone());
+        let flows = self.going.lock().unwrap_or_else(PoisonError::into_inner);
+        flows.get(&key).is_some_and(|going| !Arc::ptr_eq(&going.shown, &flow.shown))
+    }
+
     fn leave(&self, key: &(OwnedUserId, OwnedUserId), going: &Going) {
-        let mut flows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flows = self.going.lock().unwrap_or_else(PoisonError::into_inner);
         if flows.get(key).is_some_and(|known| Arc::ptr_eq(&known.shown, &going.shown)) {
             flows.remove(key);
         }
@@ -131,11 +151,10 @@ enum Begins {
 /// How a verification ended.
 enum End {
     Done,
-    /// It failed; `early` means before anybody saw emoji.
-    Not {
-        why: Ending,
-        early: bool,
-    },
+    /// It failed.
+    Not(Ending),
+    /// Two crossed, so that the person's app or ours cancelled both.
+    Crossed,
     /// The person has no device that could verify.
     NoDevice,
     /// A newer one has taken its place and reports the outcome.
@@ -273,6 +292,9 @@ impl Engine {
     /// Begins a verification, unless there are too many; each person has one at a time, the newest. Returns a token
     /// that is cancelled once it has ended.
     fn start_flow(self: &Shared, flow: Flow) -> Option<CancellationToken> {
+        if matches!(&flow.begins, Begins::WithTheirs(id) if self.flows.was_broken_off(id)) {
+            return None;
+        }
         let key = (flow.account.user().to_owned(), flow.person.clone());
         let (end, ended) = (CancellationToken::new(), CancellationToken::new());
         let going = Going { shown: flow.shown.clone(), end, ended: ended.clone() };
@@ -292,6 +314,7 @@ impl Engine {
                     tracing::debug!(user.id = %key.0, %error, "nor can that be said");
                 }
             }
+            engine.forget_verification(&flow);
             engine.flows.leave(&key, &going);
         });
         Some(ended)
@@ -299,19 +322,21 @@ impl Engine {
 
     /// Carries a verification to its end, and says how it ended.
     async fn verify(self: &Shared, flow: &Flow, supersedes: bool, end: &CancellationToken) -> Result<(), EngineError> {
+        self.note_verification(flow).await?;
         let ended = match &flow.begins {
             Begins::WithOurs => Box::pin(self.ask_for_verification(flow, end)).await?,
             Begins::WithTheirs(id) => match self.await_request(flow, id).await? {
                 Some(theirs) => match Box::pin(self.drive(flow, theirs, end)).await? {
-                    // Another request was open, perhaps one that their app gave up long ago, so an SDK cancelled both.
-                    End::Not { why: Ending::Collided, .. } => Box::pin(self.ask_for_verification(flow, end)).await?,
-                    End::Not { why: Ending::Theirs, early: true } if supersedes => {
-                        Box::pin(self.ask_for_verification(flow, end)).await?
-                    }
+                    // Their app cancels both of two.
+                    End::Not(Ending::Theirs) if supersedes => End::Crossed,
                     ended => ended,
                 },
-                // The request came from a device that was not known yet, or is too old.
-                None => Box::pin(self.ask_for_verification(flow, end)).await?,
+                // The request came from a device that was not known yet, or is too old. As long as it is open there, a
+                // request of ours would cross it.
+                None => {
+                    self.cancel_theirs(flow, id).await?;
+                    Box::pin(self.ask_for_verification(flow, end)).await?
+                }
             },
         };
         let (purpose, text) = match ended {
@@ -322,9 +347,10 @@ impl Engine {
                 flow.account.sync().await?;
                 ("verified", words::trust::verified())
             }
-            End::Not { why: Ending::Differed, .. } => ("not-verified", words::trust::differed()),
-            End::Not { why: Ending::TimedOut, .. } => ("not-verified", words::trust::timed_out()),
-            End::Not { why: Ending::Theirs | Ending::Collided, .. } => ("not-verified", words::trust::cancelled()),
+            End::Not(Ending::Differed) => ("not-verified", words::trust::differed()),
+            End::Not(Ending::TimedOut) => ("not-verified", words::trust::timed_out()),
+            End::Not(Ending::Theirs) => ("not-verified", words::trust::cancelled()),
+            End::Crossed | End::Not(Ending::Crossed) => ("not-verified", words::trust::crossed()),
             End::NoDevice => ("not-verified", words::trust::no_device()),
         };
         self.say_of(flow, purpose, &text).await
@@ -335,6 +361,7 @@ impl Engine {
         flow.account.sync().await?;
         let asked = flow.account.ask_to_verify(&flow.person, flow.chat.as_deref(), flow.writer.as_deref()).await?;
         let Some((ours, asked)) = asked else { return Ok(End::NoDevice) };
+        self.note_verification_of_ours(flow, &ours).await?;
         let device = match &asked {
             Asked::Everywhere => None,
             Asked::On(device) => Some(device.as_str()),
@@ -358,7 +385,14 @@ impl Engine {
                 _ => {}
             }
             match going.advance().await? {
-                Verification::Ended(why) => return Ok(End::Not { why, early: !confirmed }),
+                Verification::Ended(why) => {
+                    // The newer of two that crossed says how both ended.
+                    let is_either = matches!(why, Ending::Crossed | Ending::Theirs);
+                    if is_either && tokio::time::timeout(CROSSING_PATIENCE, end.cancelled()).await.is_ok() {
+                        return Ok(End::Superseded);
+                    }
+                    return Ok(if why == Ending::Crossed { End::Crossed } else { End::Not(why) });
+                }
                 Verification::Done => return Ok(End::Done),
                 Verification::Emoji(emoji) if !confirmed => {
                     self.show_emoji(flow, &emoji).await?;
@@ -380,18 +414,19 @@ impl Engine {
         }
         going.cancel().await?;
         let why = if self.stop.is_cancelled() { Ending::Theirs } else { Ending::TimedOut };
-        Ok(End::Not { why, early: false })
+        Ok(End::Not(why))
     }
 
-    /// Waits for the syncs that bring a request in.
+    /// Waits for the sync that brings a request in; `None` if none does, or the SDK dropped it.
     async fn await_request(&self, flow: &Flow, id: &str) -> Result<Option<Verifying>, EngineError> {
         flow.account.learn_devices(&flow.person).await?;
         for _ in 0..REQUEST_SYNCS_MAX {
             flow.account.sync().await?;
-            if let Some(verifying) = flow.account.verification(&flow.person, id).await {
-                return Ok(Some(verifying));
+            match flow.account.verification(&flow.person, id).await {
+                Found::Going(verifying) => return Ok(Some(verifying)),
+                Found::Dropped => break,
+                Found::Unknown => tokio::time::sleep(POLLS[0]).await,
             }
-            tokio::time::sleep(POLLS[0]).await;
         }
         Ok(None)
     }

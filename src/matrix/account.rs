@@ -15,7 +15,7 @@ use ruma::{
 };
 use tokio::time::Instant;
 
-use super::{error::MatrixError, outbound, outdated::Outdated, pulse::Pulse, seals::Seals, window::Window};
+use super::{error::MatrixError, gate::Gate, outbound, outdated::Outdated, pulse::Pulse, seals::Seals, window::Window};
 use crate::{
     core::{
         event::{Outgoing, Place},
@@ -42,6 +42,7 @@ mod pins;
 mod power;
 mod reading;
 mod relations;
+mod requests;
 mod sealing;
 mod standing;
 mod succession;
@@ -54,6 +55,7 @@ pub(crate) use self::devices::Vouched;
 pub(crate) use self::health::Renewal;
 pub(crate) use self::pages::Page;
 pub(crate) use self::power::Redactions;
+pub(crate) use self::requests::Found;
 pub(crate) use self::standing::Edited;
 pub(crate) use self::succession::Tombstone;
 pub(crate) use self::synced::Stretch;
@@ -86,7 +88,7 @@ pub struct Account {
     pins: Mutex<HashMap<OwnedRoomId, pins::Pins>>,
     synced: Mutex<synced::Synced>,
     ahead: ahead::Ahead,
-    verifications: verification::Requests,
+    verifications: requests::Requests,
     seals: Seals,
     outdated: Outdated,
     no_threads: threads::NoThreads,
@@ -133,14 +135,15 @@ impl Account {
         token: Secret,
         dir: PathBuf,
         renewal: Renewal,
-        (pulse, seals, outdated): (Pulse, Seals, Outdated),
+        (pulse, seals, outdated, gate): (Pulse, Seals, Outdated, &Gate),
     ) -> Arc<Self> {
         let user = client.user_id().expect("a restored session has a user").to_owned();
         let health = health::Health::new(renewal, pulse);
         let (last_sync, windows, behind, pins, synced, ahead, no_threads) = Default::default();
-        let verifications = verification::Requests::of(&client);
-        Arc::new_cyclic(|me| {
+        let verifications = requests::Requests::of(&client);
+        Arc::new_cyclic(|me: &Weak<Self>| {
             let me = me.clone();
+            requests::watch(gate, &user, me.clone());
             Self {
                 me,
                 user,

@@ -237,7 +237,7 @@ impl Provisioner {
         client.encryption().wait_for_e2ee_initialization_tasks().await;
         let renewal = Renewal { at: card.renewed_at, is_fresh };
         let proxy = self.api.proxy();
-        let shared = (proxy.pulse().clone(), proxy.seals().clone(), proxy.outdated().clone());
+        let shared = (proxy.pulse().clone(), proxy.seals().clone(), proxy.outdated().clone(), proxy.gate());
         let account = Account::new((client, crypto), token, dir.to_owned(), renewal, shared);
         account.sync().await?;
         Box::pin(self.recovery(&account, dir, card)).await?;

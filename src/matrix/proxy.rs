@@ -40,6 +40,7 @@ use self::{
     doubt::{Payload, Verdict},
 };
 use super::error::NOT_SENT;
+use super::gate::Gate;
 use super::outdated::Outdated;
 use super::pulse::{Ailment, Pulse};
 use super::seals::Seals;
@@ -119,6 +120,7 @@ struct Inner {
     identities: RwLock<HashMap<String, Identity>>,
     seals: Seals,
     outdated: Outdated,
+    gate: Gate,
     pulse: Pulse,
 }
 
@@ -153,6 +155,7 @@ impl Proxy {
             identities: RwLock::default(),
             seals,
             outdated: Outdated::default(),
+            gate: Gate::default(),
             pulse: Pulse::default(),
         });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -172,6 +175,12 @@ impl Proxy {
     #[must_use]
     pub fn outdated(&self) -> &Outdated {
         &self.inner.outdated
+    }
+
+    /// Returns what clients do with syncs' answers before their SDKs read them.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.inner.gate
     }
 
     /// Returns the base URL that SDK clients use as the homeserver's.
@@ -293,6 +302,12 @@ async fn exchange(
         {
             tokio::time::sleep(*pause).await;
             continue;
+        }
+        if verdict == Verdict::Meant
+            && let (Some(Identity::Device(user, _)), Some(answer::Synced(body))) =
+                (&identity, answer.extensions().get())
+        {
+            inner.gate.pass(user, body.clone()).await;
         }
         inner.listen(identity, &answer);
         return match verdict {

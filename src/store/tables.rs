@@ -118,6 +118,8 @@ tables! {
     Reminders reminders: OwnedUserId;
     #[doc = "what a recogniser heard in recordings, by who was told and the hash of the recording's place; kept for a day, an assistant's under its owner's key."]
     Transcripts transcripts: (OwnedUserId, String);
+    #[doc = "the verifications in progress, by our user and the person; they say nothing of what is compared."]
+    Verifications verifications: (OwnedUserId, OwnedUserId);
     #[doc = "the batches that are not cleared away at the provider, by their ids there; never content."]
     Batches batches: String;
     #[doc = "the files that are not deleted at the provider, by their ids there; never content."]

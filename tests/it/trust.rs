@@ -17,6 +17,8 @@ use crate::{
     harness::{Message, Person, SeenEvent, Timeline, Workmate, homeserver::shared, readiness::until_runs_ended},
 };
 
+mod crossing;
+
 const WAIT_MAX: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 const COMPARE: &str = "These are mine.";

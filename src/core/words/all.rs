@@ -297,6 +297,8 @@ fn assistants(book: &mut Book) {
     let words = [
         trust::verified,
         trust::cancelled,
+        trust::crossed,
+        trust::broken_off,
         trust::differed,
         trust::timed_out,
         trust::no_device,

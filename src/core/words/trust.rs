@@ -30,6 +30,20 @@ pub fn cancelled() -> String {
     "The verification was cancelled; nothing has changed. Start it again whenever you like.".to_owned()
 }
 
+/// Says that two verifications at once ended each other.
+#[must_use]
+pub fn crossed() -> String {
+    "Two verifications were open at once, so both were cancelled; nothing has changed. Start one again, and I'll take it up."
+        .to_owned()
+}
+
+/// Says that the end of the process broke a verification off; its last step may have arrived all the same.
+#[must_use]
+pub fn broken_off() -> String {
+    "I was restarted in the middle of our verification. If your app doesn't show me as verified, please start it again."
+        .to_owned()
+}
+
 /// Says that the person reported different emoji.
 #[must_use]
 pub fn differed() -> String {

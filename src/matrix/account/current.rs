@@ -156,6 +156,7 @@ impl Account {
                 self.note_cut(&room);
             }
             let read = self.read(&room, &update.timeline.events).await;
+            self.keep_requests(&read).await;
             joined.push((room, update.timeline, read));
         }
         {

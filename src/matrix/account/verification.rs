@@ -1,9 +1,8 @@
 //! Emoji verification (spec v1.17, 11.12.2.2) from a virtual user's side.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{collections::BTreeMap, future::IntoFuture as _};
 
 use matrix_sdk::{
-    Client,
     encryption::identities::{Device, RequestVerificationError},
     encryption::verification::{
         CancelInfo, SasState, SasVerification, Verification as SdkVerification, VerificationRequest,
@@ -11,15 +10,25 @@ use matrix_sdk::{
     },
 };
 use ruma::{
-    OwnedUserId, RoomId, UserId,
-    events::key::verification::{VerificationMethod, cancel::CancelCode, request::ToDeviceKeyVerificationRequestEvent},
+    OwnedTransactionId, RoomId, TransactionId, UserId,
+    api::client::to_device::send_event_to_device,
+    events::{
+        AnyToDeviceEventContent,
+        key::verification::{
+            VerificationMethod,
+            cancel::{CancelCode, KeyVerificationCancelEventContent, ToDeviceKeyVerificationCancelEventContent},
+        },
+        relation::Reference,
+    },
+    serde::Raw,
+    to_device::DeviceIdOrAllDevices,
 };
 
 use super::Account;
 use crate::{core::id, matrix::error::MatrixError};
 
-/// Most unhandled requests by to-device message; further ones are dropped.
-const REQUESTS_MAX: usize = 16;
+/// Why a verification is cancelled of which nothing is left here, for developers.
+const BROKEN_OFF: &str = "the verification was broken off";
 
 /// One of the seven emoji that both sides show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +63,8 @@ pub enum Ending {
     Differed,
     /// It took longer than the protocol allows.
     TimedOut,
-    /// Our SDK cancelled it, as it cancels both of two concurrent verifications with one person.
-    Collided,
+    /// Our side cancelled it: because a newer one began, or because the SDK cancels both of two at once.
+    Crossed,
 }
 
 /// Where a person was asked to verify.
@@ -73,44 +82,7 @@ pub struct Verifying {
     sas: Option<SasVerification>,
 }
 
-/// Requests by to-device message: the person and the transaction id.
-#[derive(Clone)]
-pub(super) struct Requests(Arc<Mutex<Vec<(OwnedUserId, String)>>>);
-
-impl Requests {
-    /// Collects the requests from the client's syncs.
-    pub(super) fn of(client: &Client) -> Self {
-        let requests = Self(Arc::default());
-        let noted = requests.clone();
-        client.add_event_handler(move |event: ToDeviceKeyVerificationRequestEvent| {
-            let noted = noted.clone();
-            async move {
-                let flow = event.content.transaction_id.as_str();
-                if !id::is_token(flow) || !id::is_token(event.content.from_device.as_str()) {
-                    return;
-                }
-                let mut waiting = noted.0.lock().unwrap_or_else(PoisonError::into_inner);
-                if waiting.len() < REQUESTS_MAX {
-                    waiting.push((event.sender, event.content.transaction_id.to_string()));
-                }
-            }
-        });
-        requests
-    }
-}
-
 impl Account {
-    /// Takes the requests to this user by to-device message since the last call, with their flow ids.
-    pub fn take_verification_requests(&self) -> Vec<(OwnedUserId, String)> {
-        std::mem::take(&mut *self.verifications.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Returns a verification that a person requested; `None` if it is unknown as of the last sync.
-    pub async fn verification(&self, person: &UserId, id: &str) -> Option<Verifying> {
-        let request = self.client.encryption().get_verification_request(person, id).await?;
-        Some(Verifying { request, sas: None })
-    }
-
     /// Learns a person's devices, so that a new one's request is not dropped when a sync brings it.
     ///
     /// # Errors
@@ -142,7 +114,7 @@ impl Account {
         let several = devices.len() > 1;
         if several && chat.is_some_and(|chat| self.is_direct_chat(chat, person)) {
             return match Box::pin(identity.request_verification_with_methods(methods())).await {
-                Ok(request) => Ok(Some((Verifying { request, sas: None }, Asked::Everywhere))),
+                Ok(request) => Ok(Some((self.ours(request), Asked::Everywhere))),
                 Err(RequestVerificationError::Sdk(error)) => Err(error.into()),
                 Err(_) => Ok(None),
             };
@@ -153,7 +125,43 @@ impl Account {
         let request = device.request_verification_with_methods(methods()).await?;
         let name = || device.display_name().unwrap_or(device.device_id().as_str()).to_owned();
         let asked = if several { Asked::On(name()) } else { Asked::Everywhere };
-        Ok(Some((Verifying { request, sas: None }, asked)))
+        Ok(Some((self.ours(request), asked)))
+    }
+
+    fn ours(&self, request: VerificationRequest) -> Verifying {
+        self.verifications.keep_ours(request.clone());
+        Verifying::of(request)
+    }
+
+    /// Cancels a verification of which nothing is left here but its id: in the `chat` where it was requested, else by
+    /// to-device messages to all of the person's devices.
+    ///
+    /// # Errors
+    /// When the homeserver refuses or does not answer.
+    pub async fn cancel_verification(
+        &self,
+        person: &UserId,
+        id: &str,
+        chat: Option<&RoomId>,
+        txn: OwnedTransactionId,
+    ) -> Result<(), MatrixError> {
+        let (reason, code) = (BROKEN_OFF.to_owned(), CancelCode::User);
+        let Some(chat) = chat else {
+            let content =
+                ToDeviceKeyVerificationCancelEventContent::new(<&TransactionId>::from(id).to_owned(), reason, code);
+            let content = AnyToDeviceEventContent::KeyVerificationCancel(content);
+            let mut request =
+                send_event_to_device::v3::Request::new_raw("m.key.verification.cancel".into(), txn, BTreeMap::new());
+            let raw = Raw::new(&content).map_err(matrix_sdk::Error::from)?;
+            request.messages.entry(person.to_owned()).or_default().insert(DeviceIdOrAllDevices::AllDevices, raw);
+            self.client.send(request).await.map_err(matrix_sdk::Error::from)?;
+            return Ok(());
+        };
+        let Some(asked) = id::event(id) else { return Ok(()) };
+        let content = KeyVerificationCancelEventContent::new(reason, code, Reference::new(asked));
+        let (here, _) = Box::pin(self.door(chat)).await?;
+        Box::pin(here.send(content).with_transaction_id(txn).into_future()).await?;
+        Ok(())
     }
 
     /// Returns whether the SDK would use `chat` to ask `person`.
@@ -167,17 +175,27 @@ impl Ending {
         match why.cancel_code() {
             CancelCode::MismatchedSas => Self::Differed,
             CancelCode::Timeout => Self::TimedOut,
-            _ if why.cancelled_by_us() => Self::Collided,
+            _ if why.cancelled_by_us() => Self::Crossed,
             _ => Self::Theirs,
         }
     }
 }
 
 impl Verifying {
+    pub(super) fn of(request: VerificationRequest) -> Self {
+        Self { request, sas: None }
+    }
+
     /// Returns the flow id shared by both sides.
     #[must_use]
     pub fn id(&self) -> &str {
         self.request.flow_id()
+    }
+
+    /// Returns the room in which it was requested; `None` if it was by to-device message.
+    #[must_use]
+    pub fn room(&self) -> Option<&RoomId> {
+        self.request.room_id()
     }
 
     /// Takes our next step, as of the last sync, and returns the new state.

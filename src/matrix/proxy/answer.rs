@@ -91,6 +91,10 @@ pub(super) struct UnknownDevice;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TokenRefused;
 
+/// Response extension: what a sync answered, as the SDK will read it. Never sent on the wire.
+#[derive(Clone, Debug)]
+pub(super) struct Synced(pub(super) Bytes);
+
 /// Why the proxy answered by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::matrix) enum Remark {
@@ -259,7 +263,11 @@ async fn relay_whole(
             None => return Remark::Page(status.as_u16()).answer(""),
         },
     };
-    respond_whole(status, headers, body)
+    let mut response = respond_whole(status, headers, body.clone());
+    if kind == Kind::Sync {
+        response.extensions_mut().insert(Synced(body));
+    }
+    response
 }
 
 fn respond_whole(status: StatusCode, mut headers: HeaderMap, body: Bytes) -> Response {

@@ -10,12 +10,15 @@
 //! the places in the whole and in a room, so that no burst of them is noticed in a conversation. An errand that a
 //! person's request waits for in its lane counts as that person's.
 //!
+//! Whoever has a run going leaves a quarter of the places in the whole to those who have none, so that a few people with
+//! many slow requests keep nobody else waiting.
+//!
 //! A run that waits for nothing but people is parked ([`Schedule::park`], C12). It keeps its lane, so that its thread
 //! stays in order, but gives up its place in the room and in the whole until it goes on ([`Schedule::unpark`]).
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 
 #[cfg(test)]
 mod tests;
@@ -58,6 +61,12 @@ impl ScheduleLimits {
         (self.runs_max / 2).max(1)
     }
 
+    /// Returns how many places are kept for people who have no run going: a quarter of all.
+    #[must_use]
+    pub fn kept_for_others(&self) -> usize {
+        self.runs_max / 4
+    }
+
     /// Returns how many errands' runs may go in one room: half of the room's, at least one.
     #[must_use]
     pub fn room_errand_runs_max(&self) -> usize {
@@ -81,10 +90,21 @@ pub(crate) struct Schedule {
     /// Rooms with waiting or returning runs, each once; the room whose last turn is longest ago comes first.
     turns: VecDeque<OwnedRoomId>,
     /// The tickets that go, with their rooms, in the order in which they began.
-    going: VecDeque<(Ticket, OwnedRoomId, Wanted)>,
+    going: VecDeque<Going>,
     /// Tickets that go but were not returned by [`Schedule::take_granted`] yet.
     granted: Vec<Ticket>,
     last: u64,
+    /// Who asks for the next ticket.
+    asker: Option<OwnedUserId>,
+}
+
+/// A ticket that goes.
+#[derive(Clone, Debug)]
+struct Going {
+    ticket: Ticket,
+    room: OwnedRoomId,
+    wanted: Wanted,
+    asker: Option<OwnedUserId>,
 }
 
 /// What a ticket claims.
@@ -93,6 +113,8 @@ struct Claim {
     ticket: Ticket,
     lane: Lane,
     wanted: Wanted,
+    /// The person whose request it is, if that is known.
+    asker: Option<OwnedUserId>,
 }
 
 /// The tickets of one room.
@@ -123,7 +145,14 @@ impl Schedule {
             going: VecDeque::new(),
             granted: Vec::new(),
             last: 0,
+            asker: None,
         }
+    }
+
+    /// Names the person whose request the next ticket is for.
+    pub(crate) fn asked_by(&mut self, asker: Option<&UserId>) -> &mut Self {
+        self.asker = asker.map(ToOwned::to_owned);
+        self
     }
 
     /// Takes a ticket for a new run.
@@ -132,6 +161,7 @@ impl Schedule {
     /// [`Full`] if the run would have to wait and too many of its kind wait in its room; the request is then declined.
     pub(crate) fn request(&mut self, lane: Lane, wanted: Wanted) -> Result<Ticket, Full> {
         if self.is_full(&lane.room, Some(&lane), wanted) {
+            self.asker = None;
             return Err(Full);
         }
         Ok(self.resume(lane, wanted))
@@ -148,19 +178,19 @@ impl Schedule {
     /// Takes a ticket for a run that an earlier process accepted; it is never declined.
     pub(crate) fn resume(&mut self, lane: Lane, wanted: Wanted) -> Ticket {
         self.last += 1;
-        let ticket = Ticket(self.last);
+        let (ticket, asker) = (Ticket(self.last), self.asker.take());
         let line = self.lines.entry(lane.room.clone()).or_default();
         if !line.has_waiting() {
             self.turns.push_back(lane.room.clone());
         }
-        line.waiting.push_back(Claim { ticket, lane, wanted });
+        line.waiting.push_back(Claim { ticket, lane, wanted, asker });
         self.settle();
         ticket
     }
 
     /// Takes back the ticket of a run that has ended or no longer waits. Unknown tickets are ignored.
     pub(crate) fn release(&mut self, ticket: Ticket) {
-        self.going.retain(|(going, ..)| *going != ticket);
+        self.going.retain(|going| going.ticket != ticket);
         let held = self.lines.iter().find(|(_, line)| line.holds(ticket)).map(|(room, _)| room.clone());
         let Some(room) = held else { return };
         let line = self.lines.entry(room.clone()).or_default();
@@ -181,8 +211,8 @@ impl Schedule {
     /// Parks a ticket that goes; returns whether its places were freed. They are not if too many runs of its room are
     /// parked already: the ticket then keeps them. A ticket that does not go is ignored.
     pub(crate) fn park(&mut self, ticket: Ticket) -> bool {
-        let Some(at) = self.going.iter().position(|(going, ..)| *going == ticket) else { return false };
-        let Some(line) = self.lines.get_mut(&self.going[at].1) else { return false };
+        let Some(at) = self.going.iter().position(|going| going.ticket == ticket) else { return false };
+        let Some(line) = self.lines.get_mut(&self.going[at].room) else { return false };
         if line.parked.len() + line.returning.len() >= self.limits.waiting_runs_max {
             return false;
         }
@@ -209,7 +239,7 @@ impl Schedule {
     /// Returns whether a ticket goes.
     #[must_use]
     pub(crate) fn goes(&self, ticket: Ticket) -> bool {
-        self.going.iter().any(|(going, ..)| *going == ticket)
+        self.going.iter().any(|going| going.ticket == ticket)
     }
 
     /// Returns the tickets granted since the last call, in the order of their turns.
@@ -237,10 +267,10 @@ impl Schedule {
         }
         let mut rest = self.clone();
         rest.granted.clear();
-        if self.has_place_for(line.rank_of(ticket)) {
+        if line.claim(ticket).is_some_and(|claim| self.has_place_for(line.rank(claim), claim.asker.as_deref())) {
             rest.lines.retain(|kept, _| kept == room);
             rest.turns.retain(|kept| kept == room);
-            rest.going.retain(|(_, kept, _)| kept == room);
+            rest.going.retain(|going| going.room == *room);
         }
         let mut ahead = 0;
         while let Some(next) = rest.next_to_end() {
@@ -257,7 +287,7 @@ impl Schedule {
 
     fn next_to_end(&self) -> Option<Ticket> {
         let parked = || self.lines.values().flat_map(|line| &line.parked).map(|parked| parked.ticket).min();
-        self.going.front().map(|(ticket, ..)| *ticket).or_else(parked)
+        self.going.front().map(|going| going.ticket).or_else(parked)
     }
 
     /// Returns whether a run in this lane would go at once. No ticket that could go is waiting, so it would take
@@ -265,16 +295,18 @@ impl Schedule {
     fn is_free(&self, room: &RoomId, lane: Option<&Lane>, wanted: Wanted) -> bool {
         let is_taken =
             |line: &Line, lane| line.is_taken(lane) || line.waiting.iter().any(|before| before.lane == *lane);
-        self.has_place_for(wanted)
+        self.has_place_for(wanted, self.asker.as_deref())
             && self.lines.get(room).is_none_or(|line| {
                 line.has_place_for(wanted, &self.limits) && !lane.is_some_and(|lane| is_taken(line, lane))
             })
     }
 
-    /// Returns whether the whole has a place.
-    fn has_place_for(&self, wanted: Wanted) -> bool {
-        let errands = || self.going.iter().filter(|(.., wanted)| *wanted == Wanted::ByNobody).count();
-        self.going.len() < self.limits.runs_max
+    /// Returns whether the whole has a place for a run that this person asked for, if one did.
+    fn has_place_for(&self, wanted: Wanted, asker: Option<&UserId>) -> bool {
+        let errands = || self.going.iter().filter(|going| going.wanted == Wanted::ByNobody).count();
+        let has_one = asker.is_some() && self.going.iter().any(|going| going.asker.as_deref() == asker);
+        let kept = if has_one { self.limits.kept_for_others() } else { 0 };
+        self.going.len() + kept < self.limits.runs_max
             && (wanted == Wanted::ByPerson || errands() < self.limits.errand_runs_max())
     }
 
@@ -287,10 +319,11 @@ impl Schedule {
 
     /// Grants one turn: of the rooms in which a ticket of this rank can go, to the one whose turn it is.
     fn grant(&mut self, rank: Wanted) -> Option<Ticket> {
-        if !self.has_place_for(rank) {
+        if !self.has_place_for(rank, None) {
             return None;
         }
-        let ready = |room| self.lines.get(room).and_then(|line| line.ready(rank, &self.limits));
+        let has_place = |claim: &Claim| self.has_place_for(rank, claim.asker.as_deref());
+        let ready = |room| self.lines.get(room).and_then(|line| line.ready(rank, &self.limits, has_place));
         let (turn, at) = self.turns.iter().enumerate().find_map(|(turn, room)| Some((turn, ready(room)?)))?;
         let room = self.turns.remove(turn)?;
         let line = self.lines.get_mut(&room)?;
@@ -298,12 +331,12 @@ impl Schedule {
             Ready::Returning(at) => line.returning.remove(at)?,
             Ready::Waiting(at) => line.waiting.remove(at)?,
         };
-        let (ticket, wanted) = (claim.ticket, claim.wanted);
+        let (ticket, wanted, asker) = (claim.ticket, claim.wanted, claim.asker.clone());
         line.going.push(claim);
         if line.has_waiting() {
             self.turns.push_back(room.clone());
         }
-        self.going.push_back((ticket, room, wanted));
+        self.going.push_back(Going { ticket, room, wanted, asker });
         Some(ticket)
     }
 }
@@ -367,19 +400,19 @@ impl Line {
         }
     }
 
-    fn rank_of(&self, ticket: Ticket) -> Wanted {
-        let claim = self.returning.iter().chain(&self.waiting).find(|claim| claim.ticket == ticket);
-        claim.map_or(Wanted::ByNobody, |claim| self.rank(claim))
+    fn claim(&self, ticket: Ticket) -> Option<&Claim> {
+        self.returning.iter().chain(&self.waiting).find(|claim| claim.ticket == ticket)
     }
 
-    /// Returns which ticket of a rank goes next if the room has a place: a returning one, else the first whose lane is
-    /// free.
-    fn ready(&self, rank: Wanted, limits: &ScheduleLimits) -> Option<Ready> {
+    /// Returns which ticket of a rank goes next if the room has a place: of those for which the whole has one, a returning
+    /// one, else the first whose lane is free.
+    fn ready(&self, rank: Wanted, limits: &ScheduleLimits, has_place: impl Fn(&Claim) -> bool) -> Option<Ready> {
         if !self.has_place_for(rank, limits) {
             return None;
         }
-        let returning = self.returning.iter().position(|claim| self.rank(claim) == rank).map(Ready::Returning);
-        let is_next = |claim: &Claim| self.rank(claim) == rank && !self.is_taken(&claim.lane);
+        let returning =
+            self.returning.iter().position(|claim| self.rank(claim) == rank && has_place(claim)).map(Ready::Returning);
+        let is_next = |claim: &Claim| self.rank(claim) == rank && !self.is_taken(&claim.lane) && has_place(claim);
         returning.or_else(|| self.waiting.iter().position(is_next).map(Ready::Waiting))
     }
 }

@@ -38,7 +38,9 @@ impl Engine {
         if self.tables.runs.get(&key)?.is_some() {
             return Ok(Started::Known);
         }
-        let Ok(place) = self.lanes.place(record.lane(), record.wanted()) else { return Ok(Started::TooManyWait) };
+        let Ok(place) = self.lanes.place(record.lane(), record.wanted(), record.asked_by()) else {
+            return Ok(Started::TooManyWait);
+        };
         if !self.tables.runs.insert_new(&key, &record)? {
             return Ok(Started::Known);
         }
@@ -64,7 +66,7 @@ impl Engine {
 
     /// Goes on with a run that an earlier process accepted, whatever the limits.
     pub(super) fn take_up_run(self: &Shared, record: RunRecord) {
-        let place = self.lanes.place_again(record.lane(), record.wanted());
+        let place = self.lanes.place_again(record.lane(), record.wanted(), record.asked_by());
         self.spawn_run(record, place, None);
     }
 

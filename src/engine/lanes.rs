@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, future};
-use ruma::RoomId;
+use ruma::{RoomId, UserId};
 use tokio::sync::{oneshot, watch};
 
 use crate::core::schedule::{Full, Lane, Schedule, ScheduleLimits, Ticket, Wanted};
@@ -39,14 +39,14 @@ impl Lanes {
         })))
     }
 
-    /// Takes a place for a new run; fails if too many are waiting in its room.
-    pub(super) fn place(&self, lane: Lane, wanted: Wanted) -> Result<Place, Full> {
-        self.hold(|schedule| schedule.request(lane, wanted))
+    /// Takes a place for a new run, which this person asked for, if one did; fails if too many are waiting in its room.
+    pub(super) fn place(&self, lane: Lane, wanted: Wanted, asker: Option<&UserId>) -> Result<Place, Full> {
+        self.hold(|schedule| schedule.asked_by(asker).request(lane, wanted))
     }
 
     /// Takes a place for a run that was accepted before, whatever the limits.
-    pub(super) fn place_again(&self, lane: Lane, wanted: Wanted) -> Place {
-        let held = self.hold::<std::convert::Infallible>(|schedule| Ok(schedule.resume(lane, wanted)));
+    pub(super) fn place_again(&self, lane: Lane, wanted: Wanted, asker: Option<&UserId>) -> Place {
+        let held = self.hold::<std::convert::Infallible>(|schedule| Ok(schedule.asked_by(asker).resume(lane, wanted)));
         match held {
             Ok(place) => place,
         }
@@ -168,7 +168,7 @@ mod tests {
     fn c11_a_place_waits_for_its_turn_and_gives_it_on_when_dropped() {
         let lanes = lanes();
         let [first, second, other] = [event_id!("$1"), event_id!("$1"), event_id!("$2")]
-            .map(|thread| lanes.place(lane(thread), Wanted::ByPerson).expect("few wait"));
+            .map(|thread| lanes.place(lane(thread), Wanted::ByPerson, None).expect("few wait"));
         assert_eq!([&first, &second, &other].map(has_turn), [true, false, true]);
         drop(other);
         assert!(!has_turn(&second), "the thread is still taken");
@@ -180,7 +180,7 @@ mod tests {
     fn c11_who_waits_for_a_line_to_have_room_is_woken_by_each_place_that_is_given_up_or_granted() {
         let lanes = Lanes::new(ScheduleLimits { runs_max: 8, room_runs_max: 2, waiting_runs_max: 1 });
         let (room, errand) = (room_id!("!r:hs"), Wanted::ByNobody);
-        let [going, waits] = [event_id!("$1"), event_id!("$2")].map(|thread| lanes.place(lane(thread), errand));
+        let [going, waits] = [event_id!("$1"), event_id!("$2")].map(|thread| lanes.place(lane(thread), errand, None));
         let (going, waits) = (going.expect("it goes"), waits.expect("it waits"));
         assert!(has_turn(&going) && !has_turn(&waits), "one errand at a time in this room");
         let new = || Some(lane(event_id!("$3")));
@@ -203,7 +203,7 @@ mod tests {
     fn c12_a_parked_place_lets_others_go_keeps_its_thread_and_comes_back() {
         let lanes = Lanes::new(ScheduleLimits { runs_max: 1, room_runs_max: 1, waiting_runs_max: 2 });
         let [first, behind, other] = [event_id!("$1"), event_id!("$1"), event_id!("$2")]
-            .map(|thread| lanes.place_again(lane(thread), Wanted::ByPerson));
+            .map(|thread| lanes.place_again(lane(thread), Wanted::ByPerson, None));
         assert_eq!([&first, &behind, &other].map(has_turn), [true, false, false]);
         first.park();
         assert_eq!([&behind, &other].map(has_turn), [false, true], "its thread waits, another goes");
@@ -222,12 +222,12 @@ mod tests {
     #[test]
     fn c11_a_place_that_is_given_up_while_waiting_holds_up_nobody() {
         let lanes = lanes();
-        let first = lanes.place(lane(event_id!("$1")), Wanted::ByPerson).expect("nobody waits");
-        let given_up = lanes.place(lane(event_id!("$1")), Wanted::ByPerson).expect("nobody waits");
-        let last = lanes.place(lane(event_id!("$1")), Wanted::ByPerson).expect("one waits");
+        let first = lanes.place(lane(event_id!("$1")), Wanted::ByPerson, None).expect("nobody waits");
+        let given_up = lanes.place(lane(event_id!("$1")), Wanted::ByPerson, None).expect("nobody waits");
+        let last = lanes.place(lane(event_id!("$1")), Wanted::ByPerson, None).expect("one waits");
         assert_eq!((given_up.ahead(), last.ahead()), (0, 1));
-        assert!(lanes.place(lane(event_id!("$1")), Wanted::ByPerson).is_err(), "two wait");
-        let resumed = lanes.place_again(lane(event_id!("$1")), Wanted::ByPerson);
+        assert!(lanes.place(lane(event_id!("$1")), Wanted::ByPerson, None).is_err(), "two wait");
+        let resumed = lanes.place_again(lane(event_id!("$1")), Wanted::ByPerson, None);
         drop(given_up);
         assert_eq!((last.ahead(), resumed.ahead()), (0, 1));
         drop(first);

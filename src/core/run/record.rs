@@ -272,6 +272,12 @@ impl RunRecord {
         if self.is_unasked() { Wanted::ByNobody } else { Wanted::ByPerson }
     }
 
+    /// Returns whose request it is, as whoever has one going leaves places to others; `None` if nobody asked (C11).
+    #[must_use]
+    pub fn asked_by(&self) -> Option<&UserId> {
+        (!self.is_unasked()).then_some(&*self.asker)
+    }
+
     /// Returns the run's id.
     #[must_use]
     pub fn id(&self) -> RunId {

@@ -49,6 +49,40 @@ fn c11_the_places_of_the_whole_go_round_the_rooms() {
 }
 
 #[test]
+fn c11_whoever_has_a_run_going_leaves_a_quarter_of_the_places_to_those_who_have_none() {
+    let limits = ScheduleLimits { runs_max: 8, room_runs_max: 4, waiting_runs_max: 16 };
+    let mut schedule = Schedule::new(limits);
+    let [greedy, helper, victim] = [user_id!("@greedy:hs"), user_id!("@helper:hs"), user_id!("@victim:hs")];
+    let mut thread = 0;
+    let mut ask_by = |schedule: &mut Schedule, room: usize, asker: &UserId| {
+        thread += 1;
+        schedule.asked_by(Some(asker)).request(lane(room, thread), Wanted::ByPerson).expect("few wait")
+    };
+    let many: Vec<Ticket> =
+        (0..20).map(|at| ask_by(&mut schedule, at % 5, if at % 2 == 0 { greedy } else { helper })).collect();
+    assert_eq!(schedule.take_granted().len(), 6, "two of eight are kept for others");
+
+    let victims = ask_by(&mut schedule, 9, victim);
+    assert_eq!(schedule.take_granted(), [victims]);
+    let second = ask_by(&mut schedule, 9, victim);
+    assert_eq!(schedule.take_granted(), [], "now they have one going, as everybody");
+    let in_a_busy_room = ask_by(&mut schedule, 0, user_id!("@other:hs"));
+    assert_eq!(schedule.take_granted(), [in_a_busy_room], "it overtakes whoever waits there for lack of a place");
+    assert!(schedule.ahead(second) > 0);
+
+    for ticket in schedule.going.iter().map(|going| going.ticket).collect::<Vec<_>>() {
+        schedule.release(ticket);
+    }
+    assert!(many.iter().any(|ticket| schedule.goes(*ticket)), "the others go on");
+    let alone = ScheduleLimits { runs_max: 3, room_runs_max: 3, waiting_runs_max: 4 };
+    let mut schedule = Schedule::new(alone);
+    for _ in 0..3 {
+        ask_by(&mut schedule, 1, greedy);
+    }
+    assert_eq!(schedule.take_granted().len(), 3, "with few places in all, none is kept");
+}
+
+#[test]
 fn c11_a_run_that_waits_for_its_thread_holds_no_place_of_others() {
     let mut schedule = Schedule::new(ScheduleLimits { runs_max: 2, ..LIMITS });
     let [first, behind, elsewhere] = [(1, 1), (1, 1), (2, 1)].map(|(r, t)| ask(&mut schedule, r, t));
@@ -500,7 +534,7 @@ proptest! {
         let ahead = last.as_ref().map(|last| schedule.ahead(last.ticket));
         let counts = watch.counted_before(last.as_ref(), runs_max);
         let last = last.map(|last| last.ticket);
-        let mut order: VecDeque<Ticket> = schedule.going.iter().map(|(ticket, ..)| *ticket).collect();
+        let mut order: VecDeque<Ticket> = schedule.going.iter().map(|going| going.ticket).collect();
         let mut went = Vec::new();
         let parked = |watch: &Watch| watch.held.iter().find(|held| held.is == Is::Parked).map(|held| held.ticket);
         while let Some(ticket) = order.pop_front().or_else(|| parked(&watch)) {

@@ -3,9 +3,9 @@
 //! A gap is everything in a room that we do not know, back to the last checked event. Each event of a user's sync is
 //! compared with the inbox, which knows events by their ids. If a sync left events out, and at each start, the room is
 //! read back. Missed events are offered to the inbox as if a transaction had brought them. So rooms in which nothing
-//! happens cost no requests.
+//! happens cost no requests. An invite that is still open at the second look was not delivered either.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use futures_util::StreamExt as _;
 use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
@@ -47,6 +47,9 @@ const ASSISTANT_TRIES_MAX: usize = 4;
 const ASSISTANTS_EVERY: Duration = Duration::from_millis(50);
 /// How far the homeserver's clock may be behind ours, in milliseconds.
 const SKEW_MS: i64 = 10_000;
+/// Open invites, by our user and the room, as of the last look at each user's.
+type OpenInvites = HashSet<(OwnedUserId, OwnedRoomId)>;
+
 /// The type that earlier versions gave an event that no transaction brought.
 pub(super) const MISSED: &str = "io.workmate.missed";
 
@@ -221,7 +224,7 @@ impl Engine {
     }
 
     /// Syncs every client that stays open and compares the events that came.
-    async fn sync_and_compare(self: &Shared) {
+    async fn sync_and_compare(self: &Shared, invites: &mut OpenInvites) {
         for account in self.pool.all_kept() {
             if self.stop.is_cancelled() {
                 return;
@@ -229,7 +232,8 @@ impl Engine {
             let kept_up = async {
                 account.sync().await?;
                 self.take_verification_requests(std::slice::from_ref(&account));
-                self.compare(&account).await
+                self.compare(&account).await?;
+                self.take_overlooked_invites(&account, invites).await
             };
             if let Err(error) = caught::<_, EngineError>(kept_up).await {
                 tracing::warn!(user.id = %account.user(), %error, "a safety sync failed; the next one makes it good");
@@ -239,12 +243,37 @@ impl Engine {
         }
     }
 
-    async fn compare_all(&self) {
+    async fn compare_all(self: &Shared, invites: &mut OpenInvites) {
         for account in self.pool.all_kept() {
-            if let Err(error) = caught(self.compare(&account)).await {
+            let compared = async {
+                self.compare(&account).await?;
+                self.take_overlooked_invites(&account, invites).await
+            };
+            if let Err(error) = caught::<_, EngineError>(compared).await {
                 tracing::debug!(user.id = %account.user(), %error, "a room cannot be compared; it is tried again");
             }
         }
+    }
+}
+
+impl Engine {
+    /// Handles the invites that were open at the last look and still are, so that no transaction has brought them.
+    async fn take_overlooked_invites(
+        self: &Shared,
+        account: &Account,
+        invites: &mut OpenInvites,
+    ) -> Result<(), EngineError> {
+        let user = account.user();
+        let open: Vec<OwnedRoomId> = account.invited();
+        let (overlooked, new): (Vec<_>, Vec<_>) =
+            open.into_iter().partition(|room| invites.contains(&(user.to_owned(), room.clone())));
+        invites.retain(|(of, _)| of != user);
+        invites.extend(new.into_iter().map(|room| (user.to_owned(), room)));
+        for room in overlooked {
+            tracing::info!(room.id = %room, user.id = %user, "the homeserver had not delivered an invite");
+            Box::pin(self.clone().take_missed_invite(account, &room)).await?;
+        }
+        Ok(())
     }
 }
 
@@ -287,19 +316,20 @@ pub(super) async fn keep_up(engine: Shared) {
     };
     let (mut safety, mut comparing) = (ticks(SAFETY_SYNC), ticks(COMPARE_EVERY));
     safety.reset_after(SECOND_LOOK);
+    let mut invites = OpenInvites::new();
     loop {
         tokio::select! {
             () = engine.stop.cancelled() => return,
             _ = returns.changed() => {
                 engine.look_for_a_step_back().await;
-                engine.sync_and_compare().await;
+                engine.sync_and_compare(&mut invites).await;
                 safety.reset_after(SECOND_LOOK);
             }
             _ = safety.tick() => {
-                engine.sync_and_compare().await;
+                engine.sync_and_compare(&mut invites).await;
                 engine.tidy();
             }
-            _ = comparing.tick() => engine.compare_all().await,
+            _ = comparing.tick() => engine.compare_all(&mut invites).await,
         }
     }
 }

@@ -387,11 +387,16 @@ impl Engine {
     /// Handles invites that arrived while we were away and that no transaction brought.
     pub(super) async fn take_missed_invites(self: Shared, account: &Account) -> Result<(), EngineError> {
         for room in account.invited() {
-            let Some(inviter) = account.inviter(&room).await else { continue };
-            let user: OwnedUserId = account.user().to_owned();
-            Box::pin(self.clone().take_invite(&room, &user, &inviter, Instant::now())).await?;
+            Box::pin(self.clone().take_missed_invite(account, &room)).await?;
         }
         Ok(())
+    }
+
+    /// Handles an open invite that no transaction brought.
+    pub(super) async fn take_missed_invite(self: Shared, account: &Account, room: &RoomId) -> Result<(), EngineError> {
+        let Some(inviter) = account.inviter(room).await else { return Ok(()) };
+        let user: OwnedUserId = account.user().to_owned();
+        Box::pin(self.take_invite(room, &user, &inviter, Instant::now())).await
     }
 
     pub(super) fn api(&self) -> &crate::matrix::api::Api {

@@ -87,9 +87,14 @@ async fn nothing_is_lost_what_slips_through_just_after_a_return_is_found_though_
     office.asked_and_answered(&room, "are you there?").await?;
     assert_eq!(relay.send(1, &json!([])).await?, 200);
     until_logged(&office.workmate, "the homeserver may have been away", 1).await;
+    let other = office.room_of_people(RoomKind::Plain).await?;
+    relay.follow(Rule::ThrowAway);
+    office.alice.invite(&other, &office.oncall()).await?;
     lose_the_last(&office, &relay, &room, "and now?").await?;
     office.answer(&office.alice, &room, &office.oncall(), "and now?").await?;
     assert_eq!(office.questions().iter().filter(|question| question.ends_with("and now?")).count(), 1);
+    // An invite that no transaction brought is taken too.
+    office.alice.until_membership(&other, &office.oncall(), &MembershipState::Join).await?;
     Ok(())
 }
 

@@ -29,6 +29,11 @@ const PARKED_FIRST: Duration = Duration::from_secs(10);
 /// The longest pause between two retries.
 const PARKED_MAX: Duration = Duration::from_mins(5);
 
+/// The pause while the homeserver has more to-device messages for a reader than it took: the key may be among them.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(200);
+/// Most syncs in a row that take such a backlog, so that the reader's other work comes between.
+const BACKLOG_SYNCS: usize = 16;
+
 /// How long after a new device replaced a lost one clients may still encrypt for the lost one, in milliseconds: they
 /// have yet to hear of the change.
 const RENEWAL_UNHEARD_MS: i64 = 5 * 60 * 1000;
@@ -40,9 +45,40 @@ const PARKED_ROOM_MAX: usize = 128;
 /// Most parked events in all rooms.
 const PARKED_ALL_MAX: usize = 2_048;
 
+/// The time between two warnings about a room's undecryptable events; what falls between is counted.
+const WARN_EVERY: Duration = Duration::from_mins(1);
+/// Most rooms with such a warning within that time; in others, each event is logged at debug level.
+const WARNED_ROOMS_MAX: usize = 256;
+
 /// The parked events, by the order in which they came.
 #[derive(Debug, Default)]
-pub(super) struct Parked(Mutex<Places>);
+pub(super) struct Parked(Mutex<Places>, Mutex<Warned>);
+
+/// When each room's undecryptable events were last warned about, and how many came since.
+#[derive(Debug, Default)]
+struct Warned(HashMap<OwnedRoomId, (Instant, usize)>);
+
+impl Warned {
+    /// Returns how many events a warning is due about, this one included; `None` if none is due at `now`.
+    fn due(&mut self, room: &RoomId, now: Instant) -> Option<usize> {
+        if let Some((at, count)) = self.0.get_mut(room) {
+            if now.duration_since(*at) < WARN_EVERY {
+                *count += 1;
+                return None;
+            }
+            *at = now;
+            return Some(std::mem::take(count) + 1);
+        }
+        if self.0.len() >= WARNED_ROOMS_MAX {
+            self.0.retain(|_, (at, _)| now.duration_since(*at) < WARN_EVERY);
+        }
+        if self.0.len() >= WARNED_ROOMS_MAX {
+            return None;
+        }
+        self.0.insert(room.to_owned(), (now, 0));
+        Some(1)
+    }
+}
 
 #[derive(Debug, Default)]
 struct Places {
@@ -209,13 +245,20 @@ impl Engine {
             }
             let waited_ms = clock::now().ms_since(entry.accepted_at);
             if waited_ms >= deadline_ms || replaced.is_cancelled() {
-                tracing::warn!(room.id = %room, event.id = %id, "an event stayed undecryptable; nobody sent its key");
+                let due = self.parked.1.lock().unwrap_or_else(PoisonError::into_inner).due(room, Instant::now());
+                match due {
+                    Some(events) => {
+                        tracing::warn!(room.id = %room, event.id = %id, events, "an event stayed undecryptable; nobody sent its key");
+                    }
+                    None => tracing::debug!(room.id = %room, event.id = %id, "an event stayed undecryptable"),
+                }
                 self.say_undecryptable(&readers, &entry, cause).await;
                 return self.done(&entry);
             }
-            let pause = doubled(PARKED_FIRST, PARKED_MAX, waits);
-            let pause_s = pause.as_secs();
-            tracing::debug!(room.id = %room, event.id = %id, pause_s, "an event is parked until its key comes");
+            let is_behind = self.take_backlog(&readers, room).await;
+            let pause = if is_behind { BACKLOG_PAUSE } else { doubled(PARKED_FIRST, PARKED_MAX, waits) };
+            let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            tracing::debug!(room.id = %room, event.id = %id, pause_ms, "an event is parked until its key comes");
             let left = deadline_ms.checked_sub(waited_ms).map(Duration::from_millis);
             let pause = left.map_or(pause, |left| pause.min(left));
             tokio::select! {
@@ -224,8 +267,21 @@ impl Engine {
                 () = replaced.cancelled() => {}
                 () = tokio::time::sleep(pause) => {}
             }
-            waits += 1;
+            waits += u32::from(!is_behind);
         }
+    }
+
+    /// Takes to-device messages of which more wait than a sync takes, as anybody can send any number of them. Returns
+    /// whether there were such.
+    async fn take_backlog(&self, readers: &Readers, room: &RoomId) -> bool {
+        let accounts = self.accounts_of(readers, room).await.unwrap_or_default();
+        let Some(lead) = accounts.first().filter(|lead| lead.is_behind_in_keys()) else { return false };
+        for _ in 0..BACKLOG_SYNCS {
+            if self.stop.is_cancelled() || !lead.is_behind_in_keys() || lead.sync().await.is_err() {
+                break;
+            }
+        }
+        true
     }
 
     /// Returns whether the event's key went only to lost devices, judged over all readers.
@@ -318,6 +374,21 @@ mod tests {
     use ruma::room_id;
 
     use super::*;
+
+    #[test]
+    fn c8_undecryptable_events_of_a_room_are_warned_about_once_a_minute_with_their_number() {
+        let (mut warned, now) = (Warned::default(), Instant::now());
+        let [flooded, quiet] = [ruma::room_id!("!flooded:hs"), ruma::room_id!("!quiet:hs")];
+        assert_eq!(warned.due(flooded, now), Some(1));
+        assert!((0..299).all(|_| warned.due(flooded, now).is_none()));
+        assert_eq!(warned.due(quiet, now), Some(1), "another room's is not hidden by it");
+        assert_eq!(warned.due(flooded, now + WARN_EVERY), Some(300));
+        for number in 0..2 * WARNED_ROOMS_MAX {
+            let room = OwnedRoomId::try_from(format!("!{number}:hs")).expect("a room id");
+            warned.due(&room, now + WARN_EVERY);
+        }
+        assert!(warned.0.len() <= WARNED_ROOMS_MAX);
+    }
 
     #[test]
     fn c8_what_was_encrypted_for_a_lost_device_is_told_by_its_time_also_right_after_the_new_one_came() {

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::PathBuf,
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Mutex, Weak, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -88,6 +88,8 @@ pub struct Account {
     pins: Mutex<HashMap<OwnedRoomId, pins::Pins>>,
     synced: Mutex<synced::Synced>,
     ahead: ahead::Ahead,
+    /// Whether the last sync brought as many to-device messages as a sync can.
+    keys_wait: AtomicBool,
     verifications: requests::Requests,
     seals: Seals,
     outdated: Outdated,
@@ -139,7 +141,7 @@ impl Account {
     ) -> Arc<Self> {
         let user = client.user_id().expect("a restored session has a user").to_owned();
         let health = health::Health::new(renewal, pulse);
-        let (last_sync, windows, behind, pins, synced, ahead, no_threads) = Default::default();
+        let (last_sync, windows, behind, pins, synced, ahead, keys_wait, no_threads) = Default::default();
         let verifications = requests::Requests::of(&client);
         Arc::new_cyclic(|me: &Weak<Self>| {
             let me = me.clone();
@@ -158,6 +160,7 @@ impl Account {
                 pins,
                 synced,
                 ahead,
+                keys_wait,
                 verifications,
                 seals,
                 outdated,

@@ -1,6 +1,9 @@
 //! How an account keeps up with its rooms: by syncs on demand, and by events that transactions bring.
 
-use std::{sync::PoisonError, time::Duration};
+use std::{
+    sync::{PoisonError, atomic::Ordering},
+    time::Duration,
+};
 
 use matrix_sdk::{
     Room, RoomState,
@@ -28,6 +31,9 @@ use crate::matrix::{
 
 /// Timeline events of each room in a sync; older ones are fetched on demand.
 const SYNC_TIMELINE_MAX: u32 = 30;
+
+/// To-device messages that Synapse gives in one sync at most (`sync.py`, 100): where there are as many, more may wait.
+const TO_DEVICE_FULL: usize = 100;
 
 /// The longest timeout of a first sync, in milliseconds.
 const FIRST_SYNC_MS_MAX: u64 = 250;
@@ -149,6 +155,7 @@ impl Account {
     /// Applies a sync that began at `begun`.
     pub(super) async fn take_sync(&self, response: SyncResponse, begun: Instant) {
         self.take_seals(&response.rooms);
+        self.keys_wait.store(response.to_device.len() >= TO_DEVICE_FULL, Ordering::Relaxed);
         let mut joined = Vec::new();
         for (room, update) in response.rooms.joined {
             self.note_synced(&room, &update.timeline.events, update.timeline.limited);
@@ -182,6 +189,12 @@ impl Account {
 
     pub(super) async fn sync_with(&self, settings: SyncSettings) -> Result<SyncResponse, MatrixError> {
         Box::pin(self.client.sync_once(settings)).await.map_err(MatrixError::from)
+    }
+
+    /// Returns whether more to-device messages may wait than the last sync took; one of them may hold a key.
+    #[must_use]
+    pub fn is_behind_in_keys(&self) -> bool {
+        self.keys_wait.load(Ordering::Relaxed)
     }
 
     /// Adds an event from a transaction to the room's window; returns whether the window has it. `None` stands for what

@@ -268,11 +268,17 @@ fn message_like(event: AnySyncMessageLikeEvent, raw: &Raw<AnySyncTimelineEvent>)
     match event {
         AnySyncMessageLikeEvent::RoomEncrypted(SyncMessageLikeEvent::Redacted(_)) => EventKind::Redacted,
         AnySyncMessageLikeEvent::RoomEncrypted(SyncMessageLikeEvent::Original(_)) => facts::sealed(raw),
-        AnySyncMessageLikeEvent::Reaction(SyncMessageLikeEvent::Original(event)) => {
+        AnySyncMessageLikeEvent::Reaction(SyncMessageLikeEvent::Original(event)) if is_annotation(raw) => {
             EventKind::Reaction { target: event.content.relates_to.event_id, key: event.content.relates_to.key }
         }
         other => EventKind::Other(other.event_type().to_string()),
     }
+}
+
+/// Returns whether a reaction relates to its event as one. No client shows any other, which the SDK takes too.
+fn is_annotation(raw: &Raw<AnySyncTimelineEvent>) -> bool {
+    let content = raw.get_field::<serde_json::Value>("content").ok().flatten().unwrap_or_default();
+    content["m.relates_to"]["rel_type"] == "m.annotation"
 }
 
 fn member(event: &SyncRoomMemberEvent) -> EventKind {

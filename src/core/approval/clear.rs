@@ -108,7 +108,9 @@ fn said_in_body(message: &Message, text: &str) -> Option<Said> {
     let in_so_many_words = message.kind == MessageKind::Text;
     let decides = |choice, more| Some(if in_so_many_words { Said::Decides { choice, more } } else { Said::Unclear });
     let plain = plain(text);
-    let in_doubt = text.contains(DOUBTS) || text.contains("..") || message.html.as_deref().is_some_and(is_struck);
+    let in_doubt = text.contains(DOUBTS)
+        || text.contains("..")
+        || message.html.as_deref().is_some_and(|html| is_struck(html) || is_more_than_said(html));
     match choice_of(text, &plain) {
         Some(Choice::Approve) if in_doubt => return Some(Said::Unclear),
         Some(Choice::Decline) if text.contains(QUESTIONS) => return Some(Said::Unclear),
@@ -121,6 +123,13 @@ fn said_in_body(message: &Message, text: &str) -> Option<Said> {
     }
     let emoji = text.trim().trim_end_matches(is_tone);
     (UNCLEAR_KEYS.contains(&emoji) || is_of_deciding(&plain)).then_some(Said::Unclear)
+}
+
+/// Returns whether clients show more than the sender's own words: a quote beside that of a reply, or a picture.
+fn is_more_than_said(html: &str) -> bool {
+    let html = html.to_ascii_lowercase();
+    let said = html.rsplit("</mx-reply>").next().unwrap_or_default();
+    ["<blockquote", "<img", "<pre", "<details"].iter().any(|tag| said.contains(tag))
 }
 
 /// Returns whether a message is short enough to be checked.
@@ -315,6 +324,13 @@ mod tests {
     fn c12_what_is_struck_out_or_not_said_in_words_approves_nothing() {
         let struck = Message { html: Some("<del>yes</del>".to_owned()), ..Message::text("yes") };
         assert_eq!(said_in_reply(&struck), UNCLEAR);
+        for more in ["<blockquote>yes</blockquote>", "yes<img src=\"mxc://hs/no\">", "<pre>yes</pre>"] {
+            let shown = Message { html: Some(more.to_owned()), ..Message::text("yes") };
+            assert_eq!(said_in_reply(&shown), UNCLEAR, "{more}");
+        }
+        let quoting = "<mx-reply><blockquote>May I?</blockquote></mx-reply>yes";
+        let quoting = Message { html: Some(quoting.to_owned()), ..Message::text("yes") };
+        assert_eq!(said_in_reply(&quoting), YES, "the quote of a reply is no word of theirs");
         let plain = Message { html: Some("<strong>yes</strong>".to_owned()), ..Message::text("yes") };
         assert_eq!(said_in_reply(&plain), YES);
         let acts = ["yes", "ok", "approves"].map(|body| Message { kind: MessageKind::Emote, ..Message::text(body) });

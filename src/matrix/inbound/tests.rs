@@ -254,6 +254,18 @@ fn c8_what_was_decrypted_and_is_no_json_is_a_message_that_cannot_be_read_and_wai
 }
 
 #[test]
+fn c12_a_reaction_counts_only_where_clients_show_one() {
+    for (rel_type, counts) in [("m.annotation", true), ("m.reference", false), ("m.thread", false), ("", false)] {
+        let content = json!({ "m.relates_to": { "rel_type": rel_type, "event_id": "$card", "key": "✅" } });
+        let event = json!({ "type": "m.reaction", "event_id": "$r", "sender": "@a:hs", "origin_server_ts": 1,
+            "content": content });
+        let raw = Raw::from_json_string(event.to_string()).expect("JSON");
+        let read = from_raw(room_id!("!r:hs"), &Rules::default(), &raw).expect("an event");
+        assert_eq!(matches!(read.kind, EventKind::Reaction { .. }), counts, "{rel_type}");
+    }
+}
+
+#[test]
 fn c10_of_what_was_decrypted_only_what_people_say_counts() {
     let target = json!({ "redacts": "$victim" });
     let reaction = json!({ "m.relates_to": { "rel_type": "m.annotation", "event_id": "$victim", "key": "🛑" } });

@@ -14,7 +14,7 @@ mod text;
 use std::{borrow::Cow, collections::BTreeMap};
 
 use ruma::{
-    OwnedDeviceId, OwnedEventId, OwnedRoomId, OwnedServerName, OwnedUserId,
+    OwnedDeviceId, OwnedRoomId, OwnedServerName, OwnedUserId,
     api::{
         IncomingResponse,
         client::{
@@ -34,6 +34,7 @@ use serde_json::value::RawValue;
 
 use self::fields::Fields;
 use super::call::{self, Kind};
+use crate::core::id;
 
 /// The log text about what was left out.
 const LEFT_OUT: &str = "an answer of the homeserver held what cannot be parsed; it was left out, the rest is used";
@@ -170,7 +171,7 @@ fn lacks(kind: Kind, body: &[u8]) -> bool {
     fields.is_ok_and(|fields| match fields.get(field) {
         None => true,
         // Without the id, nobody knows whether anything was sent.
-        Some(id) if kind == Kind::Sent => serde_json::from_str::<OwnedEventId>(id.get()).is_err(),
+        Some(sent) if kind == Kind::Sent => serde_json::from_str::<&str>(sent.get()).ok().and_then(id::event).is_none(),
         Some(_) => false,
     })
 }

@@ -72,6 +72,7 @@ fn nothing_is_lost_an_answer_that_lacks_what_each_of_its_kind_holds_is_nobodys()
         (Kind::Sent, r#"{"event_id":null}"#, false),
         (Kind::Sent, r#"{"event_id":""}"#, false),
         (Kind::Sent, r#"{"event_id":"ok"}"#, false),
+        (Kind::Sent, &format!(r#"{{"event_id":"${}"}}"#, "x".repeat(3_000)), false),
         (Kind::Messages, r#"{"start":"s"}"#, false),
         (Kind::Members, "{}", false),
         (Kind::JoinedMembers, "{}", false),

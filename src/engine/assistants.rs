@@ -276,6 +276,7 @@ impl Engine {
         {
             return Ok(());
         }
+        self.take_owners_verification_requests(account, owner, &event.room);
         if !self.answers_device(account, owner, read).await? {
             return Ok(());
         }

@@ -289,16 +289,36 @@ impl Engine {
         }
     }
 
+    /// Takes up requests that came as to-device messages to an assistant, whose client is open only while its owner
+    /// writes. They are shown in its chat.
+    pub(super) fn take_owners_verification_requests(
+        self: &Shared,
+        account: &Arc<Account>,
+        owner: &UserId,
+        room: &OwnedRoomId,
+    ) {
+        for (person, id) in account.take_verification_requests().into_iter().filter(|(person, _)| person == owner) {
+            let shown = Arc::new(Mutex::new(Shown::In(room.clone(), Place::Timeline)));
+            let (account, cause, begins) = (account.clone(), id.clone(), Begins::WithTheirs(id));
+            self.start_flow(Flow { account, person, cause, begins, chat: Some(room.clone()), writer: None, shown });
+        }
+    }
+
     /// Begins a verification, unless there are too many; each person has one at a time, the newest. Returns a token
     /// that is cancelled once it has ended.
     fn start_flow(self: &Shared, flow: Flow) -> Option<CancellationToken> {
-        if matches!(&flow.begins, Begins::WithTheirs(id) if self.flows.was_broken_off(id)) {
-            return None;
-        }
         let key = (flow.account.user().to_owned(), flow.person.clone());
         let (end, ended) = (CancellationToken::new(), CancellationToken::new());
+        if matches!(&flow.begins, Begins::WithTheirs(id) if self.flows.was_broken_off(id)) {
+            ended.cancel();
+            return Some(ended);
+        }
         let going = Going { shown: flow.shown.clone(), end, ended: ended.clone() };
         let older = self.flows.take_over(&key, &going)?;
+        // Before whatever asked for it counts as done.
+        if let Err(error) = self.note_verification(&flow) {
+            tracing::error!(user.id = %key.0, %error, "a verification cannot be noted");
+        }
         tracing::info!(user.id = %key.0, "a verification begins");
         let engine = self.clone();
         self.tasks.spawn(async move {
@@ -322,7 +342,7 @@ impl Engine {
 
     /// Carries a verification to its end, and says how it ended.
     async fn verify(self: &Shared, flow: &Flow, supersedes: bool, end: &CancellationToken) -> Result<(), EngineError> {
-        self.note_verification(flow).await?;
+        self.store.flush().await?;
         let ended = match &flow.begins {
             Begins::WithOurs => Box::pin(self.ask_for_verification(flow, end)).await?,
             Begins::WithTheirs(id) => match self.await_request(flow, id).await? {

@@ -1,14 +1,23 @@
 //! Room upgrades (C18): followed if the new room points back to the old one.
 
-use ruma::{OwnedRoomId, RoomId};
+use std::{sync::Arc, time::Duration};
+
+use ruma::{OwnedRoomId, RoomId, UserId};
 use tokio::time::Instant;
 
 use super::{Engine, EngineError, Shared, records::RoomRecord};
 use crate::{
-    core::succession::{self, Ended, Sight, Step, next_step},
+    core::{
+        links::room_address,
+        succession::{self, Ended, Sight, Step, next_step},
+        words::moving,
+    },
     matrix::Account,
     store::InboxEntry,
 };
+
+/// How long an invite to a room that replaces ours is waited for: people's clients invite after they have moved it.
+const INVITE_PATIENCE: Duration = Duration::from_mins(1);
 
 impl Engine {
     /// Handles a tombstone: our coworkers go to the new room if it is known to replace the old one and they can join
@@ -35,6 +44,10 @@ impl Engine {
             let step = next_step(old, &new, &sight, proven);
             tracing::info!(room.id = %old, successor = %new, user.id = %account.user(), ?step, "a tombstone");
             match step {
+                Step::Await if sight == Sight::Hidden => {
+                    self.await_invite(account, old, new, by);
+                    continue;
+                }
                 Step::Await | Step::Ignore => continue,
                 Step::TakeAlong => {}
                 Step::Join => match account.join_via(&new, by.server_name()).await {
@@ -50,6 +63,34 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Waits for the invite to a room that cannot be seen from outside; without one, whoever moved the room is told.
+    fn await_invite(self: &Shared, account: Arc<Account>, old: &RoomId, new: OwnedRoomId, by: &UserId) {
+        if by.server_name() != &*self.namespace.server {
+            return;
+        }
+        let (engine, old, by) = (self.clone(), old.to_owned(), by.to_owned());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = engine.stop.cancelled() => return,
+                () = tokio::time::sleep(INVITE_PATIENCE) => {}
+            }
+            let told = async {
+                account.sync().await?;
+                if account.is_in(&new) || account.is_invited(&new) || !account.is_in(&old) {
+                    return Ok(());
+                }
+                tracing::warn!(room.id = %old, successor = %new, user.id = %account.user(), "a room was moved to one that cannot be seen from outside, and nobody has invited us there");
+                let [from, to] = [&old, &new].map(|room| room_address(room, &engine.namespace.server));
+                let name = engine.coworker(account.user()).map_or(account.user().as_str(), |coworker| &coworker.name);
+                let txn = super::word_transaction("moved", old.as_str(), account.user());
+                Box::pin(engine.clone().say_privately_once(&by, &moving::unseen(name, &from, &to), txn)).await
+            };
+            if let Err::<(), EngineError>(error) = told.await {
+                tracing::info!(room.id = %old, %error, "that a coworker was not taken along cannot be said");
+            }
+        });
     }
 
     /// Returns what can be seen of a room without joining it.

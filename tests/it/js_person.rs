@@ -47,6 +47,7 @@ async fn a11_matrix_js_sdk_verifies_everybody_from_its_own_button_and_reads_them
     for who in ["assistant", "service", "coworker"] {
         assert_eq!(report[who], verified, "{who}: {report:#}");
     }
+    assert_eq!(report["crossed"], true, "{report:#}");
     for word in ["welcome", "coworkerSaid", "elsewhere", "answer"] {
         assert_eq!(report[word]["encrypted"], true, "{word}: {report:#}");
     }

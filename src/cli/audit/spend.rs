@@ -122,7 +122,7 @@ mod tests {
             let mut out = Vec::new();
             table(&spent, columns, &mut out).expect("memory takes it");
             let shown = String::from_utf8(out).expect("text");
-            let is_name = |line: &str| line.starts_with("    ") && !line.contains('%');
+            let is_name = |line: &str| line.starts_with("    @") || line.starts_with("    !");
             assert!(shown.lines().all(|line| width(line) <= columns || is_name(line)), "{columns}:\n{shown}");
             assert!(shown.contains(&long) && shown.contains(&wide), "{columns}:\n{shown}");
         }

@@ -264,6 +264,7 @@ fn assistants(book: &mut Book) {
         &room_loosened(&["guests can come in".to_owned()], &pill(user_id!("@workmate:hs"), "Workmate")),
     );
     book.told("somebody else's", &not_your_assistant(&pill(user_id!("@assistant-bob:hs"), "@assistant-bob:hs")));
+    book.told("a new room", &moving::unseen("oncall", "https://matrix.to/#/!old:hs", "https://matrix.to/#/!new:hs"));
     book.told("a new room", &moving::moved(None));
     book.told("a new room", &moving::awaiting_invite(&pill(user_id!("@workmate:hs"), "Workmate")));
     book.told("a new room", &moving::not_followed(&["someone else is there".to_owned()]));

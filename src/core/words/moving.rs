@@ -1,4 +1,13 @@
-//! What an assistant says about rooms that replace its chat (A2).
+//! What is said about rooms that replace others (A2, C18).
+
+/// Tells whoever moved a room that a coworker could not follow (C18).
+#[must_use]
+pub(crate) fn unseen(name: &str, old: &str, new: &str) -> String {
+    format!(
+        "You've moved [this room]({old}) to [a new one]({new}). From outside, {name} can't see that the one replaces the other, \
+         so it waits for an invite. Invite it there, and it goes on with the room's notes and settings."
+    )
+}
 
 /// The first words in a room that replaces the chat; as honest as [`super::assistant_first`] (A5).
 #[must_use]

@@ -146,6 +146,13 @@ async function verify(other, room) {
   return { ...methods, verified: status.isVerified(), emojiFirst: compared.body.startsWith(emoji.slice(0, 4)) };
 }
 
+// The button, pressed twice: the client's own SDK cancels both.
+async function verifyTwice(other, room) {
+  const both = [await crypto.requestVerificationDM(other, room), await crypto.requestVerificationDM(other, room)];
+  await until("the end of both", () => both.every((request) => request.phase === VerificationPhase.Cancelled));
+  return (await until("the word that they crossed", () => said(room, other, "Two verifications"))).encrypted;
+}
+
 const report = {};
 try {
   // The service bot, which makes the assistant.
@@ -164,6 +171,7 @@ try {
     });
   }
 
+  report.crossed = await verifyTwice(assistant, invite.roomId);
   report.assistant = await verify(assistant, invite.roomId);
   report.service = await verify(service, bot.room);
 

@@ -7,6 +7,7 @@ mod decoding;
 mod files;
 mod headers;
 mod look;
+mod moderation;
 mod response;
 
 use std::time::Duration;

@@ -65,6 +65,9 @@ pub enum Wait {
     Overall,
 }
 
+/// The code of an error that is a filter's refusal of the request or its answer.
+pub(super) const FLAGGED: &str = "flagged";
+
 /// What came where nothing came.
 const NOTHING: &str = "an empty answer";
 
@@ -300,9 +303,7 @@ impl Error {
     /// (docs/claude-api.md, section 8), but means a refusal.
     #[must_use]
     pub fn is_content_filtered(&self) -> bool {
-        let Cause::InvalidRequest { said, .. } = &self.cause else { return false };
-        let said = said.as_str().to_lowercase();
-        said.contains("content filter") && (said.contains("blocked") || said.contains("policy"))
+        matches!(&self.cause, Cause::InvalidRequest { code: Some(code), .. } if code == FLAGGED)
     }
 
     /// Returns the text with the remedy on a separate line, for reports and `/readyz`.

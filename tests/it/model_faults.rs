@@ -164,8 +164,10 @@ async fn c26_no_message_silences_a_room() -> Result<()> {
     assert!(!asked[before].body.to_string().contains(POISON));
 
     // The provider's content filter refuses as it does an invalid request, and means the same.
-    for _ in ["with the room around it", "by itself"] {
-        let filtered = Failure::status(400).message("Output blocked by content filtering policy");
+    // With the room around it, and by itself.
+    let flagged = "Your input was flagged for \"violence\". No credits were charged.";
+    for (status, message) in [(400, "Output blocked by content filtering policy"), (403, flagged)] {
+        let filtered = Failure::status(status).message(message);
         office.script("FILTERED-51C8", Turn::failure(filtered));
     }
     let request = office.ask(&office.alice, &room, "say FILTERED-51C8").await?;

@@ -91,7 +91,8 @@ const MONEY: [&[&str]; 43] = [
 ];
 
 /// Wordings about a limit on spending or use, except those in [`PACE`].
-const CAPS: [&[&str]; 20] = [
+const CAPS: [&[&str]; 21] = [
+    &["key limit exceeded"],
     &["api usage limit"],
     &["usage limit"],
     &["usage cap"],

@@ -6,9 +6,9 @@ use reqwest::{
 };
 use serde_json::Value;
 
-use super::billing;
+use super::{billing, moderation};
 use crate::claude::{
-    error::{Cause, QUOTED_CHARS_MAX, Quoted},
+    error::{Cause, FLAGGED, QUOTED_CHARS_MAX, Quoted},
     retry::Hints,
 };
 
@@ -200,6 +200,9 @@ fn explained(status: u16, told: Told, hints: Hints, sent: &Sent<'_>) -> Cause {
     let Told { kind, code, message, .. } = told;
     let kind = kind.as_deref();
     let said = Quoted::hiding(&message, &sent.secrets);
+    if moderation::is_flagged(kind, code.as_deref(), &message) {
+        return Cause::InvalidRequest { status, code: Some(FLAGGED.to_owned()), said };
+    }
     match (status, kind) {
         (_, Some("overloaded_error")) | (529, _) => Cause::Overloaded,
         _ if is_billing => Cause::Billing { said },

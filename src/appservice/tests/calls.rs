@@ -167,6 +167,7 @@ async fn readiness_names_each_condition_and_its_reason() {
         "clock": {"ready": true, "needed": false},
         "model_end": {"ready": true, "needed": false},
         "schedules": {"ready": true, "needed": false},
+        "transcription": {"ready": true, "needed": false},
     }});
     assert_eq!((code, report), (503, expected));
     assert_eq!(answer(client.get(format!("{url}/healthz"))).await, (200, json!({"alive": true})));

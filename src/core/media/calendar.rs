@@ -173,10 +173,14 @@ fn legible(time: &str) -> Option<String> {
     }
     time.get(8..9).filter(|mark| *mark == "T")?;
     let clock = format!("{}:{}", part(9, 11)?, part(11, 13)?);
-    let second = part(13, 15).filter(|second| *second != "00").map(|second| format!(":{second}")).unwrap_or_default();
-    match time.get(15..) {
-        Some("Z") => Some(format!("{date} {clock}{second} UTC")),
-        Some("") => Some(format!("{date} {clock}{second}")),
+    let (second, zone) = match time.get(13..)? {
+        zone @ ("" | "Z") => ("00", zone),
+        _ => (part(13, 15)?, time.get(15..)?),
+    };
+    let second = if second == "00" { String::new() } else { format!(":{second}") };
+    match zone {
+        "Z" => Some(format!("{date} {clock}{second} UTC")),
+        "" => Some(format!("{date} {clock}{second}")),
         _ => None,
     }
 }

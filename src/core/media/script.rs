@@ -7,7 +7,7 @@ use crate::core::tokens;
 /// Bytes collected before the middle is dropped.
 const COLLECTED_BYTES_MAX: usize = 4 * ENDS_BYTES;
 /// Tokens that the line which names a place may take.
-const PLACE_TOKENS_MAX: u32 = 60;
+const PLACE_TOKENS_MAX: u32 = 200;
 /// Most characters of a place's name.
 const PLACE_CHARS_MAX: usize = 80;
 /// Most places remembered; of a document with more, those in the middle are forgotten with their text.
@@ -151,8 +151,16 @@ mod tests {
             let first = of(continued).expect("a place");
             let next = tail.lines().skip(1).find(|line| line.starts_with("[slide ")).and_then(of).expect("a place");
             assert!(next == first || next == first + 1, "{continued} … {next}");
-            assert!(continued.ends_with(", continued]") || next == first, "{continued}");
+            assert!(continued.ends_with(", continued]") || continued == format!("[slide {first}]"), "{continued}");
         }
+    }
+
+    #[test]
+    fn a_places_long_name_takes_no_more_than_its_share() {
+        let mut script = Script::default();
+        script.begin(&"🦀".repeat(200));
+        (0..3_000).for_each(|_| script.line("größer, 服务器 all is well"));
+        assert!(text_of(script).contains("🦀, continued]\n"));
     }
 
     #[test]

@@ -98,6 +98,8 @@ fn shapes(text: &str, script: &mut Script, is_notes: bool) -> Result<Option<Stri
             Node::Text(_) => {}
             Node::Close(name) => match &*name {
                 "t" => is_text = false,
+                // A table behind the title is none of it.
+                "sp" => (is_title, holder) = (false, None),
                 "p" => {
                     let text = flow.close_paragraph();
                     if is_title && title.is_none() {

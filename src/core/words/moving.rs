@@ -4,8 +4,8 @@
 #[must_use]
 pub(crate) fn unseen(name: &str, old: &str, new: &str) -> String {
     format!(
-        "You've moved [this room]({old}) to [a new one]({new}). From outside, {name} can't see that the one replaces the other, \
-         so it waits for an invite. Invite it there, and it goes on with the room's notes and settings."
+        "You've moved {old} to {new}. From outside, {name} can't see that the one replaces the other, so it waits for an \
+         invite. Invite it there, and it goes on with the room's notes and settings."
     )
 }
 

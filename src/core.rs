@@ -26,6 +26,7 @@ pub(crate) mod errand;
 pub(crate) mod escaped;
 pub mod event;
 pub(crate) mod fault;
+pub(crate) mod file_name;
 
 pub mod hex;
 pub mod hook;

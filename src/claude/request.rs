@@ -5,10 +5,7 @@ mod rounds;
 use serde::Serialize;
 
 use super::wire::{ContentBlock, Effort, Role};
-use crate::core::{
-    computing,
-    prompt::{self, FileContent, Part, Prompt},
-};
+use crate::core::prompt::{self, FileContent, Part, Prompt};
 
 /// Most cache breakpoints in one request, including the automatic one.
 pub(crate) const CACHE_BREAKPOINTS_MAX: usize = 4;
@@ -180,7 +177,7 @@ impl Request {
     /// before them is read from the cache.
     fn add_computing(&mut self, prompt: &Prompt) {
         let computing = &prompt.computing;
-        if !computing::computes(prompt) {
+        if !prompt.computes() {
             return;
         }
         let skill = |id: &String| Skill { skill_id: id.clone(), version: "latest" };
@@ -278,7 +275,10 @@ fn pictures(content: &FileContent) -> Vec<ContentBlock> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::prompt::{File, Turn};
+    use crate::core::{
+        computing,
+        prompt::{File, Turn},
+    };
 
     fn turn(role: prompt::Role, text: &str) -> Turn {
         Turn::new(role, text)

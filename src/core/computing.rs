@@ -13,10 +13,8 @@ use ruma::OwnedEventId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{prompt::Prompt, tool::ToolName};
-
 pub(crate) use self::{
-    made::{Look, Made, Unposted, chosen, looked_at, media_type, name_of, picture_type, posted_name},
+    made::{Look, Made, Unposted, chosen, looked_at, media_type, name_of, picture_type},
     session::{Session, SessionKey},
 };
 
@@ -97,12 +95,6 @@ impl Computing {
     }
 }
 
-/// Returns whether the prompt's model may compute.
-#[must_use]
-pub(crate) fn computes(prompt: &Prompt) -> bool {
-    prompt.tools.iter().any(super::prompt::ToolDefinition::is_code_execution)
-}
-
 /// Returns the skill that a tool's name grants, by its id at the provider.
 #[must_use]
 pub(crate) fn skill_of(tool: &str) -> Option<&str> {
@@ -110,9 +102,9 @@ pub(crate) fn skill_of(tool: &str) -> Option<&str> {
 }
 
 /// Returns the names of the tools that stand for computing and its skills.
-pub(crate) fn tool_names() -> impl Iterator<Item = ToolName> {
+pub(crate) fn tool_names() -> impl Iterator<Item = String> {
     let skills = SKILLS.iter().map(|skill| format!("{SKILL_PREFIX}{skill}"));
-    std::iter::once(TOOL.to_owned()).chain(skills).filter_map(|name| ToolName::parse(&name))
+    std::iter::once(TOOL.to_owned()).chain(skills)
 }
 
 /// Returns whether a tool is code execution or one of its skills.

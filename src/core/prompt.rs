@@ -201,6 +201,12 @@ impl Turn {
 }
 
 impl Prompt {
+    /// Returns whether the model may run code.
+    #[must_use]
+    pub fn computes(&self) -> bool {
+        self.tools.iter().any(ToolDefinition::is_code_execution)
+    }
+
     /// Returns whether any turn has a file, or any tool result a picture.
     #[must_use]
     pub fn has_files(&self) -> bool {

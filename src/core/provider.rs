@@ -28,7 +28,8 @@ fn computing(grants: &[Grant]) -> Vec<Offer> {
         let grant = grants.iter().find(|grant| grant.matches(name));
         grant.is_some_and(|grant| matches!(grant.approval, None | Some(ApprovalRule::Never)))
     };
-    let granted: Vec<ToolName> = computing::tool_names().filter(is_granted).collect();
+    let granted: Vec<ToolName> =
+        computing::tool_names().filter_map(|name| ToolName::parse(&name)).filter(is_granted).collect();
     if !granted.iter().any(|name| name.as_str() == computing::TOOL) {
         return Vec::new();
     }

@@ -19,7 +19,7 @@ use super::tool::{ApprovalRule, built_in};
 pub(in crate::core) use self::arguments::{given, shape, short, times, user};
 pub(crate) use self::{
     arguments::{ArgumentError, MembersQuery, Query, Range},
-    file::{FILE_BYTES_MAX, FileToAttach, MEDIA_TYPES, clean as cleaned_name},
+    file::{FILE_BYTES_MAX, FileToAttach, MEDIA_TYPES},
     pages::{Page, People, Source, members, notes, read, search},
     work::NewWork,
 };

@@ -1,16 +1,17 @@
 //! Asking the model: one streamed call, with what it says handed on as it comes.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use ruma::OwnedEventId;
 use tokio::{sync::watch, time::Instant};
 
-use super::{Engine, budget::Hold, computing::Around, progress::Progress};
+use super::{Engine, budget::Hold, progress::Progress};
 use crate::{
     claude::{self, Advice, Cause, Container, Delta, StopReason, wire::Json},
     core::{
         self,
-        context::{self, Composed},
+        context::{self, Composed, Wanted},
+        event::{EventKind, RoomEvent},
         prompt::{Effort, Prompt},
         run::Fault,
         tokens::estimate,
@@ -28,6 +29,25 @@ pub(super) struct Asking<'a> {
     pub(super) blamed: Vec<OwnedEventId>,
     /// What of the context matters to a container.
     pub(super) around: Around,
+}
+
+/// What of a context matters to a container.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Around {
+    /// The files that may go into it, oldest first.
+    pub(super) files: Vec<Wanted>,
+    /// The messages that whoever asks may read now.
+    pub(super) readable: BTreeSet<OwnedEventId>,
+    /// The message with which an assistant's session begins.
+    pub(super) begins: Option<OwnedEventId>,
+}
+
+impl Around {
+    /// Returns the messages that still say something.
+    pub(super) fn readable<'e>(events: impl IntoIterator<Item = &'e RoomEvent>) -> BTreeSet<OwnedEventId> {
+        let events = events.into_iter().filter(|event| event.kind != EventKind::Redacted);
+        events.map(|event| event.id.clone()).collect()
+    }
 }
 
 /// What to ask and whom.

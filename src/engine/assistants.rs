@@ -25,8 +25,7 @@ use self::opening::{Chatted, Pasted, Reading};
 use self::privacy::{STATE_THAT_MATTERS, is_of_the_two};
 use super::{
     Engine, EngineError, Shared,
-    ask::Asking,
-    computing::Around,
+    ask::{Around, Asking},
     control::{Order, Which},
     inbox::Handled,
     parked::Readers,

@@ -5,7 +5,6 @@ mod clearing;
 mod posting;
 
 use std::{
-    collections::BTreeSet,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -21,10 +20,10 @@ use crate::{
     core::{
         computing::{
             FileRecord, MADE_MAX, Session, SessionKey, UPLOAD_BYTES_MAX, UPLOAD_EACH_MAX, UPLOAD_EXPIRES_SECONDS,
-            UPLOADS_MAX, Upload, checked_id, computes, name_of,
+            UPLOADS_MAX, Upload, checked_id, name_of,
         },
         context::Wanted,
-        event::{EventKind, RoomEvent},
+        event::EventKind,
         media::Unread,
         run::{RunId, RunRecord},
     },
@@ -40,25 +39,6 @@ const UPLOADS_AT_ONCE_MAX: usize = 3;
 /// How long one file may take on its way to the provider.
 const UPLOAD_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What of a context matters to a container.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Around {
-    /// The files that may go into it, oldest first.
-    pub(super) files: Vec<Wanted>,
-    /// The messages that whoever asks may read now.
-    pub(super) readable: BTreeSet<OwnedEventId>,
-    /// The message with which an assistant's session begins.
-    pub(super) begins: Option<OwnedEventId>,
-}
-
-impl Around {
-    /// Returns the messages that still say something.
-    pub(super) fn readable<'e>(events: impl IntoIterator<Item = &'e RoomEvent>) -> BTreeSet<OwnedEventId> {
-        let events = events.into_iter().filter(|event| event.kind != EventKind::Redacted);
-        events.map(|event| event.id.clone()).collect()
-    }
-}
-
 impl Engine {
     /// Puts the files of a context where the model may compute on them, and finds the container in which the thread did
     /// so before.
@@ -71,10 +51,10 @@ impl Engine {
         record: &RunRecord,
         asking: &mut Asking<'_>,
     ) -> Result<(), EngineError> {
-        if !computes(&asking.composed.prompt) {
+        if !asking.composed.prompt.computes() {
             return Ok(());
         }
-        let key = Session::key(record, asking.around.begins.as_deref());
+        let key = session_key(record, asking);
         let may_read = |source: &EventId| asking.around.readable.contains(source) || *source == *record.request;
         let session = self.tables.containers.get(&key)?.filter(|session| session.may_go_on(may_read, clock::now()));
         let uploads = self.upload(account, id, record, &asking.around.files).await?;
@@ -202,7 +182,7 @@ impl Engine {
         let uploads = asking.composed.prompt.computing.uploads.iter().map(|upload| upload.event.clone());
         let sources: Vec<OwnedEventId> = record.requests().into_iter().chain(uploads).collect();
         let owner = record.owner().map(ToOwned::to_owned);
-        let key: SessionKey = Session::key(record, asking.around.begins.as_deref());
+        let key: SessionKey = session_key(record, asking);
         let kept = self.tables.containers.update(&key, |earlier: Option<Session>| {
             let told = (name, container.expires_at);
             Some(Session::after(earlier, told, sources.clone(), owner.clone(), clock::now()))
@@ -211,4 +191,10 @@ impl Engine {
             tracing::warn!(%error, "a thread's container cannot be kept; its next question begins in a new one");
         }
     }
+}
+
+/// Returns the key of a run's session: its thread's, or the one of an assistant's chat.
+fn session_key(record: &RunRecord, asking: &Asking<'_>) -> SessionKey {
+    let root = || record.place.thread_root().unwrap_or(&record.request);
+    Session::key(&record.room, asking.around.begins.as_deref().unwrap_or_else(root), &record.user)
 }

@@ -3,7 +3,12 @@
 use ruma::{EventId, OwnedEventId, RoomId};
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, Shared, ask::Asking, commands, computing::Around, readable::Reader};
+use super::{
+    Engine, EngineError, Shared,
+    ask::{Around, Asking},
+    commands,
+    readable::Reader,
+};
 use crate::{
     clock,
     config::{Coworker, ReplyIn},

@@ -2,7 +2,6 @@
 
 use super::{UNKNOWN_PRICE_MICRO_USD, usd::Usd};
 use crate::core::{
-    computing,
     media::PDF_PAGE_TOKENS,
     prompt::{FileContent, Part, Prompt, ToolDefinition},
     provider::{PAGE_TOKENS_MAX, SEARCHES_MAX},
@@ -111,6 +110,6 @@ pub(crate) fn estimate(prompt: &Prompt, tokens: u64, output_tokens_max: u32, pri
     let answer = cost(u64::from(output_tokens_max), price.answer_nano_usd)
         .saturating_add(cost(pages, price.prompt_nano_usd))
         .saturating_add(cost(uses, price.search_nano_usd))
-        .saturating_add(cost(u64::from(computing::computes(prompt)), price.container_nano_usd));
+        .saturating_add(cost(u64::from(prompt.computes()), price.container_nano_usd));
     Estimate { prompt: Usd::from_micro(cost(tokens, price.prompt_nano_usd)), answer: Usd::from_micro(answer) }
 }

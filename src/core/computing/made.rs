@@ -1,6 +1,6 @@
 //! The files that a run made: which are looked at and posted, and under which names.
 
-use crate::core::room_tools::cleaned_name;
+use crate::core::file_name;
 
 use super::{LOOKED_AT_MAX, POSTED_BYTES_MAX, POSTED_EACH_MAX, POSTED_MAX};
 
@@ -111,7 +111,7 @@ pub(crate) fn chosen(looks: Vec<Look>) -> (Vec<Made>, Unposted) {
 /// Returns the name under which a file is posted: its last part, without what hides, turns or breaks.
 #[must_use]
 pub(crate) fn posted_name(told: &str) -> String {
-    let name = cleaned_name(told);
+    let name = file_name::cleaned(told);
     if name.is_empty() { UNNAMED.to_owned() } else { name }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
 
-use crate::core::{run::RunRecord, time::Timestamp};
+use crate::core::time::Timestamp;
 
 /// Most messages that a container's content may come from; one with more is left behind.
 const SOURCES_MAX: usize = 200;
@@ -32,15 +32,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Returns the key of a run's session. Two coworkers in one thread share no container, and neither do two sessions of
-    /// an assistant's chat.
+    /// Returns the key of the session of a user of ours in a thread, or in a session of an assistant's chat: `begins` is
+    /// the message with which that begins. Two coworkers in one thread share no container.
     #[must_use]
-    pub(crate) fn key(record: &RunRecord, begins: Option<&EventId>) -> SessionKey {
-        let place = match begins {
-            Some(first) => first.as_str(),
-            None => record.place.thread_root().map_or(record.request.as_str(), |root| root.as_str()),
-        };
-        (record.room.clone(), format!("{place}|{}", record.user))
+    pub(crate) fn key(room: &RoomId, begins: &EventId, user: &UserId) -> SessionKey {
+        (room.to_owned(), format!("{begins}|{user}"))
     }
 
     /// Returns the session behind a run in it.

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use ruma::{event_id, room_id, user_id};
 
-use super::*;
-use crate::core::{event::Place, run::RunRecord, time::Timestamp};
+use super::{made::posted_name, *};
+use crate::core::time::Timestamp;
 
 fn at(ms: i64) -> Timestamp {
     Timestamp::from_ms(ms)
@@ -126,17 +126,11 @@ fn c24_a_container_is_used_again_while_it_lives_and_all_in_it_may_be_read() {
 #[test]
 fn c24_a_container_belongs_to_one_thread_and_one_user() {
     let (room, one, other) = (room_id!("!a:hs"), user_id!("@coworker-a:hs"), user_id!("@coworker-b:hs"));
-    let [root, request] = [event_id!("$root"), event_id!("$request")];
-    let in_thread = |user, root: &ruma::EventId| {
-        let place = Place::Thread { root: root.to_owned(), latest: request.to_owned() };
-        Session::key(&RunRecord::new(user, room, request, user_id!("@alice:hs"), place, at(0)), None)
-    };
-    assert_eq!(in_thread(one, root), in_thread(one, root));
-    assert_ne!(in_thread(one, root), in_thread(other, root), "another coworker");
-    assert_ne!(in_thread(one, root), in_thread(one, event_id!("$else")), "another thread");
-    let flat = RunRecord::new(one, room, request, user_id!("@alice:hs"), Place::Timeline, at(0));
-    assert_eq!(Session::key(&flat, None).1, "$request|@coworker-a:hs");
-    assert_eq!(Session::key(&flat, Some(root)).1, "$root|@coworker-a:hs", "an assistant's session");
+    let [root, another] = [event_id!("$root"), event_id!("$else")];
+    assert_eq!(Session::key(room, root, one), Session::key(room, root, one));
+    assert_ne!(Session::key(room, root, one), Session::key(room, root, other), "another coworker");
+    assert_ne!(Session::key(room, root, one), Session::key(room, another, one), "another thread");
+    assert_eq!(Session::key(room, root, one).1, "$root|@coworker-a:hs");
 }
 
 #[test]

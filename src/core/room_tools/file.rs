@@ -4,11 +4,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::arguments::{ArgumentError, given, shape};
+use crate::core::file_name;
 
 /// Most bytes of such a file.
 pub(crate) const FILE_BYTES_MAX: usize = 256 * 1024;
-/// Most characters of its name.
-pub(super) const FILE_NAME_CHARS_MAX: usize = 100;
 /// The allowed media types; none that a browser executes.
 pub(crate) const MEDIA_TYPES: [&str; 9] = [
     "text/plain",
@@ -43,7 +42,7 @@ impl FileToAttach {
             media_type: Option<Value>,
         }
         let raw: Raw = shape(arguments)?;
-        let name = given(raw.name.as_ref(), "name")?.as_str().map(clean).filter(|name| !name.is_empty());
+        let name = given(raw.name.as_ref(), "name")?.as_str().map(file_name::cleaned).filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| ArgumentError::wrong("name", "a file name such as \"report.md\""))?;
         let text = given(raw.text.as_ref(), "text")?.as_str();
         let text = text.filter(|text| !text.is_empty() && text.len() <= FILE_BYTES_MAX);
@@ -82,36 +81,4 @@ fn by_ending(name: &str) -> &'static str {
         "xml" => "application/xml",
         _ => "text/plain",
     }
-}
-
-/// Returns a path's last part without characters that hide, turn or break a name; empty if nothing is left.
-pub(crate) fn clean(name: &str) -> String {
-    let last = name.trim().trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or_default();
-    let letters = last.chars().filter(|letter| !steers(*letter));
-    let letters =
-        letters.map(|letter| if matches!(letter, '<' | '>' | ':' | '"' | '|' | '?' | '*') { '_' } else { letter });
-    let whole: String = letters.collect();
-    // Neither a hidden file, nor a name that an operating system reads as another.
-    let whole = whole.trim_start_matches(|letter: char| letter == '.' || letter.is_whitespace());
-    let whole = whole.trim_end_matches(|letter: char| letter == '.' || letter.is_whitespace());
-    shortened(whole)
-}
-
-/// Shortens a long name before its extension.
-fn shortened(name: &str) -> String {
-    if name.chars().count() <= FILE_NAME_CHARS_MAX {
-        return name.to_owned();
-    }
-    let ending = name.rsplit_once('.').map(|(_, ending)| ending).filter(|ending| ending.chars().count() <= 10);
-    let ending = ending.map(|ending| format!(".{ending}")).unwrap_or_default();
-    let stem = name.chars().take(FILE_NAME_CHARS_MAX - ending.chars().count());
-    stem.chain(ending.chars()).collect()
-}
-
-/// Returns whether a character is a control, a line or paragraph separator, a direction mark or invisible.
-fn steers(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter,
-            '\u{00ad}' | '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }

@@ -4,7 +4,6 @@ use ruma::{EventId, OwnedEventId, OwnedUserId, UserId, room_id};
 use serde_json::{Value, json};
 
 use super::{
-    file::FILE_NAME_CHARS_MAX,
     pages::{MESSAGES_ON_PAGE_MAX, PAGE_TOKENS_MAX},
     *,
 };
@@ -247,7 +246,7 @@ fn right_arguments_become_calls() {
 #[test]
 fn file_names_lose_paths_and_what_steers() {
     let long = format!("{}.tar.gz", "é".repeat(200));
-    let cut = format!("{}.gz", "é".repeat(FILE_NAME_CHARS_MAX - 3));
+    let cut = format!("{}.gz", "é".repeat(crate::core::file_name::CHARS_MAX - 3));
     let rows = [
         ("../../etc/passwd", "passwd"),
         ("C:\\temp\\report.md", "report.md"),

@@ -89,8 +89,8 @@ fn c24_skills_go_with_the_container_and_not_with_the_tools() {
     equip(&mut prompt, &tools);
     assert_eq!(prompt.computing.skills, ["xlsx"]);
     assert_eq!(prompt.tools.len(), 2);
-    assert!(crate::core::computing::computes(&prompt) && prompt.system[0].contains("# Computing"));
+    assert!(prompt.computes() && prompt.system[0].contains("# Computing"));
     let mut without = Prompt { system: vec!["You are oncall.".to_owned()], ..Prompt::default() };
     equip(&mut without, &toolset());
-    assert!(!crate::core::computing::computes(&without) && !without.system[0].contains("# Computing"));
+    assert!(!without.computes() && !without.system[0].contains("# Computing"));
 }

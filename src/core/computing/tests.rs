@@ -33,7 +33,7 @@ fn c24_what_is_too_large_is_left_out_and_of_one_name_the_last_counts() {
         look(1, "chart.png", 10),
         look(2, "huge.bin", POSTED_EACH_MAX + 1),
         look(3, "a.bin", POSTED_EACH_MAX),
-        look(4, "b.bin", POSTED_EACH_MAX - 10),
+        look(4, "b.bin", POSTED_EACH_MAX - 9),
         look(5, "plots/chart.png", 10),
     ];
     let (kept, unposted) = chosen(looks);

@@ -33,7 +33,6 @@ async fn c24_what_is_gone_too_large_or_refused_is_told_apart() {
     let server = Server::start(vec![
         json_reply("404", missing),
         json_reply("404", missing),
-        json_reply("404", missing),
         json_reply("200", "0123456789"),
         json_reply("200", "0123456789"),
         json_reply("200", r#"{"id":"../x"}"#),
@@ -42,7 +41,6 @@ async fn c24_what_is_gone_too_large_or_refused_is_told_apart() {
     .await;
     let client = client(config(server.base_url.clone()));
     assert_eq!(client.look_at_file("file_1").await.expect("told"), None);
-    client.delete_file("file_1").await.expect("what is gone is deleted");
     assert!(client.read_file("file_1", 10).await.expect("told") == FileContent::Missing);
     assert!(client.read_file("file_1", 10).await.expect("told") == FileContent::Whole(b"0123456789".to_vec()));
     assert!(client.read_file("file_1", 9).await.expect("told") == FileContent::TooLarge);

@@ -35,6 +35,7 @@ pub(crate) mod invite;
 pub(crate) mod json;
 pub(crate) mod legible;
 pub mod links;
+pub(crate) mod markup;
 pub mod mask;
 pub mod media;
 pub(crate) mod model;

@@ -9,7 +9,7 @@ use ruma::{EventId, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
 pub(in crate::core) use self::own_words::is_struck;
-pub(crate) use self::own_words::{OwnWords, after_quote, decoded, linked_user};
+pub(crate) use self::own_words::{OwnWords, after_quote, bounded, linked_user};
 use super::{
     beginning::is_late,
     event::{EventKind, Message, MessageKind, RoomEvent},

@@ -80,7 +80,8 @@ impl CoworkerCommand {
 pub(crate) fn coworker_request<'m>(message: &'m Message, coworker: &CoworkerHere<'_>) -> CoworkerRequest<'m> {
     let html = message.html.as_deref();
     let text = strip_address(&message.body, html, coworker);
-    if !typed::may_be_command(text) || html.is_some_and(is_struck) {
+    // Of a message that is still being written, a word may be the beginning of another.
+    if message.live || !typed::may_be_command(text) || html.is_some_and(is_struck) {
         return CoworkerRequest::Prompt(text);
     }
     // `!note … @oncall`: a trailing address is not part of the note, unless one came before.
@@ -209,7 +210,7 @@ impl AssistantCommand {
             Some(link) => Some(Self::Open(Some(link))),
             None => Self::parse(text).or_else(|| Self::parse(typed::without_address(text, html)?)),
         };
-        command.filter(|_| !html.is_some_and(is_struck))
+        command.filter(|_| !message.live && !html.is_some_and(is_struck))
     }
 
     /// Parses a command, with the argument of those that take one.

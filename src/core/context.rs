@@ -33,6 +33,7 @@ mod opened;
 mod opening;
 mod polls;
 mod record;
+mod seen;
 mod shown;
 #[cfg(test)]
 mod tests;

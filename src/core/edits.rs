@@ -16,6 +16,11 @@ pub(crate) const QUIET_MS: u64 = 2_500;
 pub(crate) const GATHER_MS: u64 = 1_500;
 /// How long after the first edit it is asked at the latest, in milliseconds.
 pub(crate) const WAIT_MAX_MS: u64 = 30_000;
+/// How long a message that is still being written may pause before it is answered as it stands, in milliseconds
+/// (MSC4357).
+pub(crate) const LIVE_QUIET_MS: u64 = 20_000;
+/// How long after its first word it is answered at the latest, in milliseconds.
+pub(crate) const LIVE_WAIT_MAX_MS: u64 = 5 * 60 * 1_000;
 /// How often edits restart a run whose model was already asked.
 pub(crate) const RESTARTS_MAX: u32 = 5;
 
@@ -72,6 +77,8 @@ pub(crate) struct Edits {
     asked: bool,
     /// The first and the last edit since then.
     since: Option<(Timestamp, Timestamp)>,
+    /// Whether the request is still being written, so that the next edit is sure to come.
+    live: bool,
     told: bool,
 }
 
@@ -110,6 +117,17 @@ impl Edits {
     pub(crate) fn gathering(self, now: Timestamp) -> Self {
         let since = Timestamp::from_ms(now.as_ms() - i64::try_from(QUIET_MS - GATHER_MS).unwrap_or_default());
         Self { since: Some((since, since)), ..self }
+    }
+
+    /// Makes the run of a message that is still being written wait for its end.
+    #[must_use]
+    pub(crate) fn live(self, now: Timestamp) -> Self {
+        Self { since: Some((now, now)), live: true, ..self }
+    }
+
+    /// Records whether an edit leaves the request unfinished.
+    pub(crate) fn note_live(&mut self, is_live: bool) {
+        self.live = is_live;
     }
 
     /// Returns how often edits have restarted the run.
@@ -151,8 +169,10 @@ impl Edits {
         if first > now || last > now {
             return None;
         }
-        let quiet = QUIET_MS.saturating_sub(now.ms_since(last));
-        let left = quiet.min(WAIT_MAX_MS.saturating_sub(now.ms_since(first)));
+        let (quiet_ms, wait_max_ms) =
+            if self.live { (LIVE_QUIET_MS, LIVE_WAIT_MAX_MS) } else { (QUIET_MS, WAIT_MAX_MS) };
+        let quiet = quiet_ms.saturating_sub(now.ms_since(last));
+        let left = quiet.min(wait_max_ms.saturating_sub(now.ms_since(first)));
         (left > 0).then_some(left)
     }
 
@@ -203,6 +223,42 @@ mod tests {
         assert_eq!(edit(&mut edits, 11_000), Edit::Replaces, "it costs nothing");
         assert_eq!(edits.quiet_in_ms(at(11_500)), Some(QUIET_MS - 500));
         assert_eq!(edits.quiet_in_ms(at(13_500)), None);
+    }
+
+    #[test]
+    fn c6_a_live_message_is_answered_once_it_is_whole_and_asked_once() {
+        // Each fragment: when it comes, and whether the message is still being written.
+        let asked_at = |fragments: &[(i64, bool)]| -> Vec<i64> {
+            let (mut edits, mut asked) = (Edits::default().live(at(0)), Vec::new());
+            let mut waits = true;
+            for ms in (0..400_000).step_by(500) {
+                if let Some((_, is_live)) = fragments.iter().find(|(at, _)| *at == ms) {
+                    waits |= edit(&mut edits, ms) == Edit::Restarts;
+                    edits.note_live(*is_live);
+                }
+                if waits && edits.quiet_in_ms(at(ms)).is_none() {
+                    edits.ask();
+                    waits = false;
+                    asked.push(ms);
+                }
+            }
+            asked
+        };
+        let quiet = i64::try_from(QUIET_MS).expect("short");
+        let live_quiet = i64::try_from(LIVE_QUIET_MS).expect("short");
+        for (name, fragments, expected) in [
+            ("whole after seconds", vec![(3_000, true), (8_000, true), (9_000, false)], vec![9_000 + quiet]),
+            ("whole after more than edits may take", (1..50).map(|n| (n * 1_000, n < 49)).collect(), vec![49_000]),
+            ("never finished", vec![(3_000, true)], vec![3_000 + live_quiet]),
+            ("nothing more comes", vec![], vec![live_quiet]),
+            ("a long pause, then the rest", vec![(30_000, true), (35_000, false)], vec![live_quiet, 35_000 + quiet]),
+            ("written on and on", (1..400).map(|n| (n * 1_000, true)).collect(), vec![300_000, 320_000]),
+        ] {
+            let found = asked_at(&fragments);
+            let is_on_and_on = name == "written on and on";
+            assert_eq!(found.first(), expected.first(), "{name}");
+            assert!(is_on_and_on || found == expected, "{name}: {found:?}");
+        }
     }
 
     #[test]

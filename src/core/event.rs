@@ -35,6 +35,13 @@ impl RoomEvent {
         }
     }
 
+    /// Returns whether it is a message, or an edit, that its sender is still writing.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        let (EventKind::Message(message) | EventKind::Edit { new: message, .. }) = &self.kind else { return false };
+        message.live
+    }
+
     /// Returns whether a message names a user in its `m.mentions`, so that an answer is all but certain.
     #[must_use]
     pub fn mentions(&self, user: &ruma::UserId) -> bool {
@@ -87,6 +94,8 @@ pub enum EventKind {
         /// The poll's event.
         target: OwnedEventId,
     },
+    /// A live location (MSC3489 and MSC3672: `m.beacon_info` and `m.beacon`).
+    LiveLocation(LiveLocation),
     /// `m.room.name`: the new name; empty if it was removed.
     RoomName(String),
     /// `m.room.topic`: the new topic; empty if it was removed.
@@ -171,6 +180,8 @@ pub struct Message {
     pub reply_to: Option<OwnedEventId>,
     /// Whether it has a relation other than thread and reply, so that no thread can begin on it.
     pub relates: bool,
+    /// Whether its sender is still writing it, so that edits follow (MSC4357).
+    pub live: bool,
 }
 
 /// `m.mentions`.
@@ -267,6 +278,17 @@ pub struct Location {
     pub of_sender: bool,
 }
 
+/// What an event says of its sender's live location.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LiveLocation {
+    /// It is shared from now on, with the sender's description.
+    Begins(Option<String>),
+    /// It is shared no longer.
+    Ends,
+    /// It is here now.
+    At(Location),
+}
+
 /// A poll's answers and rules (MSC3381).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Poll {
@@ -344,6 +366,7 @@ impl Message {
             thread_root: None,
             reply_to: None,
             relates: false,
+            live: false,
         }
     }
 }

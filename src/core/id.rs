@@ -4,6 +4,8 @@
 //! Such an id would end up in our URLs, queries and keys. So ids in events, links, a model's arguments and files are
 //! all parsed here; `tests/it/architecture.rs` finds code that does not.
 
+use std::borrow::Cow;
+
 use ruma::{
     EventId, MatrixToUri, MatrixUri, OwnedEventId, OwnedRoomId, OwnedRoomOrAliasId, OwnedServerName, OwnedUserId,
     RoomId, RoomOrAliasId, ServerName, UserId, matrix_uri::MatrixId,
@@ -49,12 +51,31 @@ pub(crate) fn server(text: &str) -> Option<OwnedServerName> {
 /// `MatrixId::parse_with_sigil`).
 #[must_use]
 pub(crate) fn uri(text: &str) -> Option<(MatrixId, Vec<OwnedServerName>)> {
+    let text = &*canonical(text);
     if text.strip_prefix("https://").unwrap_or(text).contains("//") {
         return None;
     }
     match MatrixToUri::parse(text) {
         Ok(uri) => Some((uri.id().clone(), uri.via().to_vec())),
         Err(_) => MatrixUri::parse(text).ok().map(|uri| (uri.id().clone(), uri.via().to_vec())),
+    }
+}
+
+/// Returns a link with its scheme and host in the one form that the parser knows: their letters' case means nothing, and
+/// clients also follow `http` and `www`.
+fn canonical(text: &str) -> Cow<'_, str> {
+    const FORMS: [(&str, &str); 5] = [
+        ("https://matrix.to/", "https://matrix.to/"),
+        ("http://matrix.to/", "https://matrix.to/"),
+        ("https://www.matrix.to/", "https://matrix.to/"),
+        ("http://www.matrix.to/", "https://matrix.to/"),
+        ("matrix:", "matrix:"),
+    ];
+    let written = |form: &str| text.get(..form.len()).filter(|beginning| beginning.eq_ignore_ascii_case(form));
+    let found = FORMS.iter().find_map(|(form, known)| Some((written(form)?, *known)));
+    match found {
+        Some((beginning, known)) if beginning != known => Cow::Owned(format!("{known}{}", &text[beginning.len()..])),
+        _ => Cow::Borrowed(text),
     }
 }
 
@@ -177,6 +198,21 @@ mod tests {
         let (id, via) = uri("https://matrix.to/#/%40bob%3Ahs.org?via=a.org").expect("is a link");
         assert_eq!((id, via.len()), (MatrixId::User(ruma::owned_user_id!("@bob:hs.org")), 1));
         assert!(uri("matrix:u/bob:hs.org").is_some());
+        for alike in [
+            "HTTPS://MATRIX.TO/#/@bob:hs.org",
+            "https://Matrix.to/#/%40bob:hs.org",
+            "http://matrix.to/#/@bob:hs.org",
+            "HTTP://WWW.matrix.to/#/@bob:hs.org",
+            "MATRIX:u/bob:hs.org",
+        ] {
+            let found = uri(alike).map(|(id, _)| id);
+            assert_eq!(found, Some(MatrixId::User(ruma::owned_user_id!("@bob:hs.org"))), "{alike}");
+        }
+        for other in
+            ["https://matrix.to.evil.org/#/@bob:hs.org", "ftp://matrix.to/#/@bob:hs.org", "xmatrix:u/bob:hs.org"]
+        {
+            assert_eq!(uri(other), None, "{other}");
+        }
     }
 
     #[test]

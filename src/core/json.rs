@@ -12,6 +12,47 @@ const REPLACEMENT: &str = "\\ufffd";
 const VAST_EXPONENT_DIGITS: usize = 3;
 const VAST_DIGITS: usize = 200;
 
+/// The deepest nesting that is kept; `serde_json` refuses 128 levels.
+pub(crate) const DEPTH_MAX: usize = 100;
+
+/// Returns JSON in which what is nested too deeply for a parser is `null`; borrowed if nothing is.
+#[must_use]
+pub(crate) fn shallow(json: &str) -> Cow<'_, str> {
+    // Brackets inside texts count here too, which costs only time.
+    let may_be_deep = memchr::memchr2_iter(b'[', b'{', json.as_bytes()).nth(DEPTH_MAX).is_some();
+    may_be_deep.then(|| without_depths(json)).flatten().map_or(Cow::Borrowed(json), Cow::Owned)
+}
+
+/// Replaces what is nested too deeply; returns `None` if nothing is.
+fn without_depths(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let mut mended = String::new();
+    let (mut at, mut copied, mut depth, mut in_string) = (0, 0, 0_usize, false);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' if in_string => at += 1,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                if depth == DEPTH_MAX + 1 {
+                    mended.push_str(&text[copied..at]);
+                    mended.push_str("null");
+                    copied = bytes.len();
+                }
+            }
+            b']' | b'}' if !in_string => {
+                if depth == DEPTH_MAX + 1 {
+                    copied = at + 1;
+                }
+                depth = depth.saturating_sub(1);
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    (copied > 0).then(|| mended + &text[copied..])
+}
+
 /// Returns JSON without unpaired surrogates and overlarge numbers; borrowed if it has none.
 #[must_use]
 pub(crate) fn whole(json: &str) -> Cow<'_, str> {
@@ -219,6 +260,30 @@ mod tests {
             assert_eq!(mended, expected, "{json}");
             assert!(serde_json::from_str::<serde_json::Value>(&mended).is_ok(), "{json}");
         }
+    }
+
+    #[test]
+    fn b_what_is_nested_too_deeply_becomes_null_and_costs_only_itself() {
+        let nested = |open: &str, close: &str, depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
+        for (odd, is_kept) in [
+            (nested("[", "]", DEPTH_MAX - 2), true),
+            (nested("[", "]", DEPTH_MAX - 1), false),
+            (nested("[", "]", 10_000), false),
+            (nested("{\"a\":", "}", 200), false),
+            (nested("[0,{\"a\":[1],\"b\":", "}]", 300), false),
+            (format!("\"{}\"", "[{\\\"".repeat(300)), true),
+            ("[1],[2],".repeat(200) + "3", true),
+        ] {
+            let json = format!(r#"{{"odd":[{odd}],"body":"é"}}"#);
+            let mended = shallow(&json);
+            assert_eq!(mended == json, is_kept, "{json}");
+            let read: serde_json::Value = serde_json::from_str(&mended).expect("readable");
+            assert_eq!(read["body"], "é", "{json}");
+        }
+        let (deep, cut) = (nested("[", "]", DEPTH_MAX + 1), "[".repeat(500));
+        assert!(serde_json::from_str::<serde_json::Value>(&shallow(&deep)).is_ok());
+        assert!(shallow(&cut).ends_with("[null"), "what is broken stays broken");
+        assert_eq!(shallow(&format!("[{deep},{deep}]")).matches("null").count(), 2);
     }
 
     proptest! {

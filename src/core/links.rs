@@ -95,7 +95,8 @@ pub fn targets(text: &str) -> Vec<Target> {
     let mut found: Vec<Target> = Vec::new();
     for word in text.split(|char: char| char.is_whitespace() || "<>\"'()[]".contains(char)) {
         let word = word.trim_end_matches(['.', ',', ';', ':', '!']);
-        let is_link = word.contains("://") || word.starts_with("matrix:");
+        let is_link =
+            word.contains("://") || word.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("matrix:"));
         let Some(target) = is_link.then(|| target(word)).flatten() else { continue };
         if !found.contains(&target) {
             found.push(target);
@@ -171,6 +172,9 @@ mod tests {
             ("https://matrix.to/#/!abc:hs?via=hs&via=other", ("!abc:hs", None, 2)),
             ("https://matrix.to/#/!abc:hs/$event:hs?via=hs", ("!abc:hs", Some("$event:hs"), 1)),
             ("matrix:r/ops:hs", ("#ops:hs", None, 0)),
+            ("HTTPS://MATRIX.TO/#/#ops:hs", ("#ops:hs", None, 0)),
+            ("http://www.matrix.to/#/#ops:hs", ("#ops:hs", None, 0)),
+            ("Matrix:r/ops:hs", ("#ops:hs", None, 0)),
             ("matrix:roomid/abc:hs/e/event?via=hs", ("!abc:hs", Some("$event"), 1)),
             ("https://app.element.io/#/room/!abc:hs", ("!abc:hs", None, 0)),
             ("https://app.element.io/#/room/!abc:hs/$event:hs?via=hs", ("!abc:hs", Some("$event:hs"), 1)),

@@ -25,7 +25,7 @@ mod tests;
 use pulldown_cmark::Event;
 use ruma::html::{Html, ListBehavior, PropertiesNames, SanitizerConfig};
 
-use super::{address::decoded, legible::is_hidden};
+use super::{legible::is_hidden, markup::decoded};
 
 pub use self::{
     fit::{EDIT_BYTES_MAX, Fitted, MESSAGE_BYTES_MAX, SUMMARY_BYTES_MAX, fit, fit_so_far, json_bytes},

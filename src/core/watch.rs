@@ -10,7 +10,7 @@ use ruma::{OwnedRoomOrAliasId, OwnedUserId, UserId};
 
 use super::{
     errand::{Errand, ErrandId, Origin, OriginKind, PAYLOAD_BYTES_MAX},
-    event::{EventKind, Message, MessageKind, RoomEvent, STICKER},
+    event::{EventKind, LiveLocation, Message, MessageKind, RoomEvent, STICKER},
     people::Namespace,
     sealed::Carriage,
     time::Timestamp,
@@ -190,6 +190,8 @@ fn is_of_type(kind: &EventKind, wanted: &str) -> bool {
         },
         EventKind::Reaction { .. } => wanted == "m.reaction",
         EventKind::Member(_) => wanted == "m.room.member",
+        EventKind::LiveLocation(LiveLocation::At(_)) => wanted.ends_with(".beacon"),
+        EventKind::LiveLocation(_) => wanted.ends_with(".beacon_info"),
         EventKind::RoomName(_) => wanted == "m.room.name",
         EventKind::RoomTopic(_) => wanted == "m.room.topic",
         EventKind::HistoryVisibility(_) => wanted == "m.room.history_visibility",

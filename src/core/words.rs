@@ -435,6 +435,7 @@ fn sentence(text: &str) -> String {
 fn duration_seconds(seconds: u64) -> String {
     match (seconds / 60, seconds % 60) {
         (0, seconds) => format!("{seconds} s"),
+        (120.., _) => duration_minutes(seconds.div_ceil(60)),
         (minutes, 0) => format!("{minutes} min"),
         (minutes, seconds) => format!("{minutes} min {seconds} s"),
     }
@@ -455,8 +456,10 @@ fn span(ms: u64) -> String {
 fn duration_minutes(minutes: u64) -> String {
     match minutes {
         0 | 1 => "a minute".to_owned(),
-        2..=90 => format!("{minutes} minutes"),
-        _ => format!("{} hours", (minutes + 30) / 60),
+        2..=90 if minutes != 60 => format!("{minutes} minutes"),
+        ..=90 => "an hour".to_owned(),
+        ..2_880 => format!("{} hours", (minutes + 30) / 60),
+        _ => format!("{} days", minutes / 1_440 + u64::from(minutes % 1_440 >= 720)),
     }
 }
 

@@ -211,7 +211,7 @@ impl Running {
     pub(super) fn edit<E>(
         &self,
         room: &RoomId,
-        (request, editor): (&EventId, &UserId),
+        (request, editor, is_live): (&EventId, &UserId, bool),
         not_asked: &BTreeSet<OwnedUserId>,
         gate: impl Fn() -> Result<Gate, E>,
     ) -> Result<Vec<(OwnedUserId, Place, Edit)>, E> {
@@ -223,6 +223,7 @@ impl Running {
                 entry.give(&Order::Stop);
             } else {
                 taken.push(entry.begin_anew(editor, &gate)?);
+                entry.edits.note_live(is_live);
             }
         }
         Ok(taken)
@@ -342,7 +343,11 @@ impl Entry {
 /// Returns what edits have made of a run that begins.
 fn edits_of(record: &RunRecord) -> Edits {
     let edits = Edits::resumed(record.restarts);
-    if record.gathers { edits.gathering(record.accepted_at) } else { edits }
+    match (record.gathers, record.live) {
+        (_, true) => edits.live(record.accepted_at),
+        (true, false) => edits.gathering(record.accepted_at),
+        (false, false) => edits,
+    }
 }
 
 #[cfg(test)]

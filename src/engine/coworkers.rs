@@ -94,6 +94,7 @@ impl Engine {
             came,
             zone: self.zone_name_of(&event.sender).await,
             gathers: message.is_file_alone(),
+            live: message.live,
             ..RunRecord::new(&asked.user, &event.room, &request, &event.sender, place, clock::now())
         };
         self.start_asked_run(&account, record, Some(accepted)).await

@@ -142,7 +142,8 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let (room, editor) = (&event.room, &event.sender);
         let counted = self.counted_room(room)?;
-        let taken = self.running.edit(room, (target, editor), not_asked, || self.gate(editor, counted))?;
+        let taken =
+            self.running.edit(room, (target, editor, event.is_live()), not_asked, || self.gate(editor, counted))?;
         self.say_what_became(event, target, taken).await
     }
 

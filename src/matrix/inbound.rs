@@ -1,6 +1,6 @@
 //! Parses events from the wire into core's; leniently, because others wrote every field.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use matrix_sdk::deserialized_responses::{
     AlgorithmInfo, TimelineEvent, TimelineEventKind, UnableToDecryptReason, UnsignedDecryptionResult,
@@ -25,7 +25,7 @@ mod redaction;
 
 use crate::core::{
     event::{EventKind, MemberChange, Membership, Message, RoomEvent},
-    id,
+    id, json,
     power::{Levels, Version},
     sealed::{Carriage, heard::Ciphertext},
     time::Timestamp,
@@ -40,7 +40,10 @@ pub(super) const CARD_MARK: &str = "dev.workmate.card";
 ///
 /// State, redactions and reactions are never encrypted (spec, "m.room.encrypted"; MSC3414 is not in use): the
 /// homeserver cannot check the sender's right to what it cannot read.
-const SAID_IN_PRIVATE: [&str; 7] = [
+const SAID_IN_PRIVATE: [&str; 10] = [
+    "m.beacon",
+    "org.matrix.msc3489.beacon",
+    "org.matrix.msc3672.beacon",
     "m.room.message",
     "m.poll.start",
     "m.poll.response",
@@ -249,6 +252,10 @@ fn envelope(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>, kind: EventKind) -> 
 }
 
 fn from_raw(room: &RoomId, rules: &Rules, raw: &Raw<AnySyncTimelineEvent>) -> Option<RoomEvent> {
+    // A field nested too deeply for the parser costs only itself.
+    if let Cow::Owned(shallow) = json::shallow(raw.json().get()) {
+        return from_raw(room, rules, &Raw::from_json_string(shallow).ok()?);
+    }
     let known = message::of(raw).or_else(|| facts::of(raw)).or_else(|| redaction::of(raw, rules));
     if let Some(kind) = known.or_else(|| message::of_unknown_type(raw)) {
         return envelope(room, raw, kind);

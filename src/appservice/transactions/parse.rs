@@ -76,7 +76,7 @@ pub(super) fn transaction(body: &[u8]) -> Result<Parsed, TransactionFault> {
 
     let mut parsed = Parsed { events: Vec::new(), skipped: Vec::new() };
     for (index, raw) in raw_events.into_iter().enumerate() {
-        match event(&json::whole(raw.get())) {
+        match event(&json::shallow(&json::whole(raw.get()))) {
             Ok(event) => parsed.events.push(event),
             Err((event_type, reason)) => parsed.skipped.push(Skipped { index, event_type, reason }),
         }

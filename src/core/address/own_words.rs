@@ -7,7 +7,10 @@ use std::ops::Range;
 
 use ruma::{OwnedUserId, matrix_uri::MatrixId};
 
-use crate::core::id;
+use crate::core::{
+    id,
+    markup::{Piece, Tag, decode_entities, pieces},
+};
 
 /// Bytes of a body or its HTML that are inspected; a Matrix event has at most 65 536.
 pub(super) const INSPECTED_BYTES_MAX: usize = 64 * 1024;
@@ -144,8 +147,13 @@ fn push_without_code_spans(text: &mut String, line: &str) {
 fn bare_links(text: &str) -> impl Iterator<Item = &str> {
     let ends = |c: char| c.is_whitespace() || matches!(c, '(' | ')' | '<' | '>' | '[' | ']' | '"' | '\'');
     text.split(ends)
-        .filter(|word| word.starts_with("https://matrix.to/#/") || word.starts_with("matrix:u/"))
+        .filter(|word| begins(word, "https://matrix.to/#/") || begins(word, "matrix:u/"))
         .map(|word| word.trim_end_matches([',', '.', ';', ':', '!']))
+}
+
+/// Returns whether a link begins so; letters' case means nothing in a scheme and a host.
+fn begins(link: &str, with: &str) -> bool {
+    link.get(..with.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(with))
 }
 
 struct Scan {
@@ -164,22 +172,13 @@ impl Scan {
     }
 
     fn run(&mut self, html: &str) {
-        let mut rest = html;
-        while let Some(at) = rest.find('<') {
-            self.push_text(&rest[..at]);
-            rest = &rest[at..];
-            rest = match rest.as_bytes().get(1) {
-                Some(b'!') => after_comment(rest),
-                Some(b'?') => after(rest, ">"),
-                Some(b'/') => self.close_tag(rest),
-                Some(c) if c.is_ascii_alphabetic() => self.open_tag(rest),
-                _ => {
-                    self.push_text("<");
-                    &rest[1..]
-                }
-            };
+        for piece in pieces(html) {
+            match piece {
+                Piece::Text(text) => self.push_text(text),
+                Piece::Open(tag) => self.open_tag(&tag),
+                Piece::Close(name) => self.close_tag(&name),
+            }
         }
-        self.push_text(rest);
     }
 
     fn is_hidden(&self) -> bool {
@@ -192,42 +191,29 @@ impl Scan {
         }
     }
 
-    /// Handles `</name …>`; returns the rest.
-    fn close_tag<'h>(&mut self, tag: &'h str) -> &'h str {
-        let (name, rest) = tag_name(&tag[2..]);
+    fn close_tag(&mut self, name: &str) {
         if let Some(index) = self.hides.iter().position(|hidden| *hidden == name) {
             self.hidden[index] = self.hidden[index].saturating_sub(1);
         }
         if name == "a" {
             self.close_link();
         }
-        self.break_line(&name);
-        after(rest, ">")
+        self.break_line(name);
     }
 
-    /// Handles `<name attribute=value …>`; returns the rest.
-    fn open_tag<'h>(&mut self, tag: &'h str) -> &'h str {
-        let (name, mut rest) = tag_name(&tag[1..]);
-        let mut href = None;
-        while let Some((attribute, value, next)) = next_attribute(rest) {
-            if href.is_none() && attribute.eq_ignore_ascii_case("href") {
-                href = Some(value);
-            }
-            rest = next;
-        }
+    fn open_tag(&mut self, tag: &Tag<'_>) {
+        let name = tag.name.as_str();
         if name == "a" {
             self.close_link();
-            if let Some(value) = href.filter(|_| !self.is_hidden() && self.words.links.len() < INSPECTED_LINKS_MAX) {
-                let mut decoded = String::new();
-                decode_entities(value, &mut decoded);
-                self.open_link = Some((decoded.trim().to_owned(), self.words.text.len()));
+            let href = tag.attribute("href");
+            if let Some(href) = href.filter(|_| !self.is_hidden() && self.words.links.len() < INSPECTED_LINKS_MAX) {
+                self.open_link = Some((href.trim().to_owned(), self.words.text.len()));
             }
         }
-        self.break_line(&name);
+        self.break_line(name);
         if let Some(index) = self.hides.iter().position(|hidden| *hidden == name) {
             self.hidden[index] += 1;
         }
-        after(rest, ">")
     }
 
     fn close_link(&mut self) {
@@ -239,89 +225,6 @@ impl Scan {
     fn break_line(&mut self, name: &str) {
         if BLOCKS.contains(&name) && !self.words.text.is_empty() {
             self.words.text.push('\n');
-        }
-    }
-}
-
-/// Returns the text after the first `end`; empty if there is none.
-fn after<'h>(text: &'h str, end: &str) -> &'h str {
-    text.find(end).map_or("", |at| &text[at + end.len()..])
-}
-
-fn after_comment(text: &str) -> &str {
-    text.strip_prefix("<!--").map_or_else(|| after(text, ">"), |comment| after(comment, "-->"))
-}
-
-fn tag_name(text: &str) -> (String, &str) {
-    let end = text.find(|c: char| c.is_ascii_whitespace() || c == '/' || c == '>').unwrap_or(text.len());
-    (text[..end].to_ascii_lowercase(), &text[end..])
-}
-
-/// Splits off a tag's next attribute: its name, raw value, and the rest. `None` at the tag's end.
-fn next_attribute(text: &str) -> Option<(&str, &str, &str)> {
-    let text = text.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '/');
-    if text.is_empty() || text.starts_with('>') {
-        return None;
-    }
-    // A name may begin with '=' (HTML, "before attribute name state"), so every step advances.
-    let name_end = text
-        .char_indices()
-        .skip(1)
-        .find(|(_, c)| c.is_ascii_whitespace() || matches!(c, '/' | '>' | '='))
-        .map_or(text.len(), |(at, _)| at);
-    let (name, rest) = text.split_at(name_end);
-    let Some(value) = rest.trim_start().strip_prefix('=') else { return Some((name, "", rest)) };
-    let value = value.trim_start();
-    for quote in ['"', '\''] {
-        if let Some(inside) = value.strip_prefix(quote) {
-            let end = inside.find(quote).unwrap_or(inside.len());
-            return Some((name, &inside[..end], inside.get(end + 1..).unwrap_or("")));
-        }
-    }
-    let end = value.find(|c: char| c.is_ascii_whitespace() || c == '>').unwrap_or(value.len());
-    Some((name, &value[..end], &value[end..]))
-}
-
-/// Decodes the entities that clients write.
-pub(crate) fn decoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    decode_entities(text, &mut out);
-    out
-}
-
-/// Appends `text` with the entities decoded that clients write; others stay unchanged.
-fn decode_entities(text: &str, out: &mut String) {
-    const ENTITY_BYTES_MAX: usize = 10;
-    let mut rest = text;
-    while let Some(at) = rest.find('&') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let window = &rest[..rest.floor_char_boundary(ENTITY_BYTES_MAX)];
-        let decoded = window.find(';').and_then(|end| Some((entity(&window[1..end])?, end)));
-        let (c, bytes) = decoded.map_or(('&', 1), |(c, end)| (c, end + 1));
-        out.push(c);
-        rest = &rest[bytes..];
-    }
-    out.push_str(rest);
-}
-
-fn entity(name: &str) -> Option<char> {
-    match name {
-        "amp" => Some('&'),
-        "lt" => Some('<'),
-        "gt" => Some('>'),
-        "quot" => Some('"'),
-        "apos" => Some('\''),
-        "nbsp" => Some('\u{a0}'),
-        "middot" => Some('·'),
-        "commat" => Some('@'),
-        _ => {
-            let number = name.strip_prefix('#')?;
-            let code = match number.strip_prefix(['x', 'X']) {
-                Some(hex) => u32::from_str_radix(hex, 16).ok()?,
-                None => number.parse().ok()?,
-            };
-            char::from_u32(code)
         }
     }
 }

@@ -390,6 +390,7 @@ fn c5_without_m_mentions_only_the_longest_name_at_the_start_is_meant() {
 fn c5_without_m_mentions_a_link_is_a_request() {
     let table = [
         ("matrix.to", "<p>ask <a href=\"https://matrix.to/#/@coworker-oncall:here.org\">x</a></p>", true),
+        ("in capitals", "<A HREF=\"HTTPS://MATRIX.TO/#/@coworker-oncall:here.org\">x</A>", true),
         ("escaped", "<a href='https://matrix.to/#/%40coworker-oncall%3Ahere.org'>x</a>", true),
         ("by entity", "<a href=\"https://matrix.to/#/&#64;coworker-oncall:here.org\">x</a>", true),
         ("unquoted", "<A class=pill HREF=https://matrix.to/#/@coworker-oncall:here.org>x</A>", true),

@@ -13,7 +13,11 @@ use std::{
 use ruma::{EventId, UserId};
 use serde::Serialize;
 
-use super::{FILE_NAME_CHARS_MAX, Input, Kind, MEMBERS_MAX, NAME_CHARS_MAX, TOPIC_CHARS_MAX, polls, tokens};
+use super::{
+    FILE_NAME_CHARS_MAX, Input, Kind, MEMBERS_MAX, NAME_CHARS_MAX, TOPIC_CHARS_MAX, polls,
+    seen::{self, Seen},
+    tokens,
+};
 use crate::core::{
     address::{OwnWords, linked_user},
     escaped::{first_chars, fitting, line, rfc3339},
@@ -43,6 +47,9 @@ pub(super) struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'a str>,
     text: Cow<'a, str>,
+    /// What people see, if it is something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shown: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     links: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,13 +161,20 @@ impl<'a> Record<'a> {
             MessageKind::Location(location) => (None, Some(Location::of(location))),
             _ => (None, None),
         };
+        let plain = spoken(original, message);
+        let (text, shown) = match seen::seen(message, plain) {
+            None => (Cow::Borrowed(plain), None),
+            Some(Seen::Instead(text)) => (Cow::Owned(text), None),
+            Some(Seen::Beside(text)) => (Cow::Borrowed(plain), Some(Cow::Owned(text))),
+        };
         Self {
             sender: origin.sender,
             name: origin.name.map(|name| first_chars(name, NAME_CHARS_MAX)),
             time: rfc3339(origin.sent_at),
             event_id: origin.id,
             kind,
-            text: Cow::Borrowed(spoken(original, message)),
+            text,
+            shown,
             links: hidden_links(message),
             attachment,
             attachments,
@@ -194,6 +208,11 @@ impl<'a> Record<'a> {
         noted
     }
 
+    /// Returns what people see of the message, if it is something else than its plain text.
+    pub(super) fn shown(&self) -> &str {
+        self.shown.as_deref().unwrap_or(&self.text)
+    }
+
     /// Returns the line, with its text cut until it takes at most `tokens_max`, and whether it was cut.
     pub(super) fn line(&self, tokens_max: u32) -> (String, bool) {
         let whole = line(self);
@@ -203,6 +222,8 @@ impl<'a> Record<'a> {
         let mut record = Self { cut: true, ..self.clone() };
         let shorter = fitting(tokens_max, |text_tokens_max| {
             record.text = Cow::Owned(tokens::ends(&self.text, text_tokens_max).into_owned());
+            let seen = self.shown.as_deref();
+            record.shown = seen.map(|seen| Cow::Owned(tokens::ends(seen, text_tokens_max).into_owned()));
             let attachments = record.attachment.iter_mut().chain(&mut record.attachments);
             for transcript in attachments.filter_map(|attachment| attachment.transcript.as_mut()) {
                 *transcript = Cow::Owned(tokens::ends(transcript, text_tokens_max).into_owned());
@@ -268,7 +289,9 @@ pub(crate) fn hidden_links(message: &Message) -> Vec<String> {
     let Some(html) = &message.html else { return Vec::new() };
     let mut links: Vec<String> = Vec::new();
     for link in OwnWords::of_all_html(html).links {
-        let is_web = ["https://", "http://", "matrix:"].iter().any(|scheme| link.href.starts_with(scheme));
+        let is_web = ["https://", "http://", "matrix:"].iter().any(|scheme| {
+            link.href.get(..scheme.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(scheme))
+        });
         let is_told = message.body.contains(link.href.trim_end_matches('/')) || links.contains(&link.href);
         let is_long = link.href.chars().nth(LINK_CHARS_MAX).is_some();
         if is_web && !is_told && !is_long && linked_user(&link.href).is_none() {
@@ -289,19 +312,7 @@ pub(super) fn spoken<'a>(original: &Message, message: &'a Message) -> &'a str {
     if original.reply_to.is_none() {
         return &message.body;
     }
-    without_reply_fallback(&message.body)
-}
-
-/// Removes the quote that clients before spec 1.13 put before a reply ("Fallbacks for rich replies").
-fn without_reply_fallback(body: &str) -> &str {
-    if !body.starts_with("> <") && !body.starts_with("> * <") {
-        return body;
-    }
-    let mut rest = body;
-    while rest.starts_with('>') {
-        rest = rest.split_once('\n').map_or("", |(_, after)| after);
-    }
-    rest.strip_prefix('\n').unwrap_or(rest)
+    seen::without_reply_fallback(&message.body)
 }
 
 /// Returns the record of a membership change.
@@ -338,6 +349,41 @@ pub(super) fn room_change(what: &'static str, text: &str, by: &UserId, sent_at: 
     }
     let new = BTreeMap::from([(what, first_chars(text, TOPIC_CHARS_MAX))]);
     line(&Change { new, set_by: by, time: rfc3339(sent_at) })
+}
+
+/// Returns the record of a live location: that it begins or ends, or the newest place.
+pub(super) fn live_location(
+    what: &event::LiveLocation,
+    user: &UserId,
+    name: Option<&str>,
+    sent_at: Timestamp,
+) -> String {
+    #[derive(Serialize)]
+    struct Live<'a> {
+        live_location: &'a str,
+        user: &'a UserId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        geo: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        description: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        time: Option<String>,
+    }
+    let (live_location, geo, description) = match what {
+        event::LiveLocation::Begins(description) => ("begins", None, description),
+        event::LiveLocation::Ends => ("ends", None, &None),
+        event::LiveLocation::At(place) => ("newest place", Some(&*place.geo_uri), &place.description),
+    };
+    line(&Live {
+        live_location,
+        user,
+        name: name.map(|name| first_chars(name, NAME_CHARS_MAX)),
+        geo: geo.map(|geo| first_chars(geo, TYPE_CHARS_MAX)),
+        description: description.as_deref().map(|text| first_chars(text, FILE_NAME_CHARS_MAX)),
+        time: rfc3339(sent_at),
+    })
 }
 
 /// Returns the record of the reactions to a message since its last such record.

@@ -40,7 +40,13 @@ impl Shown<'_> {
             _ => (None, [].as_slice()),
         };
         let names = kind.files().iter().filter_map(MessageKind::file_name);
-        [self.text].into_iter().chain(place).chain(names).chain(answers.iter().map(|answer| answer.text.as_str()))
+        let seen = Some(self.record.shown()).filter(|seen| *seen != self.text);
+        [self.text]
+            .into_iter()
+            .chain(seen)
+            .chain(place)
+            .chain(names)
+            .chain(answers.iter().map(|answer| answer.text.as_str()))
     }
 }
 

@@ -12,7 +12,9 @@ use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 use super::{Composed, Files, Input, Kind, Pinned, Room, SessionStart, compose};
 use crate::core::{
     brief::Brief,
-    event::{EventKind, Location, MemberChange, Membership, Message, MessageKind, Poll, PollAnswer, RoomEvent},
+    event::{
+        EventKind, LiveLocation, Location, MemberChange, Membership, Message, MessageKind, Poll, PollAnswer, RoomEvent,
+    },
     media,
     notes::Note,
     prompt::{Prompt, Role},

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::core::{
     brief::{self, Brief},
-    event::{EventKind, MemberChange, Membership, Message, MessageKind, RoomEvent},
+    event::{EventKind, LiveLocation, MemberChange, Membership, Message, MessageKind, RoomEvent},
     media::Claims,
     redaction::takes_effect,
 };
@@ -108,6 +108,7 @@ pub(super) fn read<'a>(input: &Input<'a>, message_tokens_max: u32) -> Timeline<'
         items: Vec::new(),
         places: BTreeMap::new(),
         reactions: Vec::new(),
+        places_live: BTreeMap::new(),
         polls: Polls::default(),
         undecryptable_run: 0,
         undecryptable: 0,
@@ -203,6 +204,8 @@ struct Reader<'i, 'a> {
     places: BTreeMap<&'a EventId, Place<'a>>,
     /// Reactions since the last message: target, key and count, in the order of each target's first.
     reactions: Vec<(&'a EventId, BTreeMap<&'a str, usize>)>,
+    /// The newest place of each live location since the last message.
+    places_live: BTreeMap<&'a UserId, String>,
     polls: Polls<'a>,
     undecryptable_run: usize,
     undecryptable: usize,
@@ -240,6 +243,7 @@ impl<'a> Reader<'_, 'a> {
                 self.undecryptable += 1;
             }
             EventKind::Member(change) => self.membership(event, change),
+            EventKind::LiveLocation(what) => self.live_location(event, what),
             EventKind::RoomName(name) => self.room_change(event, "room_name", name),
             EventKind::RoomTopic(topic) => self.room_change(event, "room_topic", topic),
             EventKind::Edit { .. }
@@ -263,6 +267,17 @@ impl<'a> Reader<'_, 'a> {
         if news && matches!(self.input.kind, Kind::Coworker { .. }) {
             let name = change.display_name.as_deref().or_else(|| self.name(user));
             let line = record::membership(user, name, event.sent_at, change.membership);
+            self.facts_so_far();
+            self.items.push(Item::fact(Place::Timeline, line));
+        }
+    }
+
+    /// Beginnings and ends are facts at once; of the places between two messages only the newest is one.
+    fn live_location(&mut self, event: &'a RoomEvent, what: &LiveLocation) {
+        let line = record::live_location(what, &event.sender, self.name(&event.sender), event.sent_at);
+        if matches!(what, LiveLocation::At(_)) {
+            self.places_live.insert(&event.sender, line);
+        } else {
             self.facts_so_far();
             self.items.push(Item::fact(Place::Timeline, line));
         }
@@ -398,6 +413,9 @@ impl<'a> Reader<'_, 'a> {
     fn facts_so_far(&mut self) {
         for (target, counts) in std::mem::take(&mut self.reactions) {
             self.items.push(Item::fact(self.place_behind(target), record::reactions(target, &counts)));
+        }
+        for line in std::mem::take(&mut self.places_live).into_values() {
+            self.items.push(Item::fact(Place::Timeline, line));
         }
         for (target, line) in self.polls.news() {
             self.items.push(Item::fact(self.place_behind(target), line));

@@ -94,6 +94,9 @@ pub struct RunRecord {
     /// Whether the request is a file alone, of which more may follow at once.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub gathers: bool,
+    /// Whether its asker was still writing the request (MSC4357).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
     /// The time zone that its asker reads times in, by its IANA name; UTC where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
@@ -133,6 +136,7 @@ impl RunRecord {
             status_begun: false,
             answer_begun: None,
             gathers: false,
+            live: false,
             under_way: false,
             crashes: 0,
             gave_up: false,

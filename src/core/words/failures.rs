@@ -116,11 +116,18 @@ pub fn model_missing() -> String {
         .to_owned()
 }
 
+/// The longest time that is told in days, in minutes; a provider that names a longer one is not to be believed.
+const LIMITED_MINUTES_MAX: u64 = 7 * 24 * 60;
+
 /// The provider accepts no requests for that many minutes.
 #[must_use]
 pub fn limited_for(minutes: u64, again: Again) -> String {
-    let span = if minutes == 1 { "about a minute".to_owned() } else { format!("about {minutes} minutes") };
-    format!("The model takes no more requests from this workspace for {span}. {}", try_again(again, " then"))
+    let (span, when) = if minutes > LIMITED_MINUTES_MAX {
+        ("more than a week".to_owned(), " later")
+    } else {
+        (format!("about {}", super::duration_minutes(minutes)), " then")
+    };
+    format!("The model takes no more requests from this workspace for {span}. {}", try_again(again, when))
 }
 
 /// The provider rejected the request as malformed: a bug of ours or a wrong configuration.

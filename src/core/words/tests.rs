@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     Again, FirstWords, KeyMissing, ListedCoworker, assistant_first, assistant_help, assistant_name, broken_off,
-    coworker_help, coworker_list, duration_minutes, first_words, internal, model_unreachable, moving,
+    coworker_help, coworker_list, duration_minutes, first_words, internal, limited_for, model_unreachable, moving,
     overloaded_gave_up, sentence, sessions, span, undecryptable, welcome,
 };
 use crate::core::{
@@ -130,13 +130,41 @@ fn c10_a_time_that_somebody_has_is_said_as_people_say_it() {
 }
 
 #[test]
+fn c19_how_long_the_provider_takes_nothing_is_said_as_people_say_it() {
+    for (minutes, expected) in [
+        (1, "for about a minute."),
+        (11, "for about 11 minutes."),
+        (60, "for about an hour."),
+        (120, "for about 2 hours."),
+        (4 * 1_440, "for about 4 days."),
+        (10_080, "for about 7 days."),
+        (10_081, "for more than a week."),
+        (16_666_666_667, "for more than a week."),
+        (u64::MAX, "for more than a week."),
+    ] {
+        let said = limited_for(minutes, Again::ByAsking);
+        assert!(said.contains(expected), "{minutes}: {said}");
+    }
+}
+
+#[test]
 fn parts_of_sentences() {
     assert_eq!(sentence(" Helps "), "Helps.");
     assert_eq!(sentence("Helps!"), "Helps!");
     assert_eq!(sentence(""), "");
     assert_eq!(
-        [duration_minutes(1), duration_minutes(45), duration_minutes(130)],
-        ["a minute", "45 minutes", "2 hours"]
+        [1, 45, 60, 90, 130, 2_879, 2_880, 10_080, u64::MAX].map(duration_minutes),
+        [
+            "a minute",
+            "45 minutes",
+            "an hour",
+            "90 minutes",
+            "2 hours",
+            "48 hours",
+            "2 days",
+            "7 days",
+            "12810238940076078 days",
+        ]
     );
     assert_eq!(Zone::default().date(Timestamp::from_ms(0)), "1 January 1970, 00:00 UTC");
     assert_eq!(Zone::default().date(Timestamp::from_ms(i64::MAX)), "some time");

@@ -47,6 +47,10 @@ impl Engine {
         heard: Heard,
         accepted: Instant,
     ) -> Result<bool, EngineError> {
+        // A "yes" that is still being written may become another word.
+        if event.is_live() {
+            return Ok(false);
+        }
         let said = approval::said_of(event);
         if let Some((card, said)) = said
             && let Some(standing) = self.approvals.get(&event.room, card)?
@@ -91,6 +95,9 @@ impl Engine {
         new: &Message,
         accepted: Instant,
     ) -> Result<bool, EngineError> {
+        if new.live {
+            return Ok(false);
+        }
         Box::pin(self.take_words_beside(event, new, Heard::Edited, accepted)).await
     }
 

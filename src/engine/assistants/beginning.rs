@@ -40,6 +40,7 @@ impl Engine {
             came: Carriage::Encrypted,
             zone: self.zone_of_owner(owner).await?.and_then(|zone| zone.name().map(ToOwned::to_owned)),
             gathers: message.is_file_alone(),
+            live: message.live,
             ..RunRecord::new(account.user(), &event.room, &event.id, owner, place, now)
         };
         let id = RunId::of(&event.id, account.user());

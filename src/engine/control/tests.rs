@@ -119,13 +119,30 @@ fn c6_an_edit_that_takes_the_mention_away_stops_the_run() {
     let (running, record) = (Running::default(), record());
     let mut registered = running.register(&record.id(), &record);
     let edit = |not_asked: &BTreeSet<OwnedUserId>| {
-        let edited = (event_id!("$ask"), user_id!("@alice:hs"));
+        let edited = (event_id!("$ask"), user_id!("@alice:hs"), false);
         running.edit(room_id!("!r:hs"), edited, not_asked, || Ok::<_, std::convert::Infallible>(Gate::Open))
     };
     assert_eq!(edit(&[user_id!("@other:hs").to_owned()].into()).map(|taken| taken.len()), Ok(1));
     assert_eq!(registered.next_order().now_or_never(), Some(Order::Restart));
     assert_eq!(edit(&[record.user.clone()].into()).map(|taken| taken.len()), Ok(0), "it counts for nothing");
     assert_eq!(registered.next_order().now_or_never(), Some(Order::Stop));
+}
+
+#[tokio::test]
+async fn c6_a_live_message_waits_for_its_end_also_after_a_restart() {
+    for (is_live, waits) in [(true, true), (false, false)] {
+        let record = RunRecord { live: is_live, accepted_at: clock::now(), ..record() };
+        let running = Running::default();
+        let mut registered = running.register(&record.id(), &record);
+        assert_eq!(running.until_quiet(&record.id()).now_or_never().is_none(), waits);
+        let edit = |is_live: bool| {
+            let edited = (event_id!("$ask"), user_id!("@alice:hs"), is_live);
+            running.edit(room_id!("!r:hs"), edited, &BTreeSet::new(), || Ok::<_, std::convert::Infallible>(Gate::Open))
+        };
+        assert_eq!(edit(true).map(|taken| taken.len()), Ok(1));
+        assert_eq!(registered.next_order().now_or_never(), Some(Order::Restart), "the next fragment is read");
+        assert!(running.until_quiet(&record.id()).now_or_never().is_none());
+    }
 }
 
 #[test]
@@ -175,7 +192,7 @@ async fn c6_an_edit_restarts_the_runs_that_its_message_asked_for_once_the_model_
     running.show(&record.id(), event_id!("$status"));
     let edit = |room: &RoomId, request: &EventId, gate: Gate| {
         let Ok(taken) =
-            running.edit(room, (request, alice), &BTreeSet::new(), || Ok::<_, std::convert::Infallible>(gate));
+            running.edit(room, (request, alice, false), &BTreeSet::new(), || Ok::<_, std::convert::Infallible>(gate));
         taken.into_iter().map(|(.., edit)| edit).collect::<Vec<_>>()
     };
     assert_eq!(edit(room, event_id!("$status"), Gate::Open), []);

@@ -1,6 +1,6 @@
 //! Decrypts messages that the SDK gives up because their JSON does not parse (matrix-sdk-crypto 0.18,
-//! `InboundGroupSession::decrypt`). A program cut a text inside an emoji and left an unpaired surrogate. Here they are
-//! decrypted with the same key, mended and parsed.
+//! `InboundGroupSession::decrypt`). A program cut a text inside an emoji and left an unpaired surrogate, or nested a field
+//! deeper than the parser goes. Here they are decrypted with the same key, mended and parsed.
 
 use matrix_sdk::{
     deserialized_responses::{TimelineEvent, TimelineEventKind, UnableToDecryptReason},
@@ -39,7 +39,7 @@ impl Account {
         let exported = session.export().await;
         let mut session = InboundGroupSession::import(&exported.session_key, SessionConfig::version_1());
         let plaintext = String::from_utf8_lossy(&session.decrypt(&message).ok()?.plaintext).into_owned();
-        let mut whole: Map<String, Value> = serde_json::from_str(&json::whole(&plaintext)).ok()?;
+        let mut whole: Map<String, Value> = serde_json::from_str(&json::shallow(&json::whole(&plaintext))).ok()?;
         // The SDK checks this too: a message for another room does not count here.
         if whole.get("room_id").and_then(Value::as_str) != Some(room.as_str()) {
             return None;

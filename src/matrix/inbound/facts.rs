@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::message;
 use crate::core::{
-    event::{EventKind, History, Location, Message, MessageKind, POLL_ANSWERS_MAX, Poll, PollAnswer},
+    event::{EventKind, History, LiveLocation, Location, Message, MessageKind, POLL_ANSWERS_MAX, Poll, PollAnswer},
     id,
 };
 
@@ -33,6 +33,8 @@ pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
         ("m.poll.response" | "org.matrix.msc3381.poll.response", false) => poll_vote,
         ("m.poll.end" | "org.matrix.msc3381.poll.end", false) => poll_end,
         ("m.location" | "org.matrix.msc3488.location", false) => location_event,
+        ("m.beacon_info" | "org.matrix.msc3489.beacon_info" | "org.matrix.msc3672.beacon_info", true) => beacon_info,
+        ("m.beacon" | "org.matrix.msc3489.beacon" | "org.matrix.msc3672.beacon", false) => beacon,
         ("m.room.name", true) => |content| text_of(content, "name").map(EventKind::RoomName),
         ("m.room.topic", true) => |content| text_of(content, "topic").map(EventKind::RoomTopic),
         _ => return None,
@@ -135,6 +137,18 @@ fn location_event(content: &JsonObject) -> Option<EventKind> {
         reply_to: genuine_reply(content),
         ..Message::text(body)
     }))
+}
+
+/// Reads that a live location begins or ends; one that was redacted ends.
+#[expect(clippy::unnecessary_wraps, reason = "one of the readers, of which others find nothing")]
+fn beacon_info(content: &JsonObject) -> Option<EventKind> {
+    let description = text_of(content, "description").filter(|text| !text.trim().is_empty());
+    let is_shared = content.get("live") == Some(&Value::Bool(true));
+    Some(EventKind::LiveLocation(if is_shared { LiveLocation::Begins(description) } else { LiveLocation::Ends }))
+}
+
+fn beacon(content: &JsonObject) -> Option<EventKind> {
+    location_of(content).map(|place| EventKind::LiveLocation(LiveLocation::At(place)))
 }
 
 pub(super) fn location_of(content: &JsonObject) -> Option<Location> {

@@ -150,6 +150,7 @@ fn message(content: &JsonObject) -> EventKind {
     if let Some(target) = facts::related(content, "m.replace") {
         let newly_mentioned = mentions(content).map(|all| all.users).unwrap_or_default();
         let mut new = replaced(content);
+        new.live |= is_live(content);
         mark_card(content, &mut new);
         return EventKind::Edit { target, new, newly_mentioned };
     }
@@ -157,6 +158,12 @@ fn message(content: &JsonObject) -> EventKind {
     mark_card(content, &mut message);
     relate(content, &mut message);
     EventKind::Message(message)
+}
+
+/// Returns whether a message is marked as being written still (MSC4357).
+fn is_live(content: &JsonObject) -> bool {
+    let marks = ["m.live", "org.matrix.msc4357.live"];
+    marks.iter().any(|mark| content.get(*mark).is_some_and(|mark| !matches!(mark, Value::Null | Value::Bool(false))))
 }
 
 fn relate(content: &JsonObject, message: &mut Message) {
@@ -246,6 +253,7 @@ fn message_of(kind: MessageKind, content: &JsonObject, body: String, html: Optio
         thread_root: None,
         reply_to: None,
         relates: false,
+        live: is_live(content),
     }
 }
 
@@ -335,6 +343,7 @@ fn sticker(content: &JsonObject) -> EventKind {
         thread_root: facts::related(content, "m.thread"),
         reply_to: facts::genuine_reply(content),
         relates: false,
+        live: false,
     })
 }
 

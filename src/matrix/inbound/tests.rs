@@ -403,3 +403,18 @@ fn a11_a_request_for_a_verification_names_whom_it_asks() {
         Some([ruma::user_id!("@coworker-ci:hs").to_owned()].into())
     );
 }
+
+#[test]
+fn b_a_field_nested_too_deeply_costs_only_itself() {
+    for depth in [50, 124, 130, 200, 5_000] {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let odd = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            let json = format!(
+                r#"{{"type":"m.room.message","event_id":"$a","sender":"@alice:hs","origin_server_ts":7,"content":{{
+                    "msgtype":"m.text","body":"hi","odd":{odd},"m.mentions":{{"user_ids":["@bob:hs"]}}}}}}"#
+            );
+            let read = from_json(ruma::room_id!("!r:hs"), &Rules::default(), &json).expect("an envelope");
+            assert!(read.mentions(user_id!("@bob:hs")), "{depth} {open}");
+        }
+    }
+}

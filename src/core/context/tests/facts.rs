@@ -49,6 +49,61 @@ fn c7_polls_votes_counts_locations_names_and_topics_become_records() {
 }
 
 #[test]
+fn b_of_a_live_location_there_are_its_beginning_its_end_and_the_newest_place_before_each_message() {
+    let at = |geo: &str| {
+        let place = Location { geo_uri: geo.to_owned(), description: None, of_sender: true };
+        EventKind::LiveLocation(LiveLocation::At(place))
+    };
+    let mut story = Story::new()
+        .event("b", BOB, EventKind::LiveLocation(LiveLocation::Begins(Some("my way".to_owned()))))
+        .event("p1", BOB, at("geo:1,1"))
+        .event("p2", BOB, at("geo:2,2"))
+        .says("m", ALICE, "hi");
+    for number in 0..50 {
+        story = story.event(&format!("q{number}"), BOB, at(&format!("geo:3,{number}")));
+    }
+    let told = told(story.event("e", BOB, EventKind::LiveLocation(LiveLocation::Ends)));
+    let found: Vec<(String, Option<String>)> = holding(&told, "live_location")
+        .iter()
+        .map(|record| {
+            let text = |field: &str| record.get(field).and_then(Value::as_str).map(str::to_owned);
+            assert_eq!(text("user").as_deref(), Some(BOB));
+            (text("live_location").expect("it is there"), text("geo").or(text("description")))
+        })
+        .collect();
+    let expected = [
+        ("begins", Some("my way")),
+        ("newest place", Some("geo:2,2")),
+        ("newest place", Some("geo:3,49")),
+        ("ends", None),
+    ];
+    assert_eq!(found, expected.map(|(what, more)| (what.to_owned(), more.map(str::to_owned))));
+}
+
+#[test]
+fn e_what_people_see_stands_in_the_record_and_is_cut_with_it() {
+    let message = |body: &str, html: String| EventKind::Message(Message { html: Some(html), ..Message::text(body) });
+    let told = told(
+        Story::new()
+            .event("instead", BOB, message("deploy prod", "deploy <del>prod</del>".to_owned()))
+            .event("beside", BOB, message("deploy prod", "deploy staging".to_owned()))
+            .event("same", BOB, message("**no**", "<b>no</b>".to_owned()))
+            .event("long", BOB, message("see", format!("see <p>{}</p>", "word ".repeat(12_000)))),
+    );
+    let of = |name: &str| {
+        let id = format!("${name}");
+        told.iter().find(|record| record["event_id"] == id.as_str()).expect("it is there").clone()
+    };
+    assert_eq!((of("instead")["text"].as_str(), of("instead").get("shown")), (Some("deploy ~~prod~~"), None));
+    assert_eq!(
+        (of("beside")["text"].as_str(), of("beside")["shown"].as_str()),
+        (Some("deploy prod"), Some("deploy staging"))
+    );
+    assert_eq!((of("same")["text"].as_str(), of("same").get("shown")), (Some("**no**"), None));
+    assert_eq!(of("long")["cut"], true);
+}
+
+#[test]
 fn c7_a_polls_count_follows_the_rules() {
     let long_ago = |mut story: Story, name: &str| {
         let event = story.events.iter_mut().find(|event| event.id == id(name)).expect("it is there");

@@ -147,6 +147,32 @@ fn c7_locations_are_read_as_messages_and_as_events() {
 }
 
 #[test]
+fn b_live_locations_are_read_by_all_their_names() {
+    let begins = json!({ "description": "my way", "timeout": 600_000, "live": true, "org.matrix.msc3488.ts": 1 });
+    let at = json!({
+        "m.relates_to": { "rel_type": "m.reference", "event_id": "$share" },
+        "org.matrix.msc3488.location": { "uri": "geo:9.9,8.8" },
+        "org.matrix.msc3488.ts": 1,
+    });
+    let place = Location { geo_uri: "geo:9.9,8.8".to_owned(), description: None, of_sender: true };
+    for prefix in ["m.", "org.matrix.msc3672.", "org.matrix.msc3489."] {
+        let (info, beacon) = (format!("{prefix}beacon_info"), format!("{prefix}beacon"));
+        for (event_type, is_state, content, expected) in [
+            (&info, true, begins.clone(), EventKind::LiveLocation(LiveLocation::Begins(Some("my way".to_owned())))),
+            (&info, true, json!({ "live": true }), EventKind::LiveLocation(LiveLocation::Begins(None))),
+            (&info, true, json!({ "live": false }), EventKind::LiveLocation(LiveLocation::Ends)),
+            (&info, true, json!({}), EventKind::LiveLocation(LiveLocation::Ends)),
+            (&beacon, false, at.clone(), EventKind::LiveLocation(LiveLocation::At(place.clone()))),
+            (&beacon, false, json!({ "x": 1 }), EventKind::Other(beacon.clone())),
+            (&beacon, false, json!({}), EventKind::Redacted),
+        ] {
+            assert_eq!(read(event_type, is_state, &content), expected, "{event_type} {content}");
+        }
+        assert!(crate::matrix::inbound::may_be_said(&beacon), "{beacon} counts in encrypted rooms");
+    }
+}
+
+#[test]
 fn c7_a_rooms_name_and_topic_are_read_as_state_only() {
     let name = json!({ "name": "Ops" });
     assert_eq!(read("m.room.name", true, &name), EventKind::RoomName("Ops".to_owned()));

@@ -346,3 +346,32 @@ fn c7_a_file_is_there_whatever_the_event_or_message_calls_itself() {
         assert_eq!((message.body.as_str(), files(&message)), ("oncall: see", vec![expected]), "{json}");
     }
 }
+
+#[test]
+fn c6_a_message_that_is_still_being_written_is_known_by_its_mark() {
+    let is_live = |content: &Value| match read(content) {
+        EventKind::Message(message) | EventKind::Edit { new: message, .. } => message.live,
+        other => panic!("{other:?}"),
+    };
+    let edit = |mark: &str, inside: bool| {
+        let new = json!({ "msgtype": "m.text", "body": "how many" });
+        let mut edit = json!({
+            "msgtype": "m.text", "body": "* how many", "m.new_content": new,
+            "m.relates_to": { "rel_type": "m.replace", "event_id": "$ask" },
+        });
+        if inside {
+            edit["m.new_content"][mark] = json!({});
+        } else {
+            edit[mark] = json!({});
+        }
+        edit
+    };
+    for mark in ["org.matrix.msc4357.live", "m.live"] {
+        for (value, expected) in [(json!({}), true), (json!(true), true), (json!(false), false), (json!(null), false)] {
+            let content = json!({ "msgtype": "m.text", "body": "how", mark: value });
+            assert_eq!(is_live(&content), expected, "{content}");
+        }
+        assert!(is_live(&edit(mark, true)) && is_live(&edit(mark, false)), "{mark}");
+    }
+    assert!(!is_live(&edit("other", true)));
+}

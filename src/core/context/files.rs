@@ -14,7 +14,7 @@ use crate::core::{
     address::{CoworkerHere, strip_address},
     event::{EventKind, MediaSource, Message},
     media::{Claims, Extent, Outcome, Prepared, Totals, Unread, Weight, choose},
-    prompt::{File, FileContent, Prompt},
+    prompt::{File, Prompt},
 };
 
 /// Most letters besides the coworker's name in a caption that counts as empty.
@@ -253,19 +253,6 @@ fn fetched<'a>(input: &Input<'a>, (id, at): Key<'_>) -> Result<&'a Prepared, Unr
         Some(Err(why)) => Err(*why),
         None => Err(Unread::Unavailable),
     }
-}
-
-/// Returns what was heard in each of a message's files.
-pub(super) fn heard<'a>(input: &Input<'a>, id: &EventId, files: usize) -> Vec<Option<&'a str>> {
-    let Some(known) = input.files else { return Vec::new() };
-    let heard = |at: usize| match known.get(&(id.to_owned(), at))? {
-        Ok(file) if file.shown == Extent::Transcript => match &file.content {
-            FileContent::Text { text } => Some(&**text),
-            _ => None,
-        },
-        _ => None,
-    };
-    (0..files).map(heard).collect()
 }
 
 fn note_of(file: &Prepared) -> FileNote {

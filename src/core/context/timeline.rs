@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ruma::{EventId, UserId};
 
 use super::{
-    Input, Kind, SessionStart, files,
+    Input, Kind, SessionStart,
     polls::Polls,
     record::{self, FileNote, Origin, Record},
     tokens,
@@ -13,7 +13,8 @@ use super::{
 use crate::core::{
     brief::{self, Brief},
     event::{EventKind, LiveLocation, MemberChange, Membership, Message, MessageKind, RoomEvent},
-    media::Claims,
+    media::{Claims, Extent},
+    prompt::FileContent,
     redaction::takes_effect,
 };
 
@@ -341,7 +342,7 @@ impl<'a> Reader<'_, 'a> {
         if let MessageKind::Poll(poll) = &message.kind {
             self.polls.start(&event.id, &event.sender, poll);
         }
-        let heard = if own { Vec::new() } else { files::heard(self.input, &event.id, message.kind.files().len()) };
+        let heard = if own { Vec::new() } else { heard(self.input, &event.id, message.kind.files().len()) };
         let record = Record::new(origin, original, message).hearing(&heard);
         let files = if own { Vec::new() } else { message.kind.files().iter().filter_map(Claims::of).collect() };
         // All of them together leave at least half of the message's tokens for its words.
@@ -434,4 +435,17 @@ fn own_text(original: &Message, message: &Message) -> Option<String> {
     let text = names.map(|name| format!("[sent a file: {name}]\n")).chain([text.to_owned()]).collect::<String>();
     let text = text.trim_end();
     (!text.trim_start().is_empty()).then(|| text.to_owned())
+}
+
+/// Returns what was heard in each of a message's files.
+fn heard<'a>(input: &Input<'a>, id: &EventId, files: usize) -> Vec<Option<&'a str>> {
+    let Some(known) = input.files else { return Vec::new() };
+    let heard = |at: usize| match known.get(&(id.to_owned(), at))? {
+        Ok(file) if file.shown == Extent::Transcript => match &file.content {
+            FileContent::Text { text } => Some(&**text),
+            _ => None,
+        },
+        _ => None,
+    };
+    (0..files).map(heard).collect()
 }

@@ -6,6 +6,7 @@ use crate::{
 };
 
 /// An answer while it is being written; watched, so that a slow reader sees only the newest.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that comes at another moment")]
 #[derive(Clone, Debug, Default)]
 pub(super) struct Progress {
     /// All of its text so far; empty again where it broke off and is asked for anew.

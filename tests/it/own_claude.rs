@@ -344,7 +344,7 @@ async fn ends(scene: &Scene, token: &str) -> Result<()> {
     let (_, rooms) = scene.tool(&second, "rooms", json!({})).await?;
     assert!(!rooms.contains(team.as_str()), "{rooms}");
 
-    office.word(alice, dm, "!forget", "").await?;
+    office.word(alice, dm, "!forget", "What I stored about our sessions").await?;
     assert_eq!(scene.status(&second).await?, StatusCode::UNAUTHORIZED, "`!forget` ends every connection");
     let logs = office.workmate.logs();
     for hidden in [token, second.as_str(), "Kingfisher", "Bittern", "ROLL back"] {

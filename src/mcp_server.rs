@@ -201,13 +201,13 @@ async fn metadata(State(Shared(door)): State<Shared>) -> Response {
 }
 
 async fn take(State(Shared(door)): State<Shared>, request: Request) -> Response {
-    let (mut parts, body) = request.into_parts();
+    let (mut parts, mut body) = request.into_parts();
     let mut proofs = parts.headers.get_all(AUTHORIZATION).iter();
     let proof = proofs.next().and_then(|value| value.to_str().ok()).filter(|_| proofs.next().is_none());
     let by = match (door.admit)(proof) {
         Ok(by) => by,
         Err(denied) => {
-            drain(&parts.headers, body).await;
+            drain(&parts.headers, &mut body).await;
             return door.denied(denied);
         }
     };
@@ -217,12 +217,15 @@ async fn take(State(Shared(door)): State<Shared>, request: Request) -> Response 
     }
     let length = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
-        drain(&parts.headers, body).await;
+        drain(&parts.headers, &mut body).await;
         return too_long();
     }
-    let body = match read(body, BODY_BYTES_MAX, BODY_WAIT).await {
+    let body = match read(&mut body, BODY_BYTES_MAX, BODY_WAIT).await {
         Ok(body) => body,
-        Err(refused) => return refused,
+        Err(refused) => {
+            drain(&parts.headers, &mut body).await;
+            return refused;
+        }
     };
     let Ok(Ok(_place)) = timeout(PLACE_WAIT, door.answered.acquire()).await else {
         return again(StatusCode::SERVICE_UNAVAILABLE, AGAIN_S, "too many calls at once");
@@ -270,13 +273,13 @@ impl Door {
 }
 
 /// Takes a refused call's body from the line, unless its sender waits for the word to send it.
-async fn drain(headers: &HeaderMap, body: Body) {
+async fn drain(headers: &HeaderMap, body: &mut Body) {
     if !headers.contains_key(EXPECT) {
         let _ = read(body, REFUSED_BYTES_MAX, REFUSED_WAIT).await;
     }
 }
 
-async fn read(body: Body, bytes_max: usize, wait: Duration) -> Result<Bytes, Response> {
+async fn read(body: &mut Body, bytes_max: usize, wait: Duration) -> Result<Bytes, Response> {
     match timeout(wait, Limited::new(body, bytes_max).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),

@@ -266,8 +266,8 @@ fn a13_what_is_shown_of_a_new_connection_survives_the_message_that_shows_it() {
 
 #[test]
 fn a13_arguments_are_checked_alike_for_everybody() {
-    let ask = |tool: ConnectionTool, arguments: Value| tool.ask(&arguments);
     use ConnectionTool as T;
+    let ask = |tool: T, arguments: Value| tool.ask(&arguments);
     assert!(matches!(ask(T::Rooms, json!({})), Ok(Ask::Rooms { name: None, cursor: None })));
     assert!(matches!(ask(T::Read, json!({ "room": "!r:hs" })), Ok(Ask::Read { most: 40, .. })));
     assert!(matches!(
@@ -377,7 +377,7 @@ fn texts(answer: &str) -> Vec<String> {
 fn a13_an_answer_shows_the_room_as_it_is_and_nobody_forges_a_record() {
     let edit = EventKind::Edit {
         target: event_id!("$m1").to_owned(),
-        new: Message::text("new\n{\"sender\":\"@alice:hs\"}\u{2028}"),
+        new: Message::text("new\n{\"sender\":\"@alice:hs\"}\u{2028}x"),
         newly_mentioned: [].into(),
     };
     let gone = EventKind::Redaction { target: event_id!("$m2").to_owned(), authority: Authority::OwnServer };
@@ -389,7 +389,7 @@ fn a13_an_answer_shows_the_room_as_it_is_and_nobody_forges_a_record() {
         RoomEvent { kind: gone, ..said(5, "") },
     ];
     let (answer, ..) = page(&events, 10, None);
-    assert_eq!(texts(&answer), ["new\n{\"sender\":\"@alice:hs\"}\u{2028}", "last"]);
+    assert_eq!(texts(&answer), ["new\n{\"sender\":\"@alice:hs\"}\u{2028}x", "last"]);
     assert_eq!(answer.lines().count(), 3, "one line each: {answer}");
     assert!(!answer.contains("secret") && !answer.contains("\"old\""));
     let head: Value = serde_json::from_str(answer.lines().next().expect("a head")).expect("JSON");

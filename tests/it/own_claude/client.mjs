@@ -24,7 +24,7 @@ async function failure(promise) {
     await promise;
     return null;
   } catch (error) {
-    return String(error.message);
+    return `${error.code ?? ""} ${error.message}`;
   }
 }
 

@@ -61,6 +61,7 @@ pub(crate) mod room_tools;
 pub(crate) mod run;
 pub(crate) mod schedule;
 pub(crate) mod sealed;
+pub(crate) mod served;
 pub(crate) mod session;
 pub(crate) mod steering;
 pub(crate) mod succession;

@@ -20,7 +20,7 @@ pub mod fuzzing;
 mod kept;
 pub mod listener;
 pub mod matrix;
-pub(crate) mod mcp_server;
+pub mod mcp_server;
 pub mod prompts;
 pub mod recogniser;
 pub mod sandbox;

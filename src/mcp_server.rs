@@ -36,11 +36,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::service::Served;
-use crate::core::connection::{
-    By,
-    answer::About,
-    place::{PATH, Reached, WELL_KNOWN},
-    tools::{ConnectionTool, Named},
+use crate::core::{
+    connection::{
+        By,
+        place::{PATH, Reached, WELL_KNOWN},
+    },
+    served::{
+        answer::About,
+        tools::{ConnectionTool, Named},
+    },
 };
 
 /// Connections at once to the listener.

@@ -5,13 +5,11 @@
 //! stand beside it: whatever proves a call ends in an owner and one of their connections, and everything behind that is
 //! the same.
 
-pub(crate) mod answer;
 pub(crate) mod cursor;
 pub(crate) mod pace;
 pub mod place;
 #[cfg(test)]
 mod tests;
-pub(crate) mod tools;
 
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};

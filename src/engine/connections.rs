@@ -32,11 +32,11 @@ use crate::{
         command::Connecting,
         connection::{
             self, Became, By, Called, Connections as Kept, NotConnected, Proof,
-            answer::{FAILED, NOT_THERE, too_fast},
             pace::{CALLS_PER_MINUTE_MAX, Pace, READS_PER_MINUTE_MAX},
             place::Reached,
         },
         event::{Membership, RoomEvent},
+        served::answer::{FAILED, NOT_THERE, too_fast},
         time::Timestamp,
         words::connections as words,
     },

@@ -18,10 +18,12 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Answer, Call, Wanted};
-use crate::core::connection::{
-    By,
-    answer::{About, FAILED, INSTRUCTIONS, NOT_THERE, RESOURCE_TEMPLATE, room_of_resource},
-    tools::ConnectionTool,
+use crate::core::{
+    connection::By,
+    served::{
+        answer::{About, FAILED, INSTRUCTIONS, NOT_THERE, RESOURCE_TEMPLATE, room_of_resource},
+        tools::ConnectionTool,
+    },
 };
 
 const TEXT: &str = "text/plain";

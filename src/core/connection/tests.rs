@@ -6,18 +6,20 @@ use ruma::{EventId, OwnedEventId, event_id, room_id, server_name, user_id};
 use serde_json::{Value, json};
 
 use super::{
-    answer::{
-        self, ANSWER_BYTES_MAX, ANSWER_TOKENS_MAX, About, Head, Order, RECORD_TOKENS_MAX, Sheet, room_of_resource,
-    },
     cursor::{CURSOR_BYTES_MAX, Cursor, For},
     pace::Pace,
     place::Reached,
-    tools::{Ask, ConnectionTool, Named},
     *,
 };
 use crate::core::{
     event::{EventKind, Message, RoomEvent},
     redaction::Authority,
+    served::{
+        answer::{
+            self, ANSWER_BYTES_MAX, ANSWER_TOKENS_MAX, About, Head, Order, RECORD_TOKENS_MAX, Sheet, room_of_resource,
+        },
+        tools::{Ask, ConnectionTool, Named},
+    },
     tokens::estimate,
     words::connections as words,
 };

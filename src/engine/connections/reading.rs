@@ -9,13 +9,13 @@ use ruma::{EventId, OwnedUserId, RoomId, UserId};
 use super::Given;
 use crate::{
     core::{
-        connection::{
-            answer::{self, About, Head, MEMBERS_ON_PAGE_MAX, MESSAGE_TOKENS_MAX, Order, RECORD_TOKENS_MAX, Sheet},
-            cursor::{Cursor, For},
-            tools::{Ask, ConnectionTool, MESSAGES_ON_PAGE, MESSAGES_ON_PAGE_MAX, Named},
-        },
+        connection::cursor::{Cursor, For},
         event::{Membership, RoomEvent},
         opened,
+        served::{
+            answer::{self, About, Head, MEMBERS_ON_PAGE_MAX, MESSAGE_TOKENS_MAX, Order, RECORD_TOKENS_MAX, Sheet},
+            tools::{Ask, ConnectionTool, MESSAGES_ON_PAGE, MESSAGES_ON_PAGE_MAX, Named},
+        },
         time::Timestamp,
         visibility::{self, Happened},
     },

@@ -12,12 +12,12 @@ use tokio::time::Instant;
 use super::Given;
 use crate::{
     core::{
-        connection::{
+        connection::cursor::{Cursor, For},
+        escaped::rfc3339,
+        served::{
             answer::{self, Head, Order, RECORD_TOKENS_MAX, Sheet},
-            cursor::{Cursor, For},
             tools::{ConnectionTool, MESSAGES_ON_PAGE, Named},
         },
-        escaped::rfc3339,
         time::Timestamp,
     },
     engine::{Engine, EngineError},

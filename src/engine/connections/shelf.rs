@@ -10,11 +10,13 @@ use crate::{
     core::{
         connection::{
             Became,
-            answer::{self, About, ROOMS_ON_PAGE_MAX},
             cursor::{Cursor, For},
-            tools::{ConnectionTool, Named},
         },
         event::Membership,
+        served::{
+            answer::{self, About, ROOMS_ON_PAGE_MAX},
+            tools::{ConnectionTool, Named},
+        },
     },
     engine::{Engine, EngineError},
     matrix::Account,

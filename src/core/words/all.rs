@@ -19,6 +19,7 @@ use crate::core::{
     zone::Zone,
 };
 
+mod connecting;
 mod money;
 mod timetable;
 mod work;
@@ -376,7 +377,7 @@ fn service(book: &mut Book) {
 #[test]
 fn all_words_in_a_row() {
     let mut book = Book::default();
-    for part in [coworkers, work::work, failures, assistants, service, timetable::timetable] {
+    for part in [coworkers, work::work, failures, assistants, service, timetable::timetable, connecting::connections] {
         part(&mut book);
     }
     insta::assert_snapshot!(book.0.trim_start());

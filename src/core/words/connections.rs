@@ -31,7 +31,7 @@ pub(crate) fn connected(connection: &Connection, endpoint: &str, token: &str, un
          ```json\n{json}\n```\n\n\
          It reads what you may read, at that moment, and nobody in a room sees it. It can't write. I show this token only \
          here, and delete this message once it's used: whoever has the token reads as you. `!disconnect {number}` ends it; \
-         {} without use does too. `!trail` shows what was read.",
+         {} without use does too. `!connections` lists all of yours, and `!trail` what they read.",
         of_name(&connection.name),
         command(endpoint, token),
         days(unused_days),

@@ -436,7 +436,7 @@ impl Pen {
                 self.quotes = self.quotes.saturating_sub(1);
             }
             End::List => {
-                drop(self.lists.pop());
+                self.lists.pop();
                 self.break_line(1);
             }
             End::Fence => {

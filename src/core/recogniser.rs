@@ -7,7 +7,7 @@
 use serde::Deserialize;
 
 use super::{
-    event::{EventKind, MessageKind, RoomEvent},
+    event::{EventKind, Mentions, MessageKind, RoomEvent},
     media::is_invisible,
     tokens,
 };
@@ -147,7 +147,8 @@ pub fn is_voice(event: &RoomEvent) -> bool {
 }
 
 /// Returns a voice message as if its words had been written, for the question whom it asks: in a thread or in reply it
-/// asks like a text, and elsewhere if a name opens it. Whoever a client names as mentioned stays mentioned.
+/// asks like a text, and elsewhere if a name opens it: nobody picks from a list while they speak, and few recognisers write
+/// the comma behind a name. Whoever a client names as mentioned stays mentioned.
 #[must_use]
 pub fn as_written(event: &RoomEvent, words: &str) -> RoomEvent {
     let mut written = event.clone();
@@ -155,13 +156,17 @@ pub fn as_written(event: &RoomEvent, words: &str) -> RoomEvent {
         message.kind = MessageKind::Text;
         words.clone_into(&mut message.body);
         message.html = None;
+        message.mentions = message.mentions.take().filter(|mentions| *mentions != Mentions::default());
     }
     written
 }
 
 #[cfg(test)]
 mod tests {
+    use ruma::{event_id, room_id, user_id};
+
     use super::*;
+    use crate::core::{event::Message, time::Timestamp};
 
     #[test]
     fn c25_sound_is_known_by_its_bytes_and_videos_are_none() {
@@ -180,6 +185,39 @@ mod tests {
         for (bytes, is_said, expected) in rows {
             assert_eq!(Sound::of(bytes, is_said), expected, "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn c25_a_voice_message_asks_as_if_it_were_written_and_a_name_needs_no_comma() {
+        let voice = |mentions: Mentions, body: &str| {
+            let kind = MessageKind::Attachment {
+                msgtype: "m.audio".to_owned(),
+                name: "Voice message".to_owned(),
+                mime: None,
+                size: None,
+                voice: true,
+                media: None,
+            };
+            RoomEvent {
+                room: room_id!("!a:hs").to_owned(),
+                id: event_id!("$voice").to_owned(),
+                sender: user_id!("@bob:hs").to_owned(),
+                sent_at: Timestamp::from_ms(0),
+                kind: EventKind::Message(Message { kind, mentions: Some(mentions), ..Message::text(body) }),
+            }
+        };
+        let spoken = voice(Mentions::default(), "Voice message");
+        assert!(
+            is_voice(&spoken) && !is_voice(&voice(Mentions::default(), "look at this")),
+            "a caption asks by itself"
+        );
+        let EventKind::Message(written) = as_written(&spoken, "monica we need help").kind else { panic!("a message") };
+        assert_eq!(written, Message { mentions: None, ..Message::text("monica we need help") });
+        let named = Mentions { users: [user_id!("@coworker-a:hs").to_owned()].into(), room: false };
+        let EventKind::Message(written) = as_written(&voice(named.clone(), "Voice message"), "x").kind else {
+            panic!()
+        };
+        assert_eq!(written.mentions, Some(named));
     }
 
     #[test]

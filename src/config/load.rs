@@ -238,6 +238,14 @@ fn doubts(root: &Section<'_>, path: &Path, config: &Config, warnings: &mut Fault
             section.report(key, trouble, warnings);
         }
     }
+    if root.has("transcription") && config.transcription.is_none() {
+        let trouble = Trouble::new(
+            "missing",
+            "Voice messages are only named, because nobody is asked what is said in them.",
+            "set it to where the recogniser answers, e.g. http://127.0.0.1:8000, or remove the section.",
+        );
+        transcription.report("url", trouble, warnings);
+    }
     budgets::doubts(root, config, warnings);
     if config.coworkers.is_empty() {
         let trouble = Trouble::new(

@@ -1,4 +1,4 @@
-//! `transcription:`, the recogniser that hears voice messages (C25); without the section there is none.
+//! `transcription:`, the recogniser that hears voice messages (C25); without its `url` there is none.
 
 use super::{
     Transcription,
@@ -13,19 +13,8 @@ use super::{
 pub(super) const MODEL: &str = "whisper-1";
 
 pub(super) fn transcription(root: &Section<'_>, sources: &Sources<'_>, faults: &mut Faults) -> Option<Transcription> {
-    if !root.has("transcription") {
-        return None;
-    }
     let section = root.section("transcription", faults);
-    let url = section.need(
-        "url",
-        (
-            "Recordings could not be sent anywhere.",
-            "set it to where the recogniser answers, e.g. http://127.0.0.1:8000, or remove the section.",
-        ),
-        faults,
-        |node| value::base_url(node, "/v1"),
-    );
+    let url = section.get("url", faults, |node| value::base_url(node, "/v1"));
     let api_key = match sources.secret(&section, "api_key", faults) {
         Found::Given(secret) => Some(secret),
         Found::Faulty | Found::Absent => None,

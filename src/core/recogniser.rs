@@ -249,7 +249,7 @@ mod tests {
         for (answer, expected) in rows {
             assert_eq!(words(answer), expected.map(str::to_owned), "{}", String::from_utf8_lossy(answer));
         }
-        let long = format!("{{\"text\":\"first {} last\"}}", "word ".repeat(100_000));
+        let long = format!("{{\"text\":\"first {}last\"}}", "word ".repeat(100_000));
         let kept = words(long.as_bytes()).expect("words");
         assert!(kept.starts_with("first word") && kept.ends_with("word last") && kept.len() < 40_000);
     }

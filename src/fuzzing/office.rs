@@ -109,7 +109,9 @@ fn packed(parts: &[(&str, &[u8])]) -> Vec<u8> {
 
 fn package(format: u8, part: &[u8]) -> Vec<u8> {
     let root = |main: &str| {
-        format!("<Relationships><Relationship Id=\"a\" Type=\"x/officeDocument\" Target=\"{main}\"/></Relationships>")
+        format!(
+            "<Relationships><Relationship Id=\"a\" Type=\"x/relationships/officeDocument\" Target=\"{main}\"/></Relationships>"
+        )
     };
     let types = ("[Content_Types].xml", &b"<Types/>"[..]);
     let relations = RELATIONS.as_bytes();

@@ -202,7 +202,7 @@ static TRANSCRIPTION: [Key; 4] = [
     key(
         "url",
         K::Text(&URL),
-        F::Required,
+        F::Nothing,
         "The base of an endpoint like OpenAI's, without `/v1`; recordings go to its /v1/audio/transcriptions.",
     ),
     key("model", K::Text(&MODEL), F::Word(TRANSCRIPTION_MODEL), "The model that it is asked for."),

@@ -166,8 +166,9 @@ pub(crate) fn all() -> Vec<Bomb> {
 fn package(main: &str, text: &[u8], more: &[usize]) -> Vec<u8> {
     use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
     let folder = main.split('/').next().expect("a folder");
-    let relations =
-        format!("<Relationships><Relationship Id='r' Type='x/officeDocument' Target='{main}'/></Relationships>");
+    let relations = format!(
+        "<Relationships><Relationship Id='r' Type='x/relationships/officeDocument' Target='{main}'/></Relationships>"
+    );
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
     let mut writer = ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, bytes) in

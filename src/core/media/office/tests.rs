@@ -103,8 +103,9 @@ fn zipped(parts: &[(&str, &[u8])]) -> Vec<u8> {
 
 /// Packs a document, slides or a workbook of which only the main part matters.
 fn package(main: &str, text: &[u8], more: &[(&str, &[u8])]) -> Vec<u8> {
-    let relations =
-        format!("<Relationships><Relationship Id='r' Type='x/officeDocument' Target='{main}'/></Relationships>");
+    let relations = format!(
+        "<Relationships><Relationship Id='r' Type='x/relationships/officeDocument' Target='{main}'/></Relationships>"
+    );
     let mut parts =
         vec![("[Content_Types].xml", &b"<Types/>"[..]), ("_rels/.rels", relations.as_bytes()), (main, text)];
     parts.extend_from_slice(more);

@@ -222,6 +222,7 @@ impl StandIn {
     }
 
     /// Makes a file, as code in a container would, and returns its id for [`Turn::and_code`].
+    #[must_use]
     pub fn make_file(&self, name: &str, bytes: &[u8]) -> String {
         let id = self.shared.ids.next("file");
         lock(&self.shared.files).add(id.clone(), name, bytes.to_vec(), None);

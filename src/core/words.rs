@@ -457,8 +457,8 @@ fn duration_minutes(minutes: u64) -> String {
     match minutes {
         0 | 1 => "a minute".to_owned(),
         2..=90 if minutes != 60 => format!("{minutes} minutes"),
-        ..=90 => "an hour".to_owned(),
-        ..2_880 => format!("{} hours", (minutes + 30) / 60),
+        60 => "an hour".to_owned(),
+        91..2_880 => format!("{} hours", (minutes + 30) / 60),
         _ => format!("{} days", minutes / 1_440 + u64::from(minutes % 1_440 >= 720)),
     }
 }

@@ -127,7 +127,7 @@ impl Engine {
         let size = bytes.len() as u64;
         let fits = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(size)).is_ok();
         // Others may have been fetched meanwhile.
-        if !fits || self.is_gone(account, record, &file.event) {
+        if !fits || Self::is_gone(account, record, &file.event) {
             return None;
         }
         // A run that is cut off now must not lose the id: the file is to be deleted.
@@ -150,7 +150,7 @@ impl Engine {
     }
 
     /// Whether a file's message was redacted while it was fetched.
-    fn is_gone(&self, account: &Account, record: &RunRecord, event: &EventId) -> bool {
+    fn is_gone(account: &Account, record: &RunRecord, event: &EventId) -> bool {
         account.held(&record.room, event).is_some_and(|held| held.event.kind == EventKind::Redacted)
     }
 

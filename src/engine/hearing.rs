@@ -123,10 +123,10 @@ pub(crate) fn settings_of(settings: &Transcription) -> Settings {
 }
 
 /// Returns a transcript as a file for the model.
-pub(super) fn transcript(words: &str) -> Outcome {
+pub(super) fn transcript(words: &str) -> Arc<Prepared> {
     let content = FileContent::Text { text: words.into() };
     let (tokens, bytes) = (tokens::estimate(words), words.len() as u64);
-    Ok(Arc::new(Prepared { content, tokens, bytes, shown: Extent::Transcript }))
+    Arc::new(Prepared { content, tokens, bytes, shown: Extent::Transcript })
 }
 
 impl Engine {
@@ -235,7 +235,7 @@ impl Engine {
         if let Err(error) = self.keep_transcript(account, room, source, &words) {
             tracing::error!(room.id = %room, %error, "what was heard cannot be stored; it may be heard once more");
         }
-        transcript(&words)
+        Ok(transcript(&words))
     }
 
     fn show_recogniser(&self, down: Option<&str>) {

@@ -157,7 +157,7 @@ impl Engine {
         if file.claims.is_sound()
             && let Some(words) = self.heard_before(account, room, &file.source)
         {
-            return transcript(&words);
+            return Ok(transcript(&words));
         }
         let most = Most { whole: bytes_max, by_ends: TEXT_BYTES_MAX.min(left.load(Ordering::Relaxed)) };
         let outcome = match account.media(&file.source, most).await {

@@ -246,11 +246,10 @@ impl Engine {
             let waited_ms = clock::now().ms_since(entry.accepted_at);
             if waited_ms >= deadline_ms || replaced.is_cancelled() {
                 let due = self.parked.1.lock().unwrap_or_else(PoisonError::into_inner).due(room, Instant::now());
-                match due {
-                    Some(events) => {
-                        tracing::warn!(room.id = %room, event.id = %id, events, "an event stayed undecryptable; nobody sent its key");
-                    }
-                    None => tracing::debug!(room.id = %room, event.id = %id, "an event stayed undecryptable"),
+                if let Some(events) = due {
+                    tracing::warn!(room.id = %room, event.id = %id, events, "an event stayed undecryptable; nobody sent its key");
+                } else {
+                    tracing::debug!(room.id = %room, event.id = %id, "an event stayed undecryptable");
                 }
                 self.say_undecryptable(&readers, &entry, cause).await;
                 return self.done(&entry);

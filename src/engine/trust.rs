@@ -345,19 +345,20 @@ impl Engine {
         self.store.flush().await?;
         let ended = match &flow.begins {
             Begins::WithOurs => Box::pin(self.ask_for_verification(flow, end)).await?,
-            Begins::WithTheirs(id) => match self.await_request(flow, id).await? {
-                Some(theirs) => match Box::pin(self.drive(flow, theirs, end)).await? {
-                    // Their app cancels both of two.
-                    End::Not(Ending::Theirs) if supersedes => End::Crossed,
-                    ended => ended,
-                },
-                // The request came from a device that was not known yet, or is too old. As long as it is open there, a
-                // request of ours would cross it.
-                None => {
+            Begins::WithTheirs(id) => {
+                if let Some(theirs) = self.await_request(flow, id).await? {
+                    match Box::pin(self.drive(flow, theirs, end)).await? {
+                        // Their app cancels both of two.
+                        End::Not(Ending::Theirs) if supersedes => End::Crossed,
+                        ended => ended,
+                    }
+                } else {
+                    // The request came from a device that was not known yet, or is too old. As long as it is open there,
+                    // a request of ours would cross it.
                     self.cancel_theirs(flow, id).await?;
                     Box::pin(self.ask_for_verification(flow, end)).await?
                 }
-            },
+            }
         };
         let (purpose, text) = match ended {
             End::Superseded => return Ok(()),

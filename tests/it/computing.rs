@@ -167,7 +167,8 @@ async fn c24_killed_between_upload_and_deletion_it_deletes_after_the_start_and_p
     let room = office.room(RoomKind::Encrypted).await?;
     office.alice.send_file(&room, &table(), None).await?;
     let chart = office.claude.make_file("chart.png", &picture(40, 30, ImageFormat::Png));
-    let turn = Turn::empty().and_code("srvtoolu_1", "plot()", "", &[chart.clone()]).and_text("half an answer");
+    let turn =
+        Turn::empty().and_code("srvtoolu_1", "plot()", "", std::slice::from_ref(&chart)).and_text("half an answer");
     let (held, gate) = turn.clone().gate_after(1);
     office.script("kill me", held);
     office.script("kill me", turn);

@@ -126,7 +126,8 @@ pub(crate) fn name_of(told: &str, taken: &[String]) -> String {
         Some((stem, ending)) if !stem.is_empty() => (stem.to_owned(), format!(".{ending}")),
         _ => (name, String::new()),
     };
-    let free = (2..).map(|number| format!("{stem}-{number}{ending}")).find(|name| !taken.contains(name));
+    let free =
+        (2..=taken.len() + 2).map(|number| format!("{stem}-{number}{ending}")).find(|name| !taken.contains(name));
     free.unwrap_or_default()
 }
 

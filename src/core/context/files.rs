@@ -87,8 +87,9 @@ pub fn files_around(input: &Input<'_>) -> Vec<Wanted> {
     let mut wanted: Vec<Wanted> = Vec::new();
     for ((id, at), item, claims) in with_files(&chosen).chain(with_files(&beside)) {
         let Some(source) = &claims.media else { continue };
+        let is_beside = claims.is_sticker() && !is_request(item, &newest);
         let is_known = wanted.iter().any(|known| known.event == id && known.at == at);
-        if !is_known && !(claims.is_sticker() && !is_request(item, &newest)) {
+        if !is_known && !is_beside {
             wanted.push(Wanted { event: id.to_owned(), at, source: source.clone(), claims: claims.clone() });
         }
     }

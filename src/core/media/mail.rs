@@ -89,7 +89,7 @@ fn attached(part: &MessagePart<'_>, depth: usize, number: &str, script: &mut Scr
             read(inner, depth + 1, &format!("{number}."), script);
         }
         PartType::Message(_) => {
-            script.begin(&format!("attachment {number}: a message, too deep inside others to be read"))
+            script.begin(&format!("attachment {number}: a message, too deep inside others to be read"));
         }
         PartType::Text(_) | PartType::Html(_) => {
             script.begin(&format!("attachment {number}: {about}"));
@@ -122,7 +122,7 @@ fn addresses(of: Option<&Address<'_>>) -> String {
     let mut shown = shown.filter(|one| !one.is_empty()).collect::<Vec<_>>().join(", ");
     let more = of.iter().count().saturating_sub(ADDRESSES_MAX);
     if more > 0 {
-        shown.push_str(&format!(" and {more} more"));
+        shown = format!("{shown} and {more} more");
     }
     shown
 }

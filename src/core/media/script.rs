@@ -61,7 +61,7 @@ impl Script {
     }
 
     /// Adds what another script holds.
-    pub(super) fn append(&mut self, other: Self) {
+    pub(super) fn append(&mut self, other: &Self) {
         if let Some(cut) = other.cut {
             self.push(&other.text[..cut]);
             self.line(&format!("\n[… {} bytes left out here …]", other.absent));

@@ -34,7 +34,7 @@ pub(super) struct Cron {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Only {
     /// `L` as the third field: a month's last day.
-    LastDay,
+    MonthsEnd,
     /// `LW` as the third field: its last day from Monday to Friday.
     LastWorkday,
     /// `5L` as the fifth field: its last Friday.
@@ -47,7 +47,7 @@ impl Only {
         let of_name =
             weekday.strip_suffix(['L', 'l']).filter(|name| !name.is_empty() && !name.contains([',', '-', '/', '#']));
         match (day.to_ascii_uppercase().as_str(), weekday, of_name) {
-            ("L", "*", _) => (Some(Self::LastDay), "28-31", weekday),
+            ("L", "*", _) => (Some(Self::MonthsEnd), "28-31", weekday),
             ("LW", "*", _) => (Some(Self::LastWorkday), "26-31", weekday),
             ("*", _, Some(name)) => (Some(Self::LastOfItsName), day, name),
             _ => (None, day, weekday),
@@ -58,7 +58,7 @@ impl Only {
         let is_in_its_month =
             |days: i32| date.checked_add(days.days()).is_ok_and(|other| other.month() == date.month());
         match (self, date.weekday()) {
-            (Self::LastDay, _)
+            (Self::MonthsEnd, _)
             | (Self::LastWorkday, Weekday::Monday | Weekday::Tuesday | Weekday::Wednesday | Weekday::Thursday) => {
                 !is_in_its_month(1)
             }

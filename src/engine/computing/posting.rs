@@ -104,23 +104,17 @@ impl Engine {
         let name = mask.hide(&made.name);
         let txn = id.transaction(Step::Made(number_of(&made.id)));
         let _sending = self.running.sending(id).await;
-        let sent = match picture_type(&bytes) {
-            Some(kind) => match self.preview(record, &bytes).await {
-                Ok(preview) => {
-                    let file = file_of(name, kind, bytes);
-                    self.send_made(account, record, (file, Some(preview)), place, txn).await
-                }
+        let (kind, preview) = if let Some(kind) = picture_type(&bytes) {
+            let Ok(preview) = self.preview(record, &bytes).await else {
                 // Nobody's client is to decode it.
-                Err(_) => {
-                    unposted.broken += 1;
-                    return Ok(());
-                }
-            },
-            None => {
-                let kind = media_type(&name);
-                self.send_made(account, record, (file_of(name, kind, bytes), None), place, txn).await
-            }
+                unposted.broken += 1;
+                return Ok(());
+            };
+            (kind, Some(preview))
+        } else {
+            (media_type(&name), None)
         };
+        let sent = self.send_made(account, record, (file_of(name, kind, bytes), preview), place, txn).await;
         let event = match sent {
             Ok(event) => event,
             Err(error) if error.is_about_size() => {

@@ -126,7 +126,7 @@ mod tests {
         // Whoever comes when the line is empty waits for nobody.
         let later = first + 10 * pause;
         known.asked = Some(later);
-        known.took = Duration::from_secs(60);
+        known.took = Duration::from_mins(1);
         assert_eq!((known.place(later), known.place(later)), (Some(later), Some(later + pause_after(Duration::MAX))));
         assert_eq!(known.place(later + ASKING), None, "nobody asks any more");
     }

@@ -1,5 +1,7 @@
 //! Tests files and containers as a client sees them.
 
+use std::fmt::Write as _;
+
 use super::*;
 use crate::standin::{Failure, Turn};
 
@@ -16,11 +18,12 @@ fn computing(changes: &Value) -> Value {
 async fn upload(bench: &Bench, fields: &[(&str, &str)], name: &str, bytes: &str) -> (u16, Value) {
     let mut body = String::new();
     for (field, value) in fields {
-        body.push_str(&format!("--x\r\ncontent-disposition: form-data; name=\"{field}\"\r\n\r\n{value}\r\n"));
+        let _ = write!(body, "--x\r\ncontent-disposition: form-data; name=\"{field}\"\r\n\r\n{value}\r\n");
     }
-    body.push_str(&format!(
+    let _ = write!(
+        body,
         "--x\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n{bytes}\r\n--x--\r\n"
-    ));
+    );
     let call = bench.post("/v1/files").header("content-type", "multipart/form-data; boundary=x").body(body);
     let response = call.send().await.expect("the stand-in answers");
     (response.status().as_u16(), response.json().await.expect("JSON is answered"))
@@ -63,7 +66,9 @@ async fn c24_a_container_is_made_used_again_and_refused_once_it_is_gone() {
     let bench = Bench::scripted().await;
     let file = bench.claude.make_file("chart.png", b"png");
     for _ in 0..2 {
-        bench.claude.enqueue(Turn::empty().and_code("srvtoolu_1", "plot()", "done", &[file.clone()]).and_text("Here."));
+        bench.claude.enqueue(
+            Turn::empty().and_code("srvtoolu_1", "plot()", "done", std::slice::from_ref(&file)).and_text("Here."),
+        );
     }
     let skills = json!([{ "type": "anthropic", "skill_id": "xlsx", "version": "latest" }]);
     let first = bench.ask_json(&computing(&json!({ "container": { "skills": skills } }))).await;

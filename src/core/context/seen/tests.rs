@@ -147,10 +147,7 @@ fn e_hostile_html_is_drawn_in_bounds() {
     ] {
         let hostile = piece.repeat(64 * 1024 / piece.len() + 1);
         for body in ["x", &hostile] {
-            let text = match given(body, &hostile) {
-                Some(Seen::Instead(text) | Seen::Beside(text)) => text,
-                None => continue,
-            };
+            let Some(Seen::Instead(text) | Seen::Beside(text)) = given(body, &hostile) else { continue };
             assert!(text.len() <= 64 * 1024, "{piece}");
             assert!(text.lines().all(|line| !line.starts_with(&"> ".repeat(9))), "{piece}");
         }

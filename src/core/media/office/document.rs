@@ -72,7 +72,7 @@ pub(super) fn read(package: &mut Package<'_>, main: &str, script: &mut Script) -
             reading.read(&text)?;
             if !aside.is_blank() {
                 script.begin(name);
-                script.append(aside);
+                script.append(&aside);
             }
         }
     }

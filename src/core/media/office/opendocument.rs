@@ -254,7 +254,7 @@ fn cell(nodes: &mut Nodes<'_>) -> Result<String, Unread> {
             Node::Open(element) => match element.name() {
                 "annotation" => {
                     let comment = nodes.text()?;
-                    text.push_str(&format!("[comment: {}] ", comment.split_whitespace().collect::<Vec<_>>().join(" ")));
+                    text.extend(["[comment: ", &comment.split_whitespace().collect::<Vec<_>>().join(" "), "] "]);
                 }
                 "s" => {
                     text.push(' ');

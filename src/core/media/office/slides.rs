@@ -47,7 +47,7 @@ fn read_slide(package: &mut Package<'_>, name: &str, number: u32, script: &mut S
     shapes(&text, &mut said, true)?;
     if !said.is_blank() {
         script.begin(&format!("notes of slide {number}"));
-        script.append(said);
+        script.append(&said);
     }
     Ok(())
 }

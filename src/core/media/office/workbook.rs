@@ -22,9 +22,9 @@ const DIGITS: usize = 15;
 pub(super) fn read(bytes: &[u8], is_binary: bool, script: &mut Script) -> Result<(), Unread> {
     let mut sheets = Sheets::into(script);
     if is_binary {
-        read_binary(bytes, &mut sheets)?
+        read_binary(bytes, &mut sheets)?;
     } else {
-        read_xml(bytes, &mut sheets)?
+        read_xml(bytes, &mut sheets)?;
     }
     sheets.flush();
     Ok(())

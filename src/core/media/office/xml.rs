@@ -155,8 +155,8 @@ mod tests {
         let (mut nodes, mut all) = (Nodes::of(document), String::new());
         while let Some(node) = nodes.next()? {
             match node {
-                Node::Open(element) => all.push_str(&format!("<{}>", element.name())),
-                Node::Close(name) => all.push_str(&format!("</{name}>")),
+                Node::Open(element) => all.extend(["<", element.name(), ">"]),
+                Node::Close(name) => all.extend(["</", &name, ">"]),
                 Node::Text(text) => all.push_str(&text),
             }
         }

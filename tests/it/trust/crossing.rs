@@ -104,8 +104,13 @@ async fn a11_whoever_starts_another_verification_gets_through_whatever_became_of
 
     let shown = alices.request().await?;
     let sas = start_sas(&shown).await?;
-    until("emoji", async || sas.emoji()).await?;
-    compare(&alice, &room, &assistant, &sas).await?;
+    let emoji = until("emoji", async || sas.emoji()).await?;
+    let emoji: Vec<String> = emoji.iter().map(|one| format!("{} {}", one.symbol, one.description)).collect();
+    // Earlier verifications have shown theirs here.
+    let these = |seen: &Timeline| {
+        seen.messages_of(&assistant).find(|event| event.body().starts_with(&emoji.join(" · "))).map(drop)
+    };
+    alice.until(&room, "the emoji of the other side", these).await?;
     office.workmate.kill();
     // Her last step finds nobody.
     sas.confirm().await?;

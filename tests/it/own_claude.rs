@@ -132,7 +132,10 @@ async fn a13_owners_programs_read_what_their_owner_may_read_and_nobody_sees_it()
     refusals_read_the_same(&scene, &token, (decided.as_str(), hidden.as_str())).await?;
     // The message that showed the token goes once the token is used.
     let assistant = scene.office.assistant_of(alice);
-    let is_taken_back = |seen: &Timeline| said(seen, &assistant, "Connection ").is_none().then_some(());
+    let is_taken_back = |seen: &Timeline| {
+        let shown = &said(seen, &assistant, "Connection ")?.id;
+        seen.events.iter().any(|event| event.redacts.as_ref() == Some(shown)).then_some(())
+    };
     alice.until(&scene.dm, "the token's message to go", is_taken_back).await?;
 
     read_with_the_sdk(&scene, &token, decided.as_str()).await?;

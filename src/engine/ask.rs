@@ -1,8 +1,11 @@
 //! Asking the model: one streamed call, with what it says handed on as it comes.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use ruma::OwnedEventId;
+use ruma::{EventId, OwnedEventId, UserId};
 use tokio::{sync::watch, time::Instant};
 
 use super::{Engine, budget::Hold, progress::Progress};
@@ -13,6 +16,7 @@ use crate::{
         context::{self, Composed, Wanted},
         event::{EventKind, RoomEvent},
         prompt::{Effort, Prompt},
+        redaction::takes_effect,
         run::Fault,
         tokens::estimate,
         work::{ModelTurn, TurnStop},
@@ -44,9 +48,16 @@ pub(super) struct Around {
 
 impl Around {
     /// Returns the messages that still say something.
-    pub(super) fn readable<'e>(events: impl IntoIterator<Item = &'e RoomEvent>) -> BTreeSet<OwnedEventId> {
-        let events = events.into_iter().filter(|event| event.kind != EventKind::Redacted);
-        events.map(|event| event.id.clone()).collect()
+    pub(super) fn readable<'e>(events: impl Iterator<Item = &'e RoomEvent> + Clone) -> BTreeSet<OwnedEventId> {
+        let said = events.clone().filter(|event| event.kind != EventKind::Redacted);
+        let mut authors: BTreeMap<&EventId, &UserId> = said.map(|event| (&*event.id, &*event.sender)).collect();
+        for event in events {
+            let EventKind::Redaction { target, authority } = &event.kind else { continue };
+            if authors.get(&**target).is_some_and(|author| takes_effect(&event.sender, *authority, author)) {
+                authors.remove(&**target);
+            }
+        }
+        authors.into_keys().map(ToOwned::to_owned).collect()
     }
 }
 

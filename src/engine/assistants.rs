@@ -454,7 +454,7 @@ impl Engine {
         let composed = context::compose(&input);
         let around = Around {
             files: context::files_around(&input),
-            readable: Around::readable(&events),
+            readable: Around::readable(events.iter()),
             begins: Some(events.get(session.begins).map_or_else(|| record.request.clone(), |event| event.id.clone())),
         };
         let settings = &self.config.assistants;

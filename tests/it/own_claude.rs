@@ -133,7 +133,7 @@ async fn a13_owners_programs_read_what_their_owner_may_read_and_nobody_sees_it()
     // The message that showed the token goes once the token is used.
     let assistant = scene.office.assistant_of(alice);
     let is_taken_back = |seen: &Timeline| {
-        let shown = &said(seen, &assistant, "Connection ")?.id;
+        let shown = &said(seen, &assistant, "Connection ")?.event_id;
         seen.events.iter().any(|event| event.redacts.as_ref() == Some(shown)).then_some(())
     };
     alice.until(&scene.dm, "the token's message to go", is_taken_back).await?;
@@ -278,13 +278,13 @@ fn play(request: &RecordedRequest, other: &RoomId) -> Turn {
                 .and_tool_use(&names[2], json!({ "room": "!nowhere:localhost" }))
         }
         _ => {
+            // The program gives the results in the order in which they came.
             let last = &results[results.len().saturating_sub(3)..];
-            let found = last.first().map(|text| texts(text).join(" ")).unwrap_or_default();
-            let same = last.get(1) == last.get(2);
-            Turn::text(format!(
-                "They wrote: {found}. Elsewhere: {} (the same: {same})",
-                last.last().cloned().unwrap_or_default()
-            ))
+            let (refused, found): (Vec<_>, Vec<_>) = last.iter().partition(|text| text.starts_with(NOT_THERE));
+            let found: Vec<String> = found.into_iter().flat_map(|text| texts(text)).collect();
+            let same = refused.len() == 2 && refused[0] == refused[1];
+            let refused = refused.first().map_or("", |text| text.as_str());
+            Turn::text(format!("They wrote: {}. Elsewhere: {refused} (the same: {same})", found.join(" ")))
         }
     }
 }

@@ -5,23 +5,19 @@ use std::{
     time::Duration,
 };
 
-use ruma::{OwnedUserId, UserId};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use ruma::UserId;
 
+use self::runtime::Runtime;
 use crate::{
-    appservice::{health::Health, metrics::Metrics},
     claude,
-    config::{Config, Coworker},
     core::{
         destination::Refused,
         hex::hex,
-        people::Namespace,
         retry::{SEND_PAUSES, send_pause},
     },
-    matrix::{MatrixError, pool::Pool, provision::Persona, roster::Roster},
+    matrix::MatrixError,
     secret::MasterSecret,
-    store::{Inbox, Store, StoreError},
-    tools::Tools,
+    store::{Inbox, StoreError},
 };
 
 mod answerers;
@@ -34,7 +30,6 @@ mod beginning;
 mod bindings;
 mod budget;
 mod caught;
-mod changes;
 mod commands;
 mod computing;
 mod connections;
@@ -59,6 +54,7 @@ mod lobby;
 mod looking_back;
 mod media;
 mod members;
+mod model;
 mod notes;
 mod numbers;
 mod online;
@@ -76,6 +72,7 @@ mod rephrased;
 mod retiring;
 mod room_tools;
 mod runs;
+mod runtime;
 mod service;
 mod spending;
 mod start;
@@ -89,7 +86,6 @@ mod used;
 mod visits;
 mod voice;
 mod wards;
-mod watches;
 mod watching;
 mod zones;
 
@@ -97,30 +93,20 @@ pub use audit::{at_socket, door_of};
 pub use data_dir::{PlaceError, too_full_to_start, try_data_dir};
 pub use disk::{Ended, start_again};
 pub(crate) use hearing::settings_of as recogniser_settings;
+pub(crate) use model::{NO_KEY, models_of};
 pub use registered::differences;
 pub use start::{StartError, claude_client, serve, try_listening};
-pub(crate) use watches::{NO_KEY, models_of};
 
-/// The service bot's display name.
-const SERVICE_NAME: &str = "Workmate";
 /// Pause between two safety syncs of a client that no transaction woke.
 const SAFETY_SYNC: Duration = Duration::from_mins(5);
 
-/// Everything that handling an event needs; shared by all tasks.
+/// Everything that handling an event needs; shared by all tasks. What has moved out of it are services with collaborators of
+/// their own; what is still here may touch everything. The runtime shows through ([`std::ops::Deref`]).
 struct Engine {
-    config: Config,
-    namespace: Namespace,
-    /// The coworkers' ids, in the order of the config.
-    users: Vec<OwnedUserId>,
-    pool: Pool,
-    roster: Roster,
-    claude: claude::Client,
-    tools: Tools,
-    /// Until this moment MCP servers may still be starting.
-    servers_due: tokio::time::Instant,
-    tables: records::Tables,
+    runtime: Arc<Runtime>,
+    claude: Arc<claude::Client>,
+    toolsets: Arc<toolsets::Toolsets>,
     inbox: Inbox,
-    store: Store,
     lanes: lanes::Lanes,
     makers: assistants::Makers,
     no_chats: assistants::NoChats,
@@ -128,47 +114,33 @@ struct Engine {
     headcounts: members::Headcounts,
     flows: trust::Flows,
     visits: visits::Visits,
-    started: tokio::time::Instant,
-    /// `started` by the wall clock.
-    began: crate::core::time::Timestamp,
     prepared: media::Prepared,
     hears: hearing::Hears,
     running: control::Running,
-    ledger: budget::Ledger,
+    pacing: spending::Pacing,
+    budget: Arc<budget::Budget>,
     parked: parked::Parked,
-    zones: zones::Zones,
+    zones: Arc<zones::Zones>,
     /// Wakes the task that does what runs still owe.
     owed_due: tokio::sync::Notify,
     /// Held while the service bot's chat with a person is looked up or made, so that two words at once make one chat.
     service_chats: tokio::sync::Mutex<()>,
     /// Events that were given up because they could not be handled.
     given_up: AtomicUsize,
-    moments: readable::Moments,
+    readable: readable::Readable,
     timetable: timetable::Timetable,
-    /// Tells that a run is over that left a batch at the provider.
-    batches_left: tokio::sync::Notify,
-    files_left: tokio::sync::Notify,
+    batches: Arc<batches::Batches>,
+    computing: Arc<computing::Computing>,
+    notes: notes::NoteBook,
     approvals: approvals::desk::Desk,
-    bindings: bindings::Bindings,
-    changes: changes::Changes,
+    bindings: Arc<bindings::Bindings>,
     errands: errands::Errands,
     paces: hooks::Paces,
     connections: connections::Connections,
-    homeserver: homeserver::Homeserver,
-    /// Wakes the watcher of the Messages API for another look.
-    claude_trouble: tokio::sync::Notify,
-    /// Troubles with the Messages API that requests met and that a look cannot see.
-    met: watches::Met,
-    wards: wards::Wards,
-    /// Whether the start is over.
-    serving: std::sync::atomic::AtomicBool,
-    /// Whether the process starts itself again once it has stopped.
-    starts_again: std::sync::atomic::AtomicBool,
-    health: Health,
-    metrics: Metrics,
+    homeserver: Arc<homeserver::Homeserver>,
+    model: Arc<model::Model>,
+    wards: Arc<wards::Wards>,
     audit: audit::Audit,
-    tasks: TaskTracker,
-    stop: CancellationToken,
 }
 
 /// Why an event could not be handled.
@@ -236,68 +208,11 @@ impl EngineError {
 /// A handle that tasks share.
 type Shared = Arc<Engine>;
 
-impl Engine {
-    /// Returns whether the start is over, so that events are handled.
-    fn is_serving(&self) -> bool {
-        self.serving.load(std::sync::atomic::Ordering::Relaxed)
-    }
+impl std::ops::Deref for Engine {
+    type Target = Runtime;
 
-    fn coworker(&self, user: &UserId) -> Option<&Coworker> {
-        self.users.iter().zip(&self.config.coworkers).find(|(known, _)| *known == user).map(|(_, coworker)| coworker)
-    }
-
-    fn coworker_user(&self, coworker: &Coworker) -> OwnedUserId {
-        self.namespace.coworker(&coworker.id.0)
-    }
-
-    fn service_user(&self) -> OwnedUserId {
-        self.namespace.user_id(&self.namespace.service)
-    }
-
-    /// Returns a link to the service bot, for our own words.
-    fn service_pill(&self) -> String {
-        crate::core::names::pill(&self.service_user(), SERVICE_NAME)
-    }
-
-    /// Returns a coworker's persona, as the config describes it.
-    fn coworker_persona(&self, coworker: &Coworker) -> std::io::Result<Persona> {
-        let avatar = coworker.avatar.as_ref().map(std::fs::read).transpose()?;
-        Ok(Persona {
-            user: self.coworker_user(coworker),
-            display_name: coworker.display_name(),
-            is_named: true,
-            avatar,
-            kind: "coworker",
-        })
-    }
-
-    fn service_persona(&self) -> Persona {
-        Persona {
-            user: self.service_user(),
-            display_name: SERVICE_NAME.to_owned(),
-            is_named: true,
-            avatar: None,
-            kind: "service",
-        }
-    }
-
-    /// Returns whether the id of a person's assistant would be valid: a long id of theirs makes it too long, and with the
-    /// letters of a historical one it could not be registered.
-    fn fits_an_assistant(&self, owner: &UserId) -> bool {
-        crate::core::id::may_be_registered(&self.assistant_persona(owner).user)
-    }
-
-    /// Returns the persona of `owner`'s assistant.
-    fn assistant_persona(&self, owner: &UserId) -> Persona {
-        let localpart = owner.localpart();
-        let display_name = crate::core::words::assistant_name(owner, "");
-        Persona {
-            user: self.namespace.assistant(localpart),
-            display_name,
-            is_named: false,
-            avatar: None,
-            kind: "assistant",
-        }
+    fn deref(&self) -> &Runtime {
+        &self.runtime
     }
 }
 

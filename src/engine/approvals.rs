@@ -119,8 +119,12 @@ impl Engine {
         };
         let names = names(account, &record.room, &pending.rule, &record.asker).await;
         let meaning = Self::meaning_of(record, pending);
-        let setting =
-            Setting { place: &record.place, mask: self.tools.mask(), names: &names, meaning: meaning.as_deref() };
+        let setting = Setting {
+            place: &record.place,
+            mask: self.toolsets.tools.mask(),
+            names: &names,
+            meaning: meaning.as_deref(),
+        };
         let card = approval::asking(pending, &record.asker, deciders, open_ms, &setting);
         if let Some(whole) = card.file {
             // The whole call comes first: whoever can see the card can read what it names.
@@ -210,7 +214,7 @@ impl Engine {
             return;
         }
         let names = account.names(&record.room, decision.by().as_slice()).await;
-        let setting = Setting { place: &record.place, mask: self.tools.mask(), names: &names, meaning: None };
+        let setting = Setting { place: &record.place, mask: self.toolsets.tools.mask(), names: &names, meaning: None };
         let message = approval::decided(pending, decision, &setting);
         let txn = id.transaction(Step::Card(pending.number(), CardStep::End));
         let shown = match account.edit(&card.0, &card.1, &message, txn).await {

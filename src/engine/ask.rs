@@ -8,7 +8,7 @@ use std::{
 use ruma::{EventId, OwnedEventId, UserId};
 use tokio::{sync::watch, time::Instant};
 
-use super::{Engine, budget::Hold, progress::Progress};
+use super::{budget::Hold, model::Model, progress::Progress};
 use crate::{
     claude::{self, Advice, Cause, Container, Delta, StopReason, wire::Json},
     core::{
@@ -74,7 +74,7 @@ pub(super) struct Question<'a> {
 /// A turn of the model, or why there is none.
 pub(super) type Reply = Result<ModelTurn, Fault>;
 
-impl Engine {
+impl Model {
     /// Asks the model and shows its progress. Dropping the future closes the stream at the provider.
     pub(super) async fn ask(&self, question: &Question<'_>, progress: &watch::Sender<Progress>) -> Reply {
         let request_of =
@@ -124,7 +124,7 @@ impl Engine {
                     }
                 }
                 Err(error) => {
-                    self.metrics.model_failed(error.cause.name());
+                    self.runtime.metrics.model_failed(error.cause.name());
                     broken += 1;
                     paid += u32::from(!progress.borrow().text.is_empty());
                     let since = *first_break.get_or_insert_with(Instant::now);
@@ -177,10 +177,10 @@ impl Engine {
         let busy = |wait: &claude::Waiting<'_>| {
             let waiting_ms = u64::try_from((wait.made.elapsed + wait.wait).as_millis()).unwrap_or(u64::MAX);
             progress.send_modify(|so_far| so_far.waiting_ms = waiting_ms);
-            self.metrics.model_failed(wait.cause.name());
+            self.runtime.metrics.model_failed(wait.cause.name());
             if matches!(wait.cause, Cause::Connect { .. } | Cause::Page { .. }) {
                 // Whoever looks after it need not wait for the last attempt.
-                self.claude_trouble.notify_one();
+                self.trouble.notify_one();
             }
         };
         let mut stream = self.claude.stream_with(request, busy).await?;
@@ -220,7 +220,7 @@ impl Engine {
     /// Returns the request that asks this.
     pub(super) fn request_of(&self, (prompt, model): (&Prompt, &str), effort: Effort, tag: &str) -> claude::Request {
         let effort = self.claude.facts(model).effort(effort);
-        claude::Request::from_prompt(prompt, model, effort, self.config.claude.output_tokens_max, Some(tag))
+        claude::Request::from_prompt(prompt, model, effort, self.runtime.config.claude.output_tokens_max, Some(tag))
     }
 
     /// Returns the turn that a whole answer is, and notes what it used.
@@ -238,7 +238,7 @@ impl Engine {
         };
         let blocks: Vec<String> = message.content.iter().map(|block| Json::of(block).as_str().to_owned()).collect();
         let made: Vec<String> = message.content.iter().flat_map(claude::ContentBlock::made_files).collect();
-        let usage = whole(&message.usage, &blocks, || self.tokens_of(prompt, model));
+        let usage = whole(&message.usage, &blocks, || self.budget.tokens_of(prompt, model));
         let is_unbilled = message.is_refused_unsaid();
         let refused = (stop == TurnStop::Refused).then(|| {
             let category = message.stop_details.as_ref().and_then(|details| details.category.clone());

@@ -303,7 +303,7 @@ impl Engine {
         if Box::pin(self.open_pasted(account, owner, event, message)).await? == Pasted::Alone {
             return Ok(());
         }
-        if message.is_uncaptioned() && Box::pin(self.take_joining(event)).await? {
+        if message.is_uncaptioned() && Box::pin(self.pacing.take_joining(event)).await? {
             return Ok(());
         }
         Box::pin(self.begin_owners_run(account, owner, event, (entry.accepted_at, accepted))).await
@@ -334,9 +334,10 @@ impl Engine {
                 }
                 words::nothing_to_stop()
             }
-            AssistantCommand::Tools => {
-                words::tools(&self.private_toolset()?, &self.servers_down(&self.config.assistants.tools))
-            }
+            AssistantCommand::Tools => words::tools(
+                &self.toolsets.private_toolset()?,
+                &self.toolsets.servers_down(&self.config.assistants.tools),
+            ),
             AssistantCommand::Forget => return Box::pin(self.forget_sessions(account, owner, event)).await,
             AssistantCommand::Export => return Box::pin(self.export_session(account, owner, event)).await,
             AssistantCommand::Share => return Box::pin(self.share_answer(account, owner, event)).await,

@@ -71,7 +71,7 @@ impl Engine {
                 self.tasks.spawn(room::keep(self.clone(), waiting));
             }
             Some(_) => {
-                self.tasks.spawn(budget::log(self.clone()));
+                self.tasks.spawn(budget::log(self.budget.clone()));
             }
             None => {}
         }
@@ -80,7 +80,7 @@ impl Engine {
     /// Removes runs accepted before `from` and their outlays, at most [`RETIRED_AT_ONCE_MAX`]; returns how many.
     fn retire_some(&self, from: Timestamp) -> Result<usize, StoreError> {
         let runs = self.tables.run_index.remove_first(RETIRED_AT_ONCE_MAX, |key| key.0 < from)?;
-        let outlays = self.ledger.retire_some(from, RETIRED_AT_ONCE_MAX)?;
+        let outlays = self.budget.ledger.retire_some(from, RETIRED_AT_ONCE_MAX)?;
         Ok(runs.max(outlays))
     }
 }
@@ -114,7 +114,7 @@ async fn retire(engine: Shared) {
         }
         // Not at the start: a clock that is far ahead then would make every account look old.
         if engine.health.get(Condition::Clock).reason().is_none()
-            && let Err(error) = engine.ledger.drop_stale(clock::now())
+            && let Err(error) = engine.budget.ledger.drop_stale(clock::now())
         {
             tracing::warn!(%error, "unused budget accounts cannot be dropped; it is tried again in a day");
         }

@@ -1,10 +1,10 @@
 //! Batches (C20): sent, looked for where no reply came, waited for, and cleared away. `core/batch.rs` decides when.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
-use super::{Engine, EngineError, Shared};
+use super::{EngineError, records::BatchRecord, runtime::Runtime};
 use crate::{
     claude::{self, BatchOutcome, BatchStatus, Message},
     clock,
@@ -12,7 +12,6 @@ use crate::{
         batch::{self, Batch, CANCEL_PATIENCE_MS},
         retry::doubled,
         run::{BatchNews, RunId},
-        time::Timestamp,
     },
     store::StoreError,
 };
@@ -25,15 +24,6 @@ const FIND_PATIENCE_MS: u64 = 60 * 1000;
 const CLEAR_EVERY: Duration = Duration::from_mins(10);
 /// How long a batch is tried to be cleared away, in milliseconds: the provider keeps results for 29 days.
 const CLEAR_PATIENCE_MS: u64 = 29 * 24 * 60 * 60 * 1000;
-
-/// A batch at the provider, by its id there; kept until it is deleted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct BatchRecord {
-    /// The run whose question it holds. Once that is over, nobody waits for it.
-    pub(super) run: String,
-    /// When it was made.
-    pub(super) made_at: Timestamp,
-}
 
 /// What waiting for a batch came to.
 pub(super) enum Awaited {
@@ -56,23 +46,40 @@ enum Look {
     Over(Awaited),
 }
 
-impl Engine {
+/// The batches at the provider.
+pub(super) struct Batches {
+    runtime: Arc<Runtime>,
+    claude: Arc<claude::Client>,
+    /// Tells that a run is over that left one.
+    left: Notify,
+}
+
+impl Batches {
+    pub(super) fn new(runtime: &Arc<Runtime>, claude: &Arc<claude::Client>) -> Self {
+        Self { runtime: runtime.clone(), claude: claude.clone(), left: Notify::new() }
+    }
+
     /// Sends a batch, once. Where nothing of it can have arrived, it is tried again until the batch would be given up.
-    pub(super) async fn send_batch(self: &Shared, run: &RunId, batch: &Batch, request: &claude::Request) -> BatchNews {
+    pub(super) async fn send_batch(
+        self: &Arc<Self>,
+        run: &RunId,
+        batch: &Batch,
+        request: &claude::Request,
+    ) -> BatchNews {
         let mut tries = 0;
         loop {
             // A run that is cut off now must not lose the id: it is to be cancelled.
-            let (engine, run) = (self.clone(), run.as_str().to_owned());
+            let (batches, run) = (self.clone(), run.as_str().to_owned());
             let (batch_sent, request_sent) = (batch.clone(), request.clone());
-            let making = async move { engine.make_batch(run, &batch_sent, &request_sent).await };
-            let failed = match self.tasks.spawn(making).await {
+            let making = async move { batches.make_batch(run, &batch_sent, &request_sent).await };
+            let failed = match self.runtime.tasks.spawn(making).await {
                 Ok(Ok(id)) => return BatchNews::Made(id),
                 Ok(Err(failed)) => failed,
                 Err(_) => return BatchNews::Unsure,
             };
             let now = clock::now();
             tracing::warn!(error = %failed.error, may_exist = failed.may_exist, "a batch cannot be made");
-            self.metrics.model_failed(failed.error.cause.name());
+            self.runtime.metrics.model_failed(failed.error.cause.name());
             match (failed.may_exist, failed.may_pass && now < batch.until) {
                 (true, _) => return BatchNews::Unsure,
                 (false, false) => return BatchNews::GivenUp,
@@ -97,7 +104,7 @@ impl Engine {
     /// Notes a batch that has to be cleared away.
     fn note_batch(&self, id: &str, run: String) {
         let record = BatchRecord { run, made_at: clock::now() };
-        if let Err(error) = self.tables.batches.put(&id.to_owned(), &record) {
+        if let Err(error) = self.runtime.tables.batches.put(&id.to_owned(), &record) {
             tracing::warn!(%error, batch.id = id, "a batch cannot be noted; the provider forgets it in 29 days");
         }
     }
@@ -128,7 +135,7 @@ impl Engine {
                 Ok(Look::Waits | Look::Missing) => {}
                 Err(error) => {
                     tracing::warn!(%error, "how far a batch is cannot be told now");
-                    self.metrics.model_failed(error.cause.name());
+                    self.runtime.metrics.model_failed(error.cause.name());
                 }
             }
             tokio::time::sleep(batch::pause(looks, batch.until, now)).await;
@@ -170,7 +177,7 @@ impl Engine {
         let is_of_its_time = |one: &&claude::Batch| one.created_at.is_none_or(|at| batch.may_be(at));
         let mut may_come = Look::Missing;
         for one in listed.iter().filter(|one| one.requests == 1).filter(is_of_its_time).take(CANDIDATES_MAX) {
-            let is_another_run_s = matches!(self.tables.batches.get(&one.id), Ok(Some(_)));
+            let is_another_run_s = matches!(self.runtime.tables.batches.get(&one.id), Ok(Some(_)));
             if is_another_run_s || excluded.contains(&one.id) {
                 continue;
             }
@@ -213,15 +220,15 @@ impl Engine {
 
     /// Clears away what a run leaves at the provider, soon and whatever happens.
     pub(super) fn leave_batches(&self) {
-        self.batches_left.notify_one();
+        self.left.notify_one();
     }
 
     /// Clears away the batches whose runs are over; returns whether some are left.
     async fn clear_batches(&self) -> Result<bool, EngineError> {
         let mut are_left = false;
-        let kept: Vec<(String, BatchRecord)> = self.tables.batches.iter().collect::<Result<_, StoreError>>()?;
+        let kept: Vec<(String, BatchRecord)> = self.runtime.tables.batches.iter().collect::<Result<_, StoreError>>()?;
         for (id, record) in kept {
-            if self.tables.runs.get(&record.run)?.is_some() {
+            if self.runtime.tables.runs.get(&record.run)?.is_some() {
                 continue;
             }
             let is_gone = match self.clear_batch(&id).await {
@@ -232,7 +239,7 @@ impl Engine {
                 }
             };
             if is_gone || clock::now().ms_since(record.made_at) >= CLEAR_PATIENCE_MS {
-                self.tables.batches.remove(&id)?;
+                self.runtime.tables.batches.remove(&id)?;
             }
             are_left |= !is_gone;
         }
@@ -255,10 +262,10 @@ impl Engine {
 }
 
 /// Clears batches away whose runs are over, until told to stop: those of earlier processes too.
-pub(super) async fn keep_batches(engine: Shared) {
+pub(super) async fn keep_batches(batches: Arc<Batches>) {
     let mut tries = 0;
     loop {
-        let are_left = match engine.clear_batches().await {
+        let are_left = match batches.clear_batches().await {
             Ok(are_left) => are_left,
             Err(error) => {
                 tracing::warn!(%error, "batches cannot be cleared away; it is tried again");
@@ -268,8 +275,8 @@ pub(super) async fn keep_batches(engine: Shared) {
         tries = if are_left { tries + 1 } else { 0 };
         let pause = if are_left { doubled(batch::LOOK_FIRST, batch::LOOK_MAX, tries) } else { CLEAR_EVERY };
         tokio::select! {
-            () = engine.stop.cancelled() => return,
-            () = engine.batches_left.notified() => {}
+            () = batches.runtime.stop.cancelled() => return,
+            () = batches.left.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
     }

@@ -6,14 +6,14 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use ruma::{OwnedRoomId, OwnedRoomOrAliasId, RoomId, RoomOrAliasId};
 use tokio::time::Instant;
 
-use super::{Engine, EngineError};
+use super::{EngineError, runtime::Runtime};
 use crate::{
     core::{
         id,
@@ -30,9 +30,9 @@ const KNOWN_MAX: usize = 4_096;
 /// Users of ours tried until one can read a space.
 const READERS_MAX: usize = 3;
 
-/// Recent lookups.
-#[derive(Default)]
+/// Looks up where grants hold, and keeps recent answers.
 pub(super) struct Bindings {
+    runtime: Arc<Runtime>,
     aliases: Kept<OwnedRoomOrAliasId, OwnedRoomId>,
     /// Pairs of a space and a room that it contains.
     children: Kept<(OwnedRoomId, OwnedRoomId), ()>,
@@ -61,7 +61,11 @@ impl<K: Ord, V: Clone> Kept<K, V> {
     }
 }
 
-impl Engine {
+impl Bindings {
+    pub(super) fn new(runtime: &Arc<Runtime>) -> Self {
+        Self { runtime: runtime.clone(), aliases: Kept::default(), children: Kept::default() }
+    }
+
     /// Returns the names in these grants that stand for the room or for a space that contains it. An alias that leads
     /// nowhere and a space that none of ours can read count as not matching.
     pub(super) async fn here(&self, grants: &[Grant], room: &RoomId) -> Result<Here, EngineError> {
@@ -85,7 +89,7 @@ impl Engine {
 
     /// Returns whether a bound tool's grant still holds in the run's room.
     pub(super) async fn still_holds(&self, record: &RunRecord, tool: &Tool) -> bool {
-        let Some(coworker) = self.coworker(&record.user) else { return false };
+        let Some(coworker) = self.runtime.coworker(&record.user) else { return false };
         let Some(grant) = coworker.tools.iter().find(|grant| grant.matches(&tool.offer.name)) else { return false };
         match self.here(std::slice::from_ref(grant), &record.room).await {
             Ok(here) => grant.holds_in(&here),
@@ -98,7 +102,9 @@ impl Engine {
 
     /// Returns whether a grant is bound to this space.
     pub(super) async fn is_a_grants_space(&self, room: &RoomId) -> bool {
-        for name in self.config.coworkers.iter().flat_map(|coworker| &coworker.tools).flat_map(|grant| &grant.spaces) {
+        for name in
+            self.runtime.config.coworkers.iter().flat_map(|coworker| &coworker.tools).flat_map(|grant| &grant.spaces)
+        {
             if matches!(self.named(name).await, Ok(Some(space)) if space == room) {
                 return true;
             }
@@ -108,9 +114,9 @@ impl Engine {
 
     /// Has the service bot accept an invite to a space that grants are bound to, so that its rooms can be read.
     pub(super) async fn join_grants_space(&self, room: &RoomId) -> Result<(), EngineError> {
-        let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };
+        let Some(account) = self.runtime.pool.kept(&self.runtime.service_user()) else { return Ok(()) };
         account.join(room).await?;
-        self.roster.enter(room, account.user());
+        self.runtime.roster.enter(room, account.user());
         tracing::info!(room.id = %room, "the service bot is in a space that tools are bound to");
         Ok(())
     }
@@ -120,12 +126,12 @@ impl Engine {
         if let Some(id) = id::room(name.as_str()) {
             return Ok(Some(id));
         }
-        if let Some(known) = self.bindings.aliases.get(&name.to_owned()) {
+        if let Some(known) = self.aliases.get(&name.to_owned()) {
             return Ok(Some(known));
         }
-        let found = unless_refused(self.api().resolve(name).await)?;
+        let found = unless_refused(self.runtime.api().resolve(name).await)?;
         if let Some(room) = &found {
-            self.bindings.aliases.put(name.to_owned(), room.clone());
+            self.aliases.put(name.to_owned(), room.clone());
         } else {
             tracing::warn!(alias = %name, "an alias of the config leads nowhere");
         }
@@ -134,15 +140,15 @@ impl Engine {
 
     async fn holds(&self, space: &RoomId, room: &RoomId) -> Result<bool, EngineError> {
         let key = (space.to_owned(), room.to_owned());
-        if self.bindings.children.get(&key).is_some() {
+        if self.children.get(&key).is_some() {
             return Ok(true);
         }
-        let mut readers = self.roster.of(space);
-        readers.insert(0, self.service_user());
+        let mut readers = self.runtime.roster.of(space);
+        readers.insert(0, self.runtime.service_user());
         readers.dedup();
         let mut holds = None;
         for reader in readers.iter().take(READERS_MAX) {
-            holds = unless_refused(self.api().space_holds(reader, space, room).await)?.flatten();
+            holds = unless_refused(self.runtime.api().space_holds(reader, space, room).await)?.flatten();
             if holds.is_some() {
                 break;
             }
@@ -152,7 +158,7 @@ impl Engine {
         }
         let holds = holds.unwrap_or_default();
         if holds {
-            self.bindings.children.put(key, ());
+            self.children.put(key, ());
         }
         Ok(holds)
     }

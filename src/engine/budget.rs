@@ -2,6 +2,7 @@
 //! its real cost, however it ends. `core/budget.rs` decides; this module keeps the accounts.
 
 use std::{
+    sync::Arc,
     sync::atomic::{AtomicI64, AtomicU64},
     time::Duration,
 };
@@ -19,7 +20,7 @@ pub(super) use self::{
     ledger::Ledger,
     warning::{Pace, log},
 };
-use super::{Engine, EngineError, lanes, progress::Progress};
+use super::{EngineError, lanes, progress::Progress, runtime::Runtime};
 use crate::{
     claude, clock,
     config::Config,
@@ -40,7 +41,7 @@ use crate::{
 const ROOM_PATIENCE: Duration = Duration::from_mins(2);
 
 /// Returns the limits in the config.
-pub(super) fn terms(config: &Config) -> Terms {
+fn terms(config: &Config) -> Terms {
     let namespace = config.namespace();
     let limited = config
         .coworkers
@@ -49,7 +50,19 @@ pub(super) fn terms(config: &Config) -> Terms {
     Terms { budgets: config.budgets, coworkers: limited.collect(), zone: config.workspace.zone.clone() }
 }
 
-impl Engine {
+/// What the model may cost and has cost: for each call of a run its reservation, and what people are shown of it.
+pub(super) struct Budget {
+    runtime: Arc<Runtime>,
+    pub(super) ledger: Ledger,
+}
+
+impl Budget {
+    /// Opens the accounts, and settles what an earlier process left open.
+    pub(super) fn open(runtime: &Arc<Runtime>) -> Result<Self, StoreError> {
+        let ledger = Ledger::open(&runtime.store, terms(&runtime.config), clock::now())?;
+        Ok(Self { runtime: runtime.clone(), ledger })
+    }
+
     /// Reserves the highest possible cost of a run's call before it is made. If others have reserved what is left,
     /// waits for them, and gives up the run's places meanwhile.
     ///
@@ -108,7 +121,7 @@ impl Engine {
         }
         match reserved {
             Ok(hold) => {
-                self.store.flush().await?;
+                self.runtime.store.flush().await?;
                 Ok(Ok(hold))
             }
             Err(full) => {
@@ -154,7 +167,7 @@ impl Engine {
             Latency::Normal => price,
             Latency::Batch => price.halved(),
         };
-        budget::estimate(prompt, tokens, self.config.claude.output_tokens_max, price)
+        budget::estimate(prompt, tokens, self.runtime.config.claude.output_tokens_max, price)
     }
 
     /// Returns whose accounts a run's calls fall under.
@@ -169,7 +182,7 @@ impl Engine {
         if record.owner().is_some() {
             return RunBy::Assistant;
         }
-        let id = self.coworker(&record.user).map(|coworker| coworker.id.0.clone());
+        let id = self.runtime.coworker(&record.user).map(|coworker| coworker.id.0.clone());
         RunBy::Coworker(id, record.room.clone())
     }
 

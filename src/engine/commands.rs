@@ -40,7 +40,7 @@ impl Engine {
                 let cause = event.id.as_str();
                 let text = with_links(text, event);
                 let new = NewNote { text: &text, by: event.sender.clone(), at: clock::now(), cause };
-                match self.add_note(room, new).await? {
+                match self.notes.add(room, new).await? {
                     Ok(number) => words::noted(number),
                     Err(why) => words::not_noted(why),
                 }
@@ -49,7 +49,7 @@ impl Engine {
                 Some(account) => self.end_schedule(&account, event, number).await?,
                 None => words::timetable::no_such_schedule(number),
             },
-            CoworkerRequest::ForgetNote(number) => match self.remove_note(room, number).await? {
+            CoworkerRequest::ForgetNote(number) => match self.notes.remove(room, number).await? {
                 Some(_) => words::forgot(number),
                 None => words::no_such_note(number),
             },
@@ -67,12 +67,13 @@ impl Engine {
         Ok(match command {
             CoworkerCommand::Help => words::coworker_help(name),
             CoworkerCommand::Purpose => words::purpose(&coworker.purpose),
-            CoworkerCommand::Tools => {
-                words::tools(&self.toolset(coworker, room).await?, &self.servers_down(&coworker.tools))
-            }
+            CoworkerCommand::Tools => words::tools(
+                &self.toolsets.toolset(coworker, room).await?,
+                &self.toolsets.servers_down(&coworker.tools),
+            ),
             CoworkerCommand::Status => {
                 let status = words::status(self.running.count(room, user));
-                let used = self.budget_used(user, room)?;
+                let used = self.budget.budget_used(user, room)?;
                 if used.is_empty() { status } else { format!("{status} {used}") }
             }
             CoworkerCommand::Stop => {
@@ -94,16 +95,16 @@ impl Engine {
                 self.mute(room, user, false)?;
                 words::unmuted()
             }
-            CoworkerCommand::Notes => match self.notes(room)?.as_slice() {
+            CoworkerCommand::Notes => match self.notes.of(room)?.as_slice() {
                 [] => words::no_notes(name),
-                notes => words::notes(name, notes, &self.zone_of(&event.sender).await),
+                notes => words::notes(name, notes, &self.zones.zone_of(&event.sender).await),
             },
             CoworkerCommand::Schedules => {
-                self.list_schedules(coworker, room, &self.zone_of(&event.sender).await).await?
+                self.list_schedules(coworker, room, &self.zones.zone_of(&event.sender).await).await?
             }
             CoworkerCommand::Verify => words::trust::look_for_request(None),
             CoworkerCommand::Why => self.why(user, event).await?,
-            CoworkerCommand::Forget => words::forgot_all(self.forget_notes(room).await?),
+            CoworkerCommand::Forget => words::forgot_all(self.notes.forget(room).await?),
         })
     }
 

@@ -5,17 +5,19 @@ mod clearing;
 mod posting;
 
 use std::{
+    sync::Arc,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
 use futures_util::{StreamExt as _, stream};
 use ruma::{EventId, OwnedEventId};
+use tokio::sync::Notify;
 
 pub(super) use self::clearing::keep_files;
-use super::{Engine, EngineError, Shared, ask::Asking};
+use super::{EngineError, ask::Asking, runtime::Runtime};
 use crate::{
-    claude::Container,
+    claude::{self, Container},
     clock,
     core::{
         computing::{
@@ -39,13 +41,25 @@ const UPLOADS_AT_ONCE_MAX: usize = 3;
 /// How long one file may take on its way to the provider.
 const UPLOAD_TIMEOUT: Duration = Duration::from_mins(1);
 
-impl Engine {
+/// What runs compute on, and what they make, at the provider.
+pub(super) struct Computing {
+    runtime: Arc<Runtime>,
+    claude: Arc<claude::Client>,
+    /// Tells that files can be deleted.
+    left: Notify,
+}
+
+impl Computing {
+    pub(super) fn new(runtime: &Arc<Runtime>, claude: &Arc<claude::Client>) -> Self {
+        Self { runtime: runtime.clone(), claude: claude.clone(), left: Notify::new() }
+    }
+
     /// Puts the files of a context where the model may compute on them, and finds the container in which the thread did
     /// so before.
     ///
     /// What is uploaded is on disk before the model is asked, so that it is deleted even if this process is killed.
     pub(super) async fn fill_container(
-        self: &Shared,
+        self: &Arc<Self>,
         account: &Account,
         id: &RunId,
         record: &RunRecord,
@@ -56,7 +70,8 @@ impl Engine {
         }
         let key = session_key(record, asking);
         let may_read = |source: &EventId| asking.around.readable.contains(source) || *source == *record.request;
-        let session = self.tables.containers.get(&key)?.filter(|session| session.may_go_on(may_read, clock::now()));
+        let session =
+            self.runtime.tables.containers.get(&key)?.filter(|session| session.may_go_on(may_read, clock::now()));
         let uploads = self.upload(account, id, record, &asking.around.files).await?;
         let holds_request = uploads.iter().any(|upload| record.requests().contains(&upload.event));
         if holds_request && asking.composed.unreadable.is_some_and(|why| why != Unread::NoWords) {
@@ -64,7 +79,7 @@ impl Engine {
             asking.composed.unreadable = None;
         }
         if !uploads.is_empty() {
-            self.store.flush().await?;
+            self.runtime.store.flush().await?;
         }
         let computing = &mut asking.composed.prompt.computing;
         computing.container = session.map(|session| session.container);
@@ -74,7 +89,7 @@ impl Engine {
 
     /// Uploads files, the newest first as far as they fit, and returns those that are at the provider, oldest first.
     async fn upload(
-        self: &Shared,
+        self: &Arc<Self>,
         account: &Account,
         id: &RunId,
         record: &RunRecord,
@@ -109,7 +124,7 @@ impl Engine {
     }
 
     async fn upload_one(
-        self: &Shared,
+        self: &Arc<Self>,
         account: &Account,
         (id, record): (&RunId, &RunRecord),
         (file, name): (&Wanted, &str),
@@ -132,12 +147,12 @@ impl Engine {
         }
         // A run that is cut off now must not lose the id: the file is to be deleted.
         let of = record.owner().is_none().then(|| (file.event.clone(), file.at));
-        let (engine, run, name) = (self.clone(), id.clone(), name.to_owned());
+        let (computing, run, name) = (self.clone(), id.clone(), name.to_owned());
         let uploading = async move {
-            match engine.claude.upload_file(&name, &bytes, UPLOAD_EXPIRES_SECONDS).await {
+            match computing.claude.upload_file(&name, &bytes, UPLOAD_EXPIRES_SECONDS).await {
                 Ok(info) => {
-                    engine.note_file(&info.id, &run, of);
-                    engine.leave_files();
+                    computing.note_file(&info.id, &run, of);
+                    computing.leave_files();
                     Some(info.id)
                 }
                 Err(error) => {
@@ -146,7 +161,7 @@ impl Engine {
                 }
             }
         };
-        self.tasks.spawn(uploading).await.ok().flatten()
+        self.runtime.tasks.spawn(uploading).await.ok().flatten()
     }
 
     /// Whether a file's message was redacted while it was fetched.
@@ -155,7 +170,7 @@ impl Engine {
     }
 
     fn files_of(&self, id: &RunId) -> Result<Vec<(String, FileRecord)>, StoreError> {
-        let mut files: Vec<(String, FileRecord)> = self.tables.files.iter().collect::<Result<_, _>>()?;
+        let mut files: Vec<(String, FileRecord)> = self.runtime.tables.files.iter().collect::<Result<_, _>>()?;
         files.retain(|(_, record)| record.run == id.as_str());
         Ok(files)
     }
@@ -163,7 +178,7 @@ impl Engine {
     /// Notes a file that has to be deleted at the provider.
     fn note_file(&self, file: &str, id: &RunId, of: Option<(OwnedEventId, usize)>) {
         let record = FileRecord { run: id.as_str().to_owned(), noted_at: clock::now(), of };
-        if let Err(error) = self.tables.files.put(&file.to_owned(), &record) {
+        if let Err(error) = self.runtime.tables.files.put(&file.to_owned(), &record) {
             tracing::error!(%error, "a file at the provider cannot be noted; it may stay there");
         }
     }
@@ -183,7 +198,7 @@ impl Engine {
         let sources: Vec<OwnedEventId> = record.requests().into_iter().chain(uploads).collect();
         let owner = record.owner().map(ToOwned::to_owned);
         let key: SessionKey = session_key(record, asking);
-        let kept = self.tables.containers.update(&key, |earlier: Option<Session>| {
+        let kept = self.runtime.tables.containers.update(&key, |earlier: Option<Session>| {
             let told = (name, container.expires_at);
             Some(Session::after(earlier, told, sources.clone(), owner.clone(), clock::now()))
         });

@@ -340,7 +340,7 @@ impl Engine {
             Connecting::Add(name) => return Box::pin(self.connect(account, owner, event, name)).await,
             Connecting::List => {
                 let kept = self.tables.connections.get(&owner.to_owned())?.unwrap_or_default();
-                words::connections(kept.list(), self.config.connections.unused_days, &self.zone_of(owner).await)
+                words::connections(kept.list(), self.config.connections.unused_days, &self.zones.zone_of(owner).await)
             }
             Connecting::Remove(number) => {
                 let ended = self.end_connection(owner, *number).await?;
@@ -351,7 +351,7 @@ impl Engine {
             }
             Connecting::Trail => {
                 let kept = self.tables.connections.get(&owner.to_owned())?.unwrap_or_default();
-                words::trail(&kept, &self.namespace.server, &self.zone_of(owner).await)
+                words::trail(&kept, &self.namespace.server, &self.zones.zone_of(owner).await)
             }
         };
         self.say_in_chat(account, event, &text).await

@@ -41,7 +41,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let Some(account) = self.pool.kept(&asked.user) else { return Ok(()) };
         let Some(coworker) = self.coworker(&asked.user) else { return Ok(()) };
-        if self.was_taken_by(&event.room, &event.id, &asked.user)? {
+        if self.wards.was_taken_by(&event.room, &event.id, &asked.user)? {
             return Ok(());
         }
         let (request, message) = match &event.kind {
@@ -66,7 +66,7 @@ impl Engine {
             known: self.tables.runs.get(&id.as_str().to_owned())?.is_some(),
         };
         let muted = self.tables.rooms.get(&event.room)?.unwrap_or_default().muted;
-        match admission::admit(&asks, &muted, || self.gate(&event.sender, Some(&event.room)))? {
+        match admission::admit(&asks, &muted, || self.pacing.gate(&event.sender, Some(&event.room)))? {
             // A bridge's puppet may ask, but not give commands.
             Admission::Command(_) if !self.namespace.who(&event.sender).is_person() => return Ok(()),
             Admission::Command(CoworkerRequest::Command(CoworkerCommand::Verify)) => {
@@ -76,7 +76,9 @@ impl Engine {
                 let text = self.obey(coworker, event, command, &asked.user).await?;
                 return self.answer_command(&account, event, &text, place).await;
             }
-            Admission::Stopped { whose, until, .. } => return self.tell_stopped(&account, event, (whose, until)).await,
+            Admission::Stopped { whose, until, .. } => {
+                return self.pacing.tell_stopped(&account, event, (whose, until)).await;
+            }
             Admission::Known => return Ok(()),
             Admission::Muted => {
                 tracing::debug!(room.id = %event.room, user.id = %asked.user, "asked while muted");
@@ -92,7 +94,7 @@ impl Engine {
             asked_at: event.sent_at,
             late: asked.late,
             came,
-            zone: self.zone_name_of(&event.sender).await,
+            zone: self.zones.zone_name_of(&event.sender).await,
             gathers: message.is_file_alone(),
             live: message.live,
             ..RunRecord::new(&asked.user, &event.room, &request, &event.sender, place, clock::now())
@@ -111,8 +113,8 @@ impl Engine {
         let room = &record.room;
         let facts = account.facts(room).await?;
         let mut events = account.history(room, HISTORY_EVENTS).await?;
-        let reader = self.reader(account, coworker, record, &facts).await?;
-        let kept = self.keep_readable_window(reader.as_ref(), &mut events, HISTORY_EVENTS).await?;
+        let reader = self.readable.reader(account, coworker, record, &facts).await?;
+        let kept = self.readable.keep_readable_window(reader.as_ref(), &mut events, HISTORY_EVENTS).await?;
         let root = record.place.thread_root().map(ToOwned::to_owned);
         let errands = self.errands_of(record, root.as_ref(), &events)?;
         events.retain(|event| errands.contains_key(&event.id) || !self.is_our_notice(event));
@@ -127,17 +129,17 @@ impl Engine {
         let left_out = self.answerer(record).refused()?;
         left_out.leave_out(&mut events, Some(&record.request));
         let joined = self.joined_to(record, root.as_ref())?;
-        let notes = self.notes(room)?;
+        let notes = self.notes.of(room)?;
         let mut fetched = account.pinned(room, &facts.pinned, PINNED_MAX).await?;
         fetched.retain(|event| !self.is_our_card(event));
-        let mut fetched = self.keep_readable_ones(reader.as_ref(), fetched).await?;
+        let mut fetched = self.readable.keep_readable_ones(reader.as_ref(), fetched).await?;
         left_out.leave_out(&mut fetched, None);
         let mut replied_to = self.replied_to(account, record, &events).await?;
         replied_to.retain(|event| !self.is_our_card(event));
-        let mut replied_to = self.keep_readable_ones(reader.as_ref(), replied_to).await?;
+        let mut replied_to = self.readable.keep_readable_ones(reader.as_ref(), replied_to).await?;
         left_out.leave_out(&mut replied_to, None);
         let invited: Vec<_> = facts.invited.iter().cloned().collect();
-        let zones = self.zones_of_askers(record)?;
+        let zones = self.zones.zones_of_askers(record)?;
         let mut input = context::Input {
             me: &record.user,
             kind: Kind::Coworker {
@@ -224,7 +226,7 @@ impl Engine {
                 fetched => fetched.unwrap_or_default(),
             },
         };
-        for event in self.keep_readable_ones(reader, found).await? {
+        for event in self.readable.keep_readable_ones(reader, found).await? {
             let at = events.partition_point(|known| known.sent_at <= event.sent_at);
             events.insert(at, event);
         }

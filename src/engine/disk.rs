@@ -7,7 +7,6 @@ use std::{
     io::{self, Write as _},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    sync::atomic::Ordering,
     thread,
     time::Duration,
 };
@@ -56,7 +55,7 @@ pub(super) async fn keep_store(engine: Shared) {
         return;
     }
     tracing::warn!("the disk takes writes again; workmate starts anew");
-    engine.starts_again.store(true, Ordering::Relaxed);
+    engine.life.start_again();
     engine.stop.cancel();
 }
 

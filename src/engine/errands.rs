@@ -126,7 +126,7 @@ impl Engine {
             let (room, user) = (&errand.room, &errand.user);
             tracing::info!(room.id = %room, user.id = %user, errand.id = errand.id.as_str(), "an errand is accepted");
         }
-        if self.is_serving() {
+        if self.life.is_serving() {
             self.line_up(&errand);
         }
         Ok(taken)

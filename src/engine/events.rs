@@ -168,11 +168,6 @@ impl Engine {
         inbound::from_json(&event.room_id, &rules, &event.json)
     }
 
-    /// Returns our users in a room whose clients stay open, the lead first.
-    pub(super) fn kept_in(&self, room: &RoomId) -> Vec<Arc<Account>> {
-        self.roster.of(room).iter().filter_map(|user| self.pool.kept(user)).collect()
-    }
-
     async fn take_by_reading(self: Shared, entry: &InboxEntry, accepted: Instant) -> Result<Handled, EngineError> {
         let (room, id) = (&entry.event.room_id, &entry.event.event_id);
         let readers = self.kept_in(room);
@@ -309,7 +304,7 @@ impl Engine {
             return self.take_suspect(event, &verdict).await;
         }
         if let Verdict::Nobody(Silence::NotAddressed | Silence::NoWords | Silence::AmbiguousThread) = verdict
-            && !Box::pin(self.take_joining(event)).await?
+            && !Box::pin(self.pacing.take_joining(event)).await?
             && let Some((placed, asked)) = self.goes_on(event, &scene)?
         {
             Box::pin(self.obey_verdict(&placed, came, &asked, accepted)).await?;
@@ -337,7 +332,7 @@ impl Engine {
         let mut not_asked = self.not_asked_any_more(edited, new, scene, thread).await?;
         let anew = self.asked_anew_by_edit(event, &edited.event, &edited.triggered, (target, new));
         not_asked.extend(anew.iter().filter(|anew| anew.is_command).map(|anew| anew.user.clone()));
-        Box::pin(self.take_edit_of_request(event, target, &not_asked)).await?;
+        Box::pin(self.pacing.take_edit_of_request(event, target, &not_asked)).await?;
         for anew in anew {
             Box::pin(self.clone().take_anew(event, came, &anew, accepted)).await?;
         }

@@ -104,7 +104,7 @@ impl Engine {
         // Events from before our join were not for us, unless another of our users was there.
         let comer = (known.is_none() || self.roster.of(room).len() <= 1).then_some(user);
         // A room that was never compared belongs to a lost store; its older events were answered long ago.
-        let mark = known.unwrap_or(Checked { event: None, at: before(self.began) });
+        let mark = known.unwrap_or(Checked { event: None, at: before(self.life.began) });
         let (mut events, mut newest, mut from): (Vec<Held>, _, Option<String>) = (Vec::new(), None, None);
         let mut is_whole = false;
         for number in 0..PAGES_MAX {
@@ -238,7 +238,7 @@ impl Engine {
             if let Err(error) = caught::<_, EngineError>(kept_up).await {
                 tracing::warn!(user.id = %account.user(), %error, "a safety sync failed; the next one makes it good");
                 // While the homeserver is away, every other client's sync would wait as long.
-                self.homeserver.until_back_or(&self.stop).await;
+                self.homeserver.reach.until_back_or(&self.stop).await;
             }
         }
     }
@@ -308,7 +308,7 @@ impl Engine {
 ///
 /// It also closes idle clients and forgets old event ids.
 pub(super) async fn keep_up(engine: Shared) {
-    let mut returns = engine.homeserver.returns();
+    let mut returns = engine.homeserver.reach.returns();
     let ticks = |every| {
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -321,7 +321,7 @@ pub(super) async fn keep_up(engine: Shared) {
         tokio::select! {
             () = engine.stop.cancelled() => return,
             _ = returns.changed() => {
-                engine.look_for_a_step_back().await;
+                super::stepped_back::look_for_a_step_back(&engine.runtime).await;
                 engine.sync_and_compare(&mut invites).await;
                 safety.reset_after(SECOND_LOOK);
             }
@@ -336,7 +336,7 @@ pub(super) async fn keep_up(engine: Shared) {
 
 /// Reads the assistants' chats back after a start and after each outage, one by one, without opening their clients.
 pub(super) async fn keep_assistants_up(engine: Shared) {
-    let mut returns = engine.homeserver.returns();
+    let mut returns = engine.homeserver.reach.returns();
     loop {
         let mut unread = Vec::new();
         for (room, owner) in engine.tables.assistant_rooms.iter().filter_map(Result::ok) {
@@ -371,7 +371,7 @@ impl Engine {
             () = self.stop.cancelled() => return true,
             () = tokio::time::sleep(pause) => {}
         }
-        self.homeserver.until_back_or(&self.stop).await;
+        self.homeserver.reach.until_back_or(&self.stop).await;
         let own_room = self.tables.assistants.get(&owner.to_owned()).ok().flatten().and_then(|record| record.room);
         if own_room.as_deref() != Some(room) || !self.config.assistants.enabled {
             return true;

@@ -3,48 +3,33 @@
 //! Every few seconds it is asked who we are, and every minute to ping us, which tests both ways. It is asked more often
 //! while one way is broken, while somebody waits, and after any sign of trouble. Only one question is asked at a time.
 
-use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
-};
+mod reach;
+
+use std::{sync::Arc, time::Duration};
 
 use ruma::OwnedUserId;
 use serde_json::json;
-use tokio::{
-    sync::{Mutex, Notify, watch},
-    time::{Instant, timeout},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, timeout};
 
-use super::{Engine, Shared, records::AuditRoom};
+use self::reach::{Look, Reach};
+use super::{foreseen::look_at_clock, records::AuditRoom, runtime::Runtime};
 use crate::{
     appservice::{
         arrivals::Arrivals,
         health::{Condition, State},
     },
-    clock,
-    core::{reach::registered::Differs, retry::step},
+    claude, clock,
+    core::reach::registered::Differs,
     matrix::MatrixError,
+    store::Inbox,
 };
 
 /// How often it is pinged while all is well.
 const PING_EVERY: Duration = Duration::from_mins(1);
-/// How often it is asked who we are while all is well.
-const ASK_EVERY: Duration = Duration::from_secs(10);
 /// How long it may take to say who we are.
 const ASK_MAX: Duration = Duration::from_secs(10);
 /// How long a ping may take, including the call to us.
 const PING_MAX: Duration = Duration::from_secs(20);
-/// Pauses between two looks while it is away or cannot reach us; the last one repeats.
-const AWAY_PAUSES: [Duration; 5] = [
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-    Duration::from_secs(10),
-];
-/// The longest of these pauses while somebody waits.
-const AWAITED_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Signs of trouble within this time lead to one look.
 const SIGNS_TOGETHER: Duration = Duration::from_secs(1);
 /// The least time between two announced returns, so that a call that always fails costs little.
@@ -58,153 +43,41 @@ const OWN_ROOM: &str = "wake";
 /// The state event that is set in it.
 const WAKE: &str = "io.workmate.wake";
 
-/// What is known about the homeserver; shared by all who wait for it.
+/// Watches the homeserver, and tells what it finds.
 pub(super) struct Homeserver {
-    away: watch::Sender<bool>,
-    /// How often it came back, or may have been away unnoticed.
-    returns: watch::Sender<u64>,
-    /// Held while the homeserver is asked.
-    seen: Mutex<Seen>,
-    /// How many wait for it to come back.
-    waiting: AtomicUsize,
-    /// Tells the watcher that somebody began to wait.
-    hurry: Notify,
-    arrivals: Arrivals,
-}
-
-#[derive(Debug, Default)]
-struct Seen {
-    /// When the last question that it answered was asked.
-    answered: Option<Instant>,
-    /// When it last came back after having been away.
-    back: Option<Instant>,
-}
-
-/// The result of a look at the homeserver.
-enum Look {
-    /// It answers, and reaches us as far as one can tell.
-    Well,
-    /// It answers; whether it reaches us was not tested.
-    There,
-    /// It answers but cannot reach us properly: what is wrong, and how to mend it.
-    Deaf(String),
-    /// It answers, and refuses us in its own words.
-    Refuses(MatrixError),
-    /// It does not answer, or not as a homeserver.
-    Away(MatrixError),
+    runtime: Arc<Runtime>,
+    claude: Arc<claude::Client>,
+    inbox: Inbox,
+    pub(super) reach: Reach,
 }
 
 impl Homeserver {
-    /// Returns the state before the first look.
-    pub(super) fn new(arrivals: Arrivals) -> Self {
-        Self {
-            away: watch::Sender::new(false),
-            returns: watch::Sender::new(0),
-            seen: Mutex::default(),
-            waiting: AtomicUsize::new(0),
-            hurry: Notify::new(),
-            arrivals,
-        }
-    }
-
-    /// Returns whether it failed to answer the last look.
-    pub(super) fn is_away(&self) -> bool {
-        *self.away.borrow()
-    }
-
-    /// Waits until it answers; returns at once if it is not known to be away.
-    pub(super) async fn until_back(&self) {
-        let _waits = self.waits();
-        let mut away = self.away.subscribe();
-        // The sender lives as long as `self`.
-        let _ = away.wait_for(|away| !away).await;
-    }
-
-    /// As [`Self::until_back`], but ends early if Workmate stops.
-    pub(super) async fn until_back_or(&self, stop: &CancellationToken) {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = self.until_back() => {}
-        }
-    }
-
-    /// Waits for `pause`, or until the homeserver comes back.
-    pub(super) async fn until_back_within(&self, pause: Duration) {
-        let _waits = self.waits();
-        self.pause_unless_back(pause).await;
-    }
-
-    /// As [`Self::until_back_within`], but does not make the watcher ask more often.
-    pub(super) async fn pause_unless_back(&self, pause: Duration) {
-        let mut returns = self.returns.subscribe();
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = returns.changed() => {}
-        }
-    }
-
-    /// Returns a counter of its returns to wait on. Events that it sent before a return may be lost.
-    pub(super) fn returns(&self) -> watch::Receiver<u64> {
-        self.returns.subscribe()
-    }
-
-    fn waits(&self) -> Waits<'_> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        self.hurry.notify_one();
-        Waits(&self.waiting)
-    }
-
-    /// Returns how long to wait before the next look.
-    fn rest(&self, is_troubled: bool, failures: usize) -> Duration {
-        if !is_troubled {
-            return ASK_EVERY;
-        }
-        let pause = step(&AWAY_PAUSES, failures);
-        if self.waiting.load(Ordering::Relaxed) > 0 { pause.min(AWAITED_PAUSE_MAX) } else { pause }
-    }
-
-    /// Applies the result of a look.
-    fn take(&self, look: &Look, asked: Instant, seen: &mut Seen) {
-        let is_away = matches!(look, Look::Away(_));
-        let changed = self.away.send_if_modified(|away| std::mem::replace(away, is_away) != is_away);
-        if !is_away {
-            seen.answered = Some(asked);
-            if changed {
-                seen.back = Some(Instant::now());
-            }
-        }
-    }
-}
-
-/// Counts a waiting task until dropped.
-struct Waits<'a>(&'a AtomicUsize);
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+    pub(super) fn new(runtime: &Arc<Runtime>, claude: &Arc<claude::Client>, arrivals: Arrivals) -> Self {
+        let inbox = runtime.store.inbox(runtime.config.fingerprint());
+        Self { runtime: runtime.clone(), claude: claude.clone(), inbox, reach: Reach::new(arrivals) }
     }
 }
 
 /// Watches the homeserver until Workmate stops.
-pub(super) async fn keep_watch(engine: Shared) {
-    let mut missed = engine.api().proxy().pulse().watch_missed();
-    let mut recounts = engine.inbox.watch_recounts();
-    let mut away = engine.homeserver.away.subscribe();
+pub(super) async fn keep_watch(homeserver: Arc<Homeserver>) {
+    let mut missed = homeserver.runtime.api().proxy().pulse().watch_missed();
+    let mut recounts = homeserver.inbox.watch_recounts();
+    let mut away = homeserver.reach.away.subscribe();
     let mut failures = 0_usize;
     let mut ping_due = Instant::now() + PING_EVERY;
     loop {
         let is_away = *away.borrow_and_update();
         // This can be a false alarm: Synapse also reports it if a call to an old process of ours broke.
-        let was_deaf = engine.is_known_as_deaf();
+        let was_deaf = homeserver.is_known_as_deaf();
         let is_troubled = is_away || was_deaf;
         let has_sign = tokio::select! {
-            () = engine.stop.cancelled() => return,
-            () = tokio::time::sleep(engine.homeserver.rest(is_troubled, failures)) => false,
+            () = homeserver.runtime.stop.cancelled() => return,
+            () = tokio::time::sleep(homeserver.reach.rest(is_troubled, failures)) => false,
             _ = missed.changed(), if !is_away => true,
             _ = recounts.changed() => true,
             // Another look changed the state, or somebody waits: the pause is computed anew.
             _ = away.changed() => if is_away { false } else { continue },
-            () = engine.homeserver.hurry.notified(), if is_troubled => continue,
+            () = homeserver.reach.hurry.notified(), if is_troubled => continue,
         };
         if has_sign {
             tokio::time::sleep(SIGNS_TOGETHER).await;
@@ -212,20 +85,20 @@ pub(super) async fn keep_watch(engine: Shared) {
             recounts.mark_unchanged();
         }
         let pings = is_troubled || has_sign || Instant::now() >= ping_due;
-        let look = engine.look(if pings { Depth::Ping } else { Depth::Ask }, None).await;
+        let look = homeserver.look(if pings { Depth::Ping } else { Depth::Ask }, None).await;
         if pings {
             ping_due = Instant::now() + PING_EVERY;
         }
         failures = if matches!(look, Look::Well | Look::There) { 0 } else { failures + 1 };
         let came_back = is_away || has_sign || (was_deaf && !matches!(look, Look::Deaf(_)));
-        if came_back && !engine.homeserver.is_away() {
+        if came_back && !homeserver.reach.is_away() {
             tracing::info!("the homeserver may have been away; what it did not deliver is looked for");
             if is_away {
-                engine.wake().await;
+                homeserver.wake().await;
             }
-            engine.homeserver.returns.send_modify(|returns| *returns += 1);
+            homeserver.reach.returns.send_modify(|returns| *returns += 1);
             tokio::select! {
-                () = engine.stop.cancelled() => return,
+                () = homeserver.runtime.stop.cancelled() => return,
                 () = tokio::time::sleep(RETURNS_APART) => {}
             }
         }
@@ -241,7 +114,7 @@ enum Depth {
     Ping,
 }
 
-impl Engine {
+impl Homeserver {
     /// Tests both ways once and shows the result in `/readyz`.
     pub(super) async fn look_at_homeserver(&self) {
         self.look(Depth::Ping, None).await;
@@ -252,18 +125,18 @@ impl Engine {
     pub(super) async fn was_away(&self, since: Instant) -> bool {
         loop {
             self.look(Depth::Ask, Some(since)).await;
-            let seen = self.homeserver.seen.lock().await;
+            let seen = self.reach.seen.lock().await;
             if seen.answered.is_some_and(|at| at >= since) {
                 return seen.back.is_some_and(|at| at >= since);
             }
             drop(seen);
-            self.homeserver.until_back().await;
+            self.reach.until_back().await;
         }
     }
 
     /// Asks once, one question at a time, and notes the result; asks nothing if it has answered since `unless_since`.
     async fn look(&self, depth: Depth, unless_since: Option<Instant>) -> Look {
-        let mut seen = self.homeserver.seen.lock().await;
+        let mut seen = self.reach.seen.lock().await;
         if unless_since.is_some_and(|since| seen.answered.is_some_and(|at| at >= since)) {
             return Look::There;
         }
@@ -272,7 +145,7 @@ impl Engine {
             Depth::Ask => self.ask_who_we_are().await,
             Depth::Ping => self.ping_us().await,
         };
-        self.homeserver.take(&look, asked, &mut seen);
+        self.reach.take(&look, asked, &mut seen);
         drop(seen);
         self.note_look(&look);
         look
@@ -288,20 +161,20 @@ impl Engine {
 
     /// Asks who the `as_token` belongs to, within a few seconds.
     pub(super) async fn whoami_in_time(&self) -> Result<OwnedUserId, MatrixError> {
-        let asked = timeout(ASK_MAX, self.api().whoami()).await;
+        let asked = timeout(ASK_MAX, self.runtime.api().whoami()).await;
         asked.unwrap_or_else(|_| Err(self.too_slow(ASK_MAX)))
     }
 
     fn too_slow(&self, limit: Duration) -> MatrixError {
-        let url = self.api().proxy().homeserver().to_string();
+        let url = self.runtime.api().proxy().homeserver().to_string();
         MatrixError::Unreachable { url, cause: format!("no answer within {} s", limit.as_secs()) }
     }
 
     async fn ping_us(&self) -> Look {
-        let (id, asked) = (self.homeserver.arrivals.next_ping(), Instant::now());
-        let pinged = timeout(PING_MAX, self.api().ping(&self.config.appservice.id, &id)).await;
+        let (id, asked) = (self.reach.arrivals.next_ping(), Instant::now());
+        let pinged = timeout(PING_MAX, self.runtime.api().ping(&self.runtime.config.appservice.id, &id)).await;
         match pinged {
-            Ok(Ok(())) if self.homeserver.arrivals.heard_ping(&id) => self.who_heard(),
+            Ok(Ok(())) if self.reach.arrivals.heard_ping(&id) => self.who_heard(),
             // A server that says yes to everything is no homeserver; then nobody is using our registration.
             Ok(Ok(())) => match self.ask_who_we_are().await {
                 Look::There => self.nobody_heard(),
@@ -313,7 +186,7 @@ impl Engine {
             // The id that we ping with is not that of the loaded registration.
             Ok(Err(MatrixError::Refused { errcode, .. })) if errcode == "M_FORBIDDEN" => {
                 match self.ask_who_we_are().await {
-                    Look::There => Look::Deaf(Differs::Id { ours: &self.config.appservice.id }.told()),
+                    Look::There => Look::Deaf(Differs::Id { ours: &self.runtime.config.appservice.id }.told()),
                     look => look,
                 }
             }
@@ -332,7 +205,7 @@ impl Engine {
 
     /// Returns the result for a ping that was answered, but not by us.
     fn nobody_heard(&self) -> Look {
-        let url = &self.config.appservice.url;
+        let url = &self.runtime.config.appservice.url;
         Look::Deaf(format!(
             "the homeserver reaches somebody else at the url of the registration that it has loaded: its ping was answered, \
              and not by this process. Another workmate, or another service? Here the url is {url}{RIVALS}"
@@ -341,20 +214,20 @@ impl Engine {
 
     /// Returns the result for a ping that reached us: another process may use our registration as well.
     fn who_heard(&self) -> Look {
-        if self.homeserver.arrivals.is_another_there() {
+        if self.reach.arrivals.is_another_there() {
             return Look::Deaf(format!("another workmate uses this registration at the same time{RIVALS}"));
         }
         Look::Well
     }
 
     fn why_deaf(&self, said: &str, asked: Instant) -> String {
-        if self.homeserver.arrivals.heard_wrong_token_since(asked) {
+        if self.reach.arrivals.heard_wrong_token_since(asked) {
             return "the homeserver calls us with another hs_token than ours: its copy of the registration is an old one\n  \
                     Mend: give it the present registration.yaml and restart it"
                 .to_owned();
         }
-        let listen = self.config.appservice.listen;
-        let url = &self.config.appservice.url;
+        let listen = self.runtime.config.appservice.listen;
+        let url = &self.runtime.config.appservice.url;
         format!(
             "the homeserver cannot reach us ({said})\n  It delivers nothing until it can.\n  Mend: see that {url}, the url of \
              the registration that it has loaded, leads from its machine to {listen}, where workmate listens; \
@@ -364,23 +237,23 @@ impl Engine {
 
     /// Returns what is wrong with the homeserver, and how to mend it.
     pub(super) fn told(&self, error: &MatrixError) -> String {
-        error.about_us(self.config.homeserver.url.as_str())
+        error.about_us(self.runtime.config.homeserver.url.as_str())
     }
 
     fn is_known_as_deaf(&self) -> bool {
-        matches!(self.health.get(Condition::Deliveries), State::Waiting(_)) && !self.homeserver.is_away()
+        matches!(self.runtime.health.get(Condition::Deliveries), State::Waiting(_)) && !self.reach.is_away()
     }
 
     fn note_look(&self, look: &Look) {
-        self.look_at_clock();
+        look_at_clock(&self.runtime, &self.claude);
         let homeserver = match look {
             Look::Well | Look::There | Look::Deaf(_) => State::Ready,
             Look::Refuses(error) | Look::Away(error) => State::Waiting(self.told(error)),
         };
-        self.health.set(Condition::Homeserver, homeserver);
+        self.runtime.health.set(Condition::Homeserver, homeserver);
         match look {
-            Look::Well => self.health.set(Condition::Deliveries, State::Ready),
-            Look::Deaf(why) => self.health.set(Condition::Deliveries, State::Waiting(why.clone())),
+            Look::Well => self.runtime.health.set(Condition::Deliveries, State::Ready),
+            Look::Deaf(why) => self.runtime.health.set(Condition::Deliveries, State::Waiting(why.clone())),
             Look::There | Look::Refuses(_) | Look::Away(_) => {}
         }
     }
@@ -388,20 +261,20 @@ impl Engine {
     /// Makes an event in a room of the service bot's own. A homeserver that keeps undelivered events until the next one
     /// (Continuwuity, Tuwunel before 1.8.3) then sends them. Repeated events are recognised by their ids.
     pub(super) async fn wake(&self) {
-        let service = self.service_user();
+        let service = self.runtime.service_user();
         let woken = async {
-            let known = self.tables.audit_room.get(&OWN_ROOM.to_owned())?.and_then(|known| known.room);
+            let known = self.runtime.tables.audit_room.get(&OWN_ROOM.to_owned())?.and_then(|known| known.room);
             let content = || json!({ "at": clock::now().as_ms() });
             if let Some(room) = &known {
-                match self.api().set_state(&service, room, WAKE, content()).await {
+                match self.runtime.api().set_state(&service, room, WAKE, content()).await {
                     // The bot was removed from its own room, so it makes another.
                     Err(error) if error.is_forbidden() => {}
                     set => return Ok(set?),
                 }
             }
             // Making the room is many events, and one is enough.
-            let room = self.api().make_own_room(&service, "Workmate, waking up").await?;
-            self.tables.audit_room.put(&OWN_ROOM.to_owned(), &AuditRoom { room, ..AuditRoom::default() })?;
+            let room = self.runtime.api().make_own_room(&service, "Workmate, waking up").await?;
+            self.runtime.tables.audit_room.put(&OWN_ROOM.to_owned(), &AuditRoom { room, ..AuditRoom::default() })?;
             Ok::<_, super::EngineError>(())
         };
         if let Err(error) = woken.await {
@@ -414,49 +287,4 @@ impl Engine {
 /// /appservice/{appserviceId}/ping").
 fn is_about_us(errcode: &str) -> bool {
     matches!(errcode, "M_BAD_STATUS" | "M_CONNECTION_FAILED" | "M_CONNECTION_TIMEOUT" | "M_URL_NOT_SET")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn away() -> Look {
-        Look::Away(MatrixError::Token { url: String::new() })
-    }
-
-    #[tokio::test]
-    async fn who_waits_is_woken_by_the_return_and_what_was_heard_before_counts_for_nothing() {
-        let homeserver = Homeserver::new(Arrivals::new("a"));
-        let mut seen = Seen::default();
-        let mut now = Instant::now();
-        let mut told = Vec::new();
-        for look in [Look::Well, away(), away(), Look::There, Look::Deaf(String::new())] {
-            now += Duration::from_secs(1);
-            homeserver.take(&look, now, &mut seen);
-            told.push((homeserver.is_away(), seen.answered == Some(now), seen.back.is_some()));
-        }
-        assert_eq!(
-            told,
-            [
-                (false, true, false),
-                (true, false, false),
-                (true, false, false),
-                (false, true, true),
-                (false, true, true)
-            ]
-        );
-        homeserver.until_back().await;
-    }
-
-    #[test]
-    fn a_homeserver_that_is_away_is_asked_every_second_while_somebody_waits() {
-        let homeserver = Homeserver::new(Arrivals::new("a"));
-        let rests = |failures: [usize; 3]| failures.map(|failures| homeserver.rest(true, failures).as_millis());
-        assert_eq!(rests([0, 3, 99]), [500, 5_000, 10_000]);
-        let waits = homeserver.waits();
-        assert_eq!(rests([0, 3, 99]), [500, 1_000, 1_000]);
-        assert_eq!(homeserver.rest(false, 0), ASK_EVERY);
-        drop(waits);
-        assert_eq!(rests([0, 3, 99]), [500, 5_000, 10_000]);
-    }
 }

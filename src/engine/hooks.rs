@@ -247,7 +247,7 @@ impl Engine {
         delivery: Delivery,
     ) -> Result<HookAnswer, EngineError> {
         let hook = &webhook.hook;
-        let Some(room) = self.named(&hook.room).await? else {
+        let Some(room) = self.bindings.named(&hook.room).await? else {
             tracing::error!(hook = hook.name, room = %hook.room, "a webhook's room does not exist");
             return Ok(HookAnswer::not_now("the hook's room does not exist"));
         };

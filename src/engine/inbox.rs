@@ -194,7 +194,7 @@ impl Engine {
         if !error.is_passing() {
             return false;
         }
-        if self.was_away(began).await {
+        if self.homeserver.was_away(began).await {
             failures.forget();
             return true;
         }
@@ -212,7 +212,7 @@ impl Engine {
             // It is done once its words are known.
             return;
         }
-        match self.hold_back(entry) {
+        match self.wards.hold_back(entry) {
             Ok(true) => return,
             Ok(false) => {}
             Err(error) => tracing::error!(event.id = %event.event_id, %error, "an event cannot be kept for a user"),

@@ -44,9 +44,9 @@ impl Engine {
         }
         if self.namespace.who(invited) == Who::Service
             && self.namespace.who(inviter).is_person()
-            && self.is_a_grants_space(room).await
+            && self.bindings.is_a_grants_space(room).await
         {
-            return self.join_grants_space(room).await;
+            return self.bindings.join_grants_space(room).await;
         }
         if let Who::Assistant(owner) = self.namespace.who(invited)
             && self.namespace.user_id(&owner) == inviter
@@ -252,12 +252,12 @@ impl Engine {
         // A space is a list of rooms, in which nobody talks.
         if !coworker.silent_join && !account.is_space(room) {
             let facts = account.facts(room).await?;
-            let tools = self.toolset_of_run(coworker, room).await?;
+            let tools = self.toolsets.toolset_of_run(coworker, room).await?;
             // How far back it can read is known only after a look at the history.
             let events = account.history(room, 1).await?;
             let readable_from = if events.is_empty() { None } else { account.readable_from(room) };
             let zone = match (readable_from, record.invited_by.get(account.user())) {
-                (Some(_), Some(inviter)) => self.zone_of(inviter).await,
+                (Some(_), Some(inviter)) => self.zones.zone_of(inviter).await,
                 _ => Zone::default(),
             };
             let text = words::first_words(&words::FirstWords {
@@ -397,10 +397,6 @@ impl Engine {
         let Some(inviter) = account.inviter(room).await else { return Ok(()) };
         let user: OwnedUserId = account.user().to_owned();
         Box::pin(self.take_invite(room, &user, &inviter, Instant::now())).await
-    }
-
-    pub(super) fn api(&self) -> &crate::matrix::api::Api {
-        self.pool.provisioner().api()
     }
 }
 

@@ -71,7 +71,7 @@ impl Engine {
         account: &Account,
         request: &RoomEvent,
     ) -> Result<bool, EngineError> {
-        if request.sent_at >= self.began {
+        if request.sent_at >= self.life.began {
             return Ok(false);
         }
         let root = request.thread_root();
@@ -95,7 +95,7 @@ impl Engine {
             _ => false,
         };
         // Messages of this process belong to runs that it knows.
-        let ours = said.iter().filter(|event| event.sender == account.user() && event.sent_at < self.began);
+        let ours = said.iter().filter(|event| event.sender == account.user() && event.sent_at < self.life.began);
         for answer in ours.filter(|event| answers(event)) {
             let noted = self.tables.threads.get(&(request.room.clone(), answer.id.clone()))?;
             // Whoever asks twice in a thread has the first answer there before the second.

@@ -29,20 +29,20 @@ pub(super) fn show(engine: &Shared) {
     let coworkers = engine.config.coworkers.iter().map(|coworker| coworker.id.0.clone());
     engine.metrics.begin_with(coworkers, claude::Cause::NAMES);
     show_each(engine, "mcp_server_up", "Whether an MCP server can be called.", |engine| {
-        let health = engine.tools.health();
+        let health = engine.toolsets.tools.health();
         let all = health.up.into_iter().map(|name| (name, 1.0)).chain(health.down.into_iter().map(|name| (name, 0.0)));
         all.map(|(server, up)| (vec![("server", server)], up)).collect()
     });
     let help = "Calls of people's own programs since the start, by what became of them.";
     show_each(engine, "connection_calls", help, |engine| engine.connections.counted());
     let help = "What was spent in this month, on this day (UTC), by the workspace and by coworkers.";
-    show_each(engine, "budget_spent_usd", help, Engine::budgets_spent);
+    show_each(engine, "budget_spent_usd", help, |engine| engine.budget.budgets_spent());
     let help = "What calls in progress have reserved, by the workspace and by coworkers.";
-    show_each(engine, "budget_reserved_usd", help, Engine::budgets_reserved);
+    show_each(engine, "budget_reserved_usd", help, |engine| engine.budget.budgets_reserved());
     let help = "What may be spent, where there is a limit; for people, rooms and assistants, by each of them.";
-    show_each(engine, "budget_limit_usd", help, Engine::budget_limits);
+    show_each(engine, "budget_limit_usd", help, |engine| engine.budget.budget_limits());
     let help = "People, rooms and assistants with a limit of which most is spent, or all.";
-    show_each(engine, "budget_accounts", help, Engine::budgets_low);
+    show_each(engine, "budget_accounts", help, |engine| engine.budget.budgets_low());
 }
 
 /// Registers a gauge with labels.

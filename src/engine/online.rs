@@ -4,12 +4,12 @@
 //! refreshed for a bounded number of users: the service bot, the coworkers, and assistants with an open client. If the
 //! homeserver keeps no presence, nothing is sent.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
 use ruma::OwnedUserId;
 
-use super::{Engine, Shared};
+use super::{homeserver::Homeserver, runtime::Runtime};
 
 /// How often presence is refreshed.
 const REFRESH: Duration = Duration::from_secs(20);
@@ -23,19 +23,19 @@ const CALLS_AT_ONCE: usize = 2;
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Keeps our users online until Workmate stops.
-pub(super) async fn keep_online(engine: Shared) {
+pub(super) async fn keep_online(runtime: Arc<Runtime>, homeserver: Arc<Homeserver>) {
     let mut shown = Vec::new();
     loop {
         let mut pause = REFRESH;
-        if !engine.homeserver.is_away() {
-            shown = engine.live_users();
+        if !homeserver.reach.is_away() {
+            shown = live_users(&runtime);
             let told = async {
-                engine.show_as(&shown, "online").await;
-                let service = engine.service_user();
-                engine.api().presence(&service).await
+                show_as(&runtime, &shown, "online").await;
+                let service = runtime.service_user();
+                runtime.api().presence(&service).await
             };
             let kept = tokio::select! {
-                () = engine.stop.cancelled() => break,
+                () = runtime.stop.cancelled() => break,
                 kept = told => kept,
             };
             match kept {
@@ -46,28 +46,26 @@ pub(super) async fn keep_online(engine: Shared) {
             }
         }
         tokio::select! {
-            () = engine.stop.cancelled() => break,
+            () = runtime.stop.cancelled() => break,
             () = tokio::time::sleep(pause) => {}
         }
     }
-    if !engine.homeserver.is_away() {
-        let _ = tokio::time::timeout(STOP_PATIENCE, engine.show_as(&shown, "offline")).await;
+    if !homeserver.reach.is_away() {
+        let _ = tokio::time::timeout(STOP_PATIENCE, show_as(&runtime, &shown, "offline")).await;
     }
 }
 
-impl Engine {
-    fn live_users(&self) -> Vec<OwnedUserId> {
-        let kept = std::iter::once(self.service_user()).chain(self.users.iter().cloned());
-        let kept = kept.filter(|user| self.pool.kept(user).is_some());
-        kept.chain(self.pool.passing_users()).take(USERS_MAX).collect()
-    }
+fn live_users(runtime: &Runtime) -> Vec<OwnedUserId> {
+    let kept = std::iter::once(runtime.service_user()).chain(runtime.users.iter().cloned());
+    let kept = kept.filter(|user| runtime.pool.kept(user).is_some());
+    kept.chain(runtime.pool.passing_users()).take(USERS_MAX).collect()
+}
 
-    async fn show_as(&self, users: &[OwnedUserId], presence: &str) {
-        let calls = futures_util::stream::iter(users).for_each_concurrent(CALLS_AT_ONCE, |user| async move {
-            if let Err(error) = self.api().set_presence(user, presence).await {
-                tracing::debug!(user.id = %user, %error, "presence cannot be shown");
-            }
-        });
-        calls.await;
-    }
+async fn show_as(runtime: &Runtime, users: &[OwnedUserId], presence: &str) {
+    let calls = futures_util::stream::iter(users).for_each_concurrent(CALLS_AT_ONCE, |user| async move {
+        if let Err(error) = runtime.api().set_presence(user, presence).await {
+            tracing::debug!(user.id = %user, %error, "presence cannot be shown");
+        }
+    });
+    calls.await;
 }

@@ -241,7 +241,7 @@ pub(super) async fn keep_paying(engine: Shared) {
         let due = async {
             match unpaid {
                 Unpaid::Away if !engine.tables.owed.is_empty() => {
-                    engine.homeserver.until_back_within(OWED_EVERY).await;
+                    engine.homeserver.reach.until_back_within(OWED_EVERY).await;
                     true
                 }
                 // The refusal may pass within seconds, and somebody waits.

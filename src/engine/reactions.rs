@@ -76,8 +76,8 @@ impl Engine {
         if kept.liveliness.is_paused() || kept.muted.contains(&user) {
             return Ok(());
         }
-        if let Gate::Stopped { whose, until, .. } = self.gate(&event.sender, Some(room))? {
-            return self.tell_stopped(&account, event, (whose, until)).await;
+        if let Gate::Stopped { whose, until, .. } = self.pacing.gate(&event.sender, Some(room))? {
+            return self.pacing.tell_stopped(&account, event, (whose, until)).await;
         }
         let mut is_new = false;
         self.tables.threads.update(&(room.clone(), answer.clone()), |kept: Option<ThreadRecord>| {
@@ -103,7 +103,7 @@ impl Engine {
         let record = RunRecord {
             asked_at: event.sent_at,
             attempt,
-            zone: self.zone_name_of(&event.sender).await,
+            zone: self.zones.zone_name_of(&event.sender).await,
             errand: self.charge_of(room, &request, &user)?,
             ..RunRecord::new(&user, room, &request, &event.sender, place, clock::now())
         };

@@ -8,7 +8,7 @@ use std::{
 
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 
-use super::{Engine, EngineError};
+use super::EngineError;
 use crate::{
     config::Coworker,
     core::{
@@ -24,8 +24,13 @@ use crate::{
 const MOMENTS_MAX: usize = 4_096;
 
 /// How users stood in rooms at given events. The past does not change, so the cache never goes stale.
+type Moments = HashMap<(OwnedRoomId, OwnedEventId, OwnedUserId), Standing>;
+
+/// What may be read on whose behalf.
 #[derive(Default)]
-pub(super) struct Moments(Mutex<HashMap<(OwnedRoomId, OwnedEventId, OwnedUserId), Standing>>);
+pub(super) struct Readable {
+    moments: Mutex<Moments>,
+}
 
 /// The asker on whose behalf a run reads.
 pub(super) struct Reader<'a> {
@@ -49,7 +54,7 @@ impl Reader<'_> {
     }
 }
 
-impl Engine {
+impl Readable {
     /// Returns the reader for a run; `None` if its asker may read the whole room.
     pub(super) async fn reader<'a>(
         &self,
@@ -143,7 +148,7 @@ impl Engine {
         user: &UserId,
     ) -> Result<Option<Standing>, EngineError> {
         let key = (room.to_owned(), event.to_owned(), user.to_owned());
-        let known = self.moments.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+        let known = self.moments.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
         if known.is_some() {
             return Ok(known);
         }
@@ -155,7 +160,7 @@ impl Engine {
             }
             Ok(standing) => standing,
         };
-        let mut moments = self.moments.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
         if moments.len() >= MOMENTS_MAX {
             moments.clear();
         }

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
-use super::{batches::BatchRecord, trust::VerificationRecord};
 use crate::{
     core::{
         address::ThreadSoFar,
@@ -348,6 +347,9 @@ pub(super) struct Cursor {
     pub(super) sent_at: Timestamp,
 }
 
+/// The audit room's key in the settings table.
+pub(super) const AUDIT_ROOM: &str = "audit_room";
+
 /// A room that the service bot made, such as the audit room or the lobby.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct AuditRoom {
@@ -356,6 +358,31 @@ pub(super) struct AuditRoom {
     /// The admins that were invited; one who leaves is not invited again.
     #[serde(default)]
     pub(super) invited: BTreeSet<OwnedUserId>,
+}
+
+/// A batch at the provider, by its id there; kept until it is deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct BatchRecord {
+    /// The run whose question it holds. Once that is over, nobody waits for it.
+    pub(super) run: String,
+    /// When it was made.
+    pub(super) made_at: Timestamp,
+}
+
+/// A verification in progress.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct VerificationRecord {
+    /// The flow's id; `None` if ours has not been requested yet.
+    #[serde(default)]
+    pub(super) id: Option<String>,
+    /// The room in which it was requested; `None` if it was by to-device message.
+    #[serde(default)]
+    pub(super) room: Option<OwnedRoomId>,
+    /// Where its emoji are shown; `None`: in the person's chat with the service bot.
+    #[serde(default)]
+    pub(super) shown: Option<(OwnedRoomId, Place)>,
+    /// When it began.
+    pub(super) begun: Timestamp,
 }
 
 /// The engine's view of the store's tables.

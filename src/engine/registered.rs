@@ -1,11 +1,8 @@
 //! Whether the registration that the homeserver has loaded covers our users; tested by looking, one user of each kind.
 //! A start, `/readyz` and `check --live` report it in the same words.
 
-use std::time::Duration;
-
 use ruma::{OwnedUserId, UserId};
 
-use super::Shared;
 use crate::{
     config::{Config, Registration},
     core::{
@@ -15,10 +12,8 @@ use crate::{
     matrix::{MatrixError, api::Api},
 };
 
-/// How often it is tested again whether assistants are covered, while they are not.
-const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// The last part of a sample user's localpart.
-const ANYBODY: &str = "nobody";
+pub(super) const ANYBODY: &str = "nobody";
 
 /// Returns one user of each kind by the configuration.
 fn samples(config: &Config) -> Vec<OwnedUserId> {
@@ -70,24 +65,6 @@ fn is_unmade(error: &MatrixError) -> bool {
     let says_so = ["not registered", "does not exist", "unknown user", "not found"];
     matches!(errcode.as_str(), "M_FORBIDDEN" | "M_NOT_FOUND" | "M_UNKNOWN")
         && says_so.iter().any(|words| message.contains(words))
-}
-
-/// Tests until assistants are covered; the other users are created at the start, which shows it anyway.
-pub(super) async fn see_to_assistants(engine: Shared) {
-    let sample = engine.namespace.assistant(ANYBODY);
-    loop {
-        match engine.api().whoami_as(&sample).await {
-            Err(error) if error.is_passing() => {}
-            answer => match answer.err().and_then(|error| not_covered(&engine.config, &sample, &error)) {
-                Some(told) => engine.put_out_of_order(&sample, &told),
-                None => return engine.put_in_order(&sample),
-            },
-        }
-        tokio::select! {
-            () = engine.stop.cancelled() => return,
-            () = tokio::time::sleep(ASK_AGAIN) => {}
-        }
-    }
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl Engine {
         let command = AssistantCommand::of(new);
         let is_going_on = self.running.is_asked_by(&event.room, target, account.user());
         let not_asked = command.iter().map(|_| account.user().to_owned()).collect();
-        Box::pin(self.take_edit_of_request(event, target, &not_asked)).await?;
+        Box::pin(self.pacing.take_edit_of_request(event, target, &not_asked)).await?;
         match command {
             // The run says so itself.
             Some(AssistantCommand::Stop) if is_going_on => Ok(()),

@@ -92,15 +92,15 @@ impl Engine {
             Call::NoteAdd { text } => {
                 let cause = format!("{}|{}", here.id.as_str(), here.call);
                 let by = here.record.user.clone();
-                let text = self.tools.mask().hide(&text);
-                let added = self.add_note(room, NewNote { text: &text, by, at: clock::now(), cause: &cause }).await?;
+                let text = self.toolsets.tools.mask().hide(&text);
+                let added = self.notes.add(room, NewNote { text: &text, by, at: clock::now(), cause: &cause }).await?;
                 match added {
                     Ok(number) => Output::ok(serde_json::json!({ "noted": number }).to_string()),
                     Err(error) => Output::error(error.to_string()),
                 }
             }
-            Call::NoteList => Output::ok(room_tools::notes(&self.notes(room)?)),
-            Call::NoteRemove { number } => match self.remove_note(room, number).await? {
+            Call::NoteList => Output::ok(room_tools::notes(&self.notes.of(room)?)),
+            Call::NoteRemove { number } => match self.notes.remove(room, number).await? {
                 Some(_) => Output::ok(serde_json::json!({ "removed": number }).to_string()),
                 None => Output::error(format!("There is no note {number}. note_list tells which there are.")),
             },
@@ -116,7 +116,7 @@ impl Engine {
     async fn attach(&self, here: &Here<'_>, file: FileToAttach) -> Result<Output, EngineError> {
         let room = self.destination(here.record)?.room();
         // The model may have assembled a secret from pieces that tools returned.
-        let mask = self.tools.mask();
+        let mask = self.toolsets.tools.mask();
         let file = FileToAttach { name: mask.hide(&file.name), text: mask.hide(&file.text), ..file };
         let digest = Sha256::digest(here.call.as_bytes());
         let number = digest[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
@@ -139,8 +139,8 @@ impl Engine {
         let Some(coworker) = self.coworker(&here.record.user) else {
             return Ok(Past { events: Vec::new(), older, names: facts.names });
         };
-        let reader = self.reader(here.account, coworker, here.record, &facts).await?;
-        let older = self.keep_readable(reader.as_ref(), &mut events).await? || older;
+        let reader = self.readable.reader(here.account, coworker, here.record, &facts).await?;
+        let older = self.readable.keep_readable(reader.as_ref(), &mut events).await? || older;
         events.retain(|event| !self.is_our_notice(event));
         self.answerer(here.record).refused()?.leave_out(&mut events, None);
         Ok(Past { events, older, names: facts.names })

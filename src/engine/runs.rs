@@ -89,7 +89,7 @@ impl Engine {
         let mut driver = Driver {
             engine: self,
             id,
-            run: Run::new(record, self.rules(), clock.now()),
+            run: Run::new(record, self.toolsets.rules(), clock.now()),
             clock,
             place: &place,
             sender: &sender,
@@ -226,7 +226,7 @@ impl<'a> Driver<'a> {
         self.under_way.clear();
         (self.hold, self.presence, self.account) = (None, None, None);
         let asked = self.sender.send_replace(Progress::default());
-        self.engine.note_made(self.id, &asked.made, &mut 0);
+        self.engine.computing.note_made(self.id, &asked.made, &mut 0);
         if let Some(bill) = used::bill_of(&asked) {
             self.handle(Input::Billed(bill));
         }

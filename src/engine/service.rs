@@ -49,8 +49,8 @@ impl Engine {
         let txn = super::word_transaction("service", event.id.as_str(), account.user());
         account.sync().await?;
         let text = match command {
-            ServiceCommand::Changes => self.show_changes(&account, &event.room, &txn).await?,
-            ServiceCommand::Accept(named) => self.accept_change(person, &named).await?,
+            ServiceCommand::Changes => self.toolsets.show_changes(&account, &event.room, &txn).await?,
+            ServiceCommand::Accept(named) => self.toolsets.accept_change(person, &named).await?,
             ServiceCommand::Coworkers => words::coworker_list(&self.listed(), self.lobby_link()?.as_deref()),
             // The app's own button works as well, and says nothing here.
             ServiceCommand::Verify => {
@@ -60,9 +60,9 @@ impl Engine {
                 return Box::pin(self.clone().hand_over(&account, &event.room, person, txn)).await;
             }
             ServiceCommand::Status if is_admin => {
-                format!("{}\n{}", words::service_status(&self.service_status()), self.ledger_shown()?)
+                format!("{}\n{}", words::service_status(&self.service_status()), self.budget.ledger_shown()?)
             }
-            ServiceCommand::Status => self.own_ledger(person)?,
+            ServiceCommand::Status => self.budget.own_ledger(person)?,
             ServiceCommand::Help => words::service_help(is_admin),
         };
         account.send(&event.room, &super::word(&text, None), txn).await?;
@@ -99,10 +99,10 @@ impl Engine {
     /// Returns counts and conditions for admins, without content or names.
     fn service_status(&self) -> words::ServiceStatus {
         let (running, waiting) = self.lanes.counts();
-        let tools = self.tools.health();
+        let tools = self.toolsets.tools.health();
         words::ServiceStatus {
             version: env!("CARGO_PKG_VERSION"),
-            up_minutes: self.started.elapsed().as_secs() / 60,
+            up_minutes: self.life.up_for().as_secs() / 60,
             coworkers: self.config.coworkers.len(),
             assistants: self.tables.assistants.len(),
             assistants_open: self.pool.passing_len(),

@@ -1,12 +1,15 @@
 //! Limits how fast people use the model (C14, C23), and tells them once of each limit that they reach.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 
 use super::{
-    Engine, EngineError, Shared,
+    EngineError,
+    control::Running,
     records::{PersonRecord, RoomRecord, ThreadRecord},
+    runtime::Runtime,
+    zones::Zones,
 };
 use crate::{
     clock,
@@ -25,13 +28,24 @@ use crate::{
 /// Most limits per person that are remembered as told; the oldest are dropped.
 const TOLD_MAX: usize = 64;
 
-impl Engine {
+/// How fast people may use the model, and what they were told of it.
+pub(super) struct Pacing {
+    runtime: Arc<Runtime>,
+    running: Running,
+    zones: Arc<Zones>,
+}
+
+impl Pacing {
+    pub(super) fn new(runtime: &Arc<Runtime>, running: &Running, zones: &Arc<Zones>) -> Self {
+        Self { runtime: runtime.clone(), running: running.clone(), zones: zones.clone() }
+    }
+
     /// Asks the breakers of a person and a room whether a run may begin, and counts it. In an assistant's chat only the
     /// person's breaker counts.
     pub(super) fn gate(&self, person: &UserId, room: Option<&RoomId>) -> Result<Gate, EngineError> {
-        let (rates, now) = (self.config.limits.rates(), clock::now());
+        let (rates, now) = (self.runtime.config.limits.rates(), clock::now());
         let mut asked = Ok(Gate::Open);
-        self.tables.people.update(&person.to_owned(), |kept: Option<PersonRecord>| {
+        self.runtime.tables.people.update(&person.to_owned(), |kept: Option<PersonRecord>| {
             let mut kept = kept.unwrap_or_default();
             asked = match room {
                 None => Ok(breaker::begin_run(&mut kept.breaker, None, now, &rates)),
@@ -49,7 +63,7 @@ impl Engine {
     ) -> Result<Gate, EngineError> {
         let room: OwnedRoomId = room.to_owned();
         let mut gate = Gate::Open;
-        self.tables.rooms.update(&room, |record: Option<RoomRecord>| {
+        self.runtime.tables.rooms.update(&room, |record: Option<RoomRecord>| {
             let mut record = record.unwrap_or_default();
             gate = ask(Some(&mut record.breaker));
             Some(record)
@@ -67,7 +81,7 @@ impl Engine {
         interval_ms: u64,
     ) -> Result<bool, EngineError> {
         let (mut due, now) = (false, clock::now());
-        self.tables.people.update(&person.to_owned(), |kept: Option<PersonRecord>| {
+        self.runtime.tables.people.update(&person.to_owned(), |kept: Option<PersonRecord>| {
             let mut kept = kept.unwrap_or_default();
             let said = kept.told.get(limit);
             due = said.is_none_or(|(at, by)| by == cause || now < *at || now.ms_since(*at) >= interval_ms);
@@ -94,7 +108,7 @@ impl Engine {
         }
         let (limit, cause) = (format!("{}/{}", record.user, full.name()), &record.request);
         let mut due = false;
-        self.tables.rooms.update(&record.room, |kept: Option<RoomRecord>| {
+        self.runtime.tables.rooms.update(&record.room, |kept: Option<RoomRecord>| {
             let mut kept = kept.unwrap_or_default();
             due = budget::is_unasked_word_due(kept.budget_told.get(&limit), full, cause);
             if due {
@@ -115,8 +129,8 @@ impl Engine {
         let (room, person) = (&event.room, &event.sender);
         tracing::warn!(room.id = %room, user.id = %person, ?whose, "a breaker stopped a run");
         let (limit, runs_max) = match whose {
-            Whose::Person => ("pace".to_owned(), self.config.limits.person_requests_max),
-            Whose::Room => (format!("pace/{room}"), self.config.limits.room_requests_max),
+            Whose::Person => ("pace".to_owned(), self.runtime.config.limits.person_requests_max),
+            Whose::Room => (format!("pace/{room}"), self.runtime.config.limits.room_requests_max),
         };
         if !self.is_word_due(person, &limit, &event.id, PAUSE_MS)? {
             return Ok(());
@@ -125,7 +139,7 @@ impl Engine {
             Some(root) => Place::Thread { root: root.to_owned(), latest: event.id.clone() },
             None => Place::Timeline,
         };
-        let zone = self.zone_of(person).await;
+        let zone = self.zones.zone_of(person).await;
         let word = super::word(&words::spending::breaker(whose, runs_max, until, &zone), Some(person));
         let txn = super::word_transaction("breaker", event.id.as_str(), account.user());
         account.send(room, &Outgoing { place, ..word }, txn).await?;
@@ -135,7 +149,7 @@ impl Engine {
     /// Handles an edit of a request that is being answered. Once edits pause, the request starts again with the new
     /// text; runs that the new text no longer asks for stop.
     pub(super) async fn take_edit_of_request(
-        self: &Shared,
+        &self,
         event: &RoomEvent,
         target: &EventId,
         not_asked: &BTreeSet<OwnedUserId>,
@@ -148,7 +162,7 @@ impl Engine {
     }
 
     /// Adds a file to its sender's request that is being answered, if it belongs to one; returns whether it does.
-    pub(super) async fn take_joining(self: &Shared, event: &RoomEvent) -> Result<bool, EngineError> {
+    pub(super) async fn take_joining(&self, event: &RoomEvent) -> Result<bool, EngineError> {
         let counted = self.counted_room(&event.room)?;
         let joined = self.running.join(event, || self.gate(&event.sender, counted))?;
         let Some((request, taken)) = joined else { return Ok(false) };
@@ -162,24 +176,27 @@ impl Engine {
 
     /// Records a file of a request: later messages in the thread are about it too.
     pub(super) fn note_joined(&self, file: &RoomEvent, request: &EventId) -> Result<(), EngineError> {
-        self.tables.threads.update(&(file.room.clone(), request.to_owned()), |record: Option<ThreadRecord>| {
-            let mut record = record.unwrap_or_default();
-            if record.joined.len() < JOINED_MAX && !record.joined.contains(&file.id) {
-                record.joined.push(file.id.clone());
-            }
-            Some(record)
-        })?;
+        self.runtime.tables.threads.update(
+            &(file.room.clone(), request.to_owned()),
+            |record: Option<ThreadRecord>| {
+                let mut record = record.unwrap_or_default();
+                if record.joined.len() < JOINED_MAX && !record.joined.contains(&file.id) {
+                    record.joined.push(file.id.clone());
+                }
+                Some(record)
+            },
+        )?;
         Ok(())
     }
 
     /// Returns the room that a gesture counts for; `None` in an assistant's chat, where it counts only for the owner.
     fn counted_room<'r>(&self, room: &'r RoomId) -> Result<Option<&'r RoomId>, EngineError> {
-        let is_private = self.tables.assistant_rooms.get(&room.to_owned())?.is_some();
+        let is_private = self.runtime.tables.assistant_rooms.get(&room.to_owned())?.is_some();
         Ok((!is_private).then_some(room))
     }
 
     async fn say_what_became(
-        self: &Shared,
+        &self,
         event: &RoomEvent,
         target: &EventId,
         taken: Vec<(OwnedUserId, Place, Edit)>,
@@ -204,18 +221,14 @@ impl Engine {
     }
 
     /// Returns the account of a user of ours: a coworker's, or that of `owner`'s assistant.
-    async fn speaker(
-        &self,
-        user: &OwnedUserId,
-        owner: &UserId,
-    ) -> Result<Option<std::sync::Arc<Account>>, EngineError> {
-        if let Some(kept) = self.pool.kept(user) {
+    async fn speaker(&self, user: &OwnedUserId, owner: &UserId) -> Result<Option<Arc<Account>>, EngineError> {
+        if let Some(kept) = self.runtime.pool.kept(user) {
             return Ok(Some(kept));
         }
-        let persona = self.assistant_persona(owner);
+        let persona = self.runtime.assistant_persona(owner);
         if persona.user != *user {
             return Ok(None);
         }
-        Ok(Some(Box::pin(self.pool.passing(&persona)).await?))
+        Ok(Some(Box::pin(self.runtime.pool.passing(&persona)).await?))
     }
 }

@@ -1,38 +1,27 @@
 //! Starting and stopping: listeners first, then the homeserver, then users, then work.
 
+mod building;
 mod listening;
 mod queries;
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use futures_util::future::join_all;
-use ruma::{OwnedUserId, RoomId};
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::listening::try_listening;
 use self::{
+    building::build,
     listening::{bind, mend_of_listening},
     queries::answer_queries,
 };
 use super::{
-    Engine, Shared,
-    approvals::desk::Desk,
-    assistants, audit, budget, control,
+    Shared,
     data_dir::{PlaceError, too_full_to_start, try_data_dir},
     deserted,
     disk::{self, Ended},
-    gaps, homeserver, inbox, lanes, parked, provisioning,
-    records::Tables,
-    toolsets, trust, wards,
+    gaps, homeserver, inbox, provisioning, wards,
 };
 use crate::{
     appservice::{
@@ -47,17 +36,8 @@ use crate::{
     config::{self, Config},
     core::retry,
     listener,
-    matrix::{
-        MatrixError,
-        api::Api,
-        pool::Pool,
-        provision::Provisioner,
-        proxy::{Proxy, Upstream},
-        roster::Roster,
-        seals::Seals,
-    },
+    matrix::MatrixError,
     store::{Store, StoreError, make_private},
-    tools,
 };
 
 /// The wanted number of file descriptors; each open client takes about 22.
@@ -197,8 +177,8 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, Sta
         tasks.spawn(super::hooks::answer_calls(engine.clone(), called));
     }
     super::connections::serve(&engine, connections);
-    tasks.spawn(super::watches::keep_watch_of_claude(engine.clone()));
-    tasks.spawn(super::watches::keep_watch_of_servers(engine.clone()));
+    tasks.spawn(super::model::keep_watch_of_claude(engine.model.clone()));
+    tasks.spawn(super::toolsets::keep_watch_of_servers(engine.toolsets.clone()));
     engine.open_index();
     tasks.spawn(disk::keep_store(engine.clone()));
     let begun = tokio::select! {
@@ -217,7 +197,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, Sta
     // Otherwise keys received since the last upload would be lost with the disk.
     let accounts = engine.pool.all_kept();
     join_all(accounts.iter().map(|account| account.settle_backup(BACKUP_PATIENCE))).await;
-    let ended = if engine.starts_again.load(Ordering::Relaxed) {
+    let ended = if engine.life.starts_again() {
         Ok(Ended::StartsAgain)
     } else {
         // A disk that does not answer holds up no stop: what was promised to anybody is on it already.
@@ -271,106 +251,12 @@ async fn judge_data_dir(data: PathBuf) -> Result<(), PlaceError> {
     }
 }
 
-/// Returns the store's memory of which rooms are encrypted, for the homeserver's side.
-fn seals(store: &Store) -> Seals {
-    let (kept, adding) = (store.seals(), store.seals());
-    let note = move |room: &RoomId, seal| match adding.add(room, seal) {
-        Ok(()) => true,
-        Err(error) => {
-            tracing::error!(room.id = %room, %error, "that a room is encrypted cannot be stored; it holds until the next start");
-            false
-        }
-    };
-    Seals::new(move |room| kept.of(room), note)
-}
-
-async fn build(
-    config: Config,
-    store: Store,
-    (health, metrics, arrivals): (Health, Metrics, Arrivals),
-    tasks: TaskTracker,
-    stop: CancellationToken,
-) -> Result<Shared, StartError> {
-    // The proxy outlives `stop`, because ending tasks still need to reach the homeserver.
-    let proxy_stop = CancellationToken::new();
-    let proxy_tasks = TaskTracker::new();
-    let upstream = Upstream { url: config.homeserver.url.clone(), through: config.homeserver.proxy.clone() };
-    let token = config.appservice.as_token.clone();
-    let proxy = Proxy::start(upstream, token, seals(&store), &proxy_tasks, proxy_stop).await;
-    let proxy = proxy.map_err(|cause| StartError::Listen {
-        key: "the masquerading proxy",
-        address: SocketAddr::from(([127, 0, 0, 1], 0)),
-        cause,
-    })?;
-    let provisioner = Provisioner::new(Api::new(proxy), &config.data_dir, config.master.clone());
-    let claude = claude::Client::new(claude_client(&config.claude))?;
-    let mut settings = tools::Settings::default();
-    settings.servers.clone_from(&config.mcp_servers);
-    settings.credentials.clone_from(&config.credentials);
-    settings.secrets = config.own_secrets();
-    let hears = super::hearing::Hears::new(config.transcription.as_ref()).map_err(StartError::Recogniser)?;
-    let namespace = config.namespace();
-    let users: Vec<OwnedUserId> = config.coworkers.iter().map(|coworker| namespace.coworker(&coworker.id.0)).collect();
-    Ok(Arc::new(Engine {
-        users,
-        pool: Pool::new(provisioner, config.limits.assistants_live_max),
-        roster: Roster::default(),
-        claude,
-        tools: tools::Tools::start(settings, &tasks, &stop),
-        servers_due: tokio::time::Instant::now() + toolsets::SERVERS_PATIENCE,
-        tables: Tables::of(&store),
-        inbox: store.inbox(config.fingerprint()),
-        lanes: lanes::Lanes::new(config.limits.schedule()),
-        makers: assistants::Makers::default(),
-        no_chats: assistants::NoChats::default(),
-        members: provisioning::Members::default(),
-        headcounts: super::members::Headcounts::default(),
-        flows: trust::Flows::default(),
-        visits: super::visits::Visits::default(),
-        started: tokio::time::Instant::now(),
-        began: crate::clock::now(),
-        prepared: super::media::Prepared::new(),
-        hears,
-        running: control::Running::default(),
-        ledger: budget::Ledger::open(&store, budget::terms(&config), crate::clock::now())?,
-        parked: parked::Parked::default(),
-        zones: super::zones::Zones::default(),
-        owed_due: tokio::sync::Notify::new(),
-        service_chats: tokio::sync::Mutex::new(()),
-        given_up: AtomicUsize::new(0),
-        moments: super::readable::Moments::default(),
-        timetable: super::timetable::Timetable::default(),
-        batches_left: tokio::sync::Notify::new(),
-        files_left: tokio::sync::Notify::new(),
-        approvals: Desk::new(store.approvals(), store.cards_begun()),
-        bindings: super::bindings::Bindings::default(),
-        changes: super::changes::Changes::default(),
-        errands: super::errands::Errands::default(),
-        paces: super::hooks::Paces::default(),
-        connections: super::connections::Connections::new(&config.master),
-        audit: audit::Audit::new(),
-        namespace,
-        store,
-        homeserver: homeserver::Homeserver::new(arrivals),
-        claude_trouble: tokio::sync::Notify::new(),
-        met: super::watches::Met::default(),
-        wards: wards::Wards::default(),
-        serving: AtomicBool::new(false),
-        starts_again: AtomicBool::new(false),
-        health,
-        metrics,
-        tasks,
-        stop,
-        config,
-    }))
-}
-
 /// Waits for the homeserver, provisions our users, and resumes what was left.
 async fn begin(engine: &Shared) -> Result<(), StartError> {
     await_homeserver(engine).await?;
     // This also makes Synapse send its backlog at once.
-    engine.look_at_homeserver().await;
-    engine.tasks.spawn(homeserver::keep_watch(engine.clone()));
+    engine.homeserver.look_at_homeserver().await;
+    engine.tasks.spawn(homeserver::keep_watch(engine.homeserver.clone()));
     let mut personas = vec![engine.service_persona()];
     for coworker in &engine.config.coworkers {
         let persona = engine.coworker_persona(coworker).map_err(|cause| StartError::Avatar {
@@ -381,15 +267,15 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     }
     engine.tasks.spawn(wards::keep_mending(engine.clone()));
     if engine.config.assistants.enabled {
-        engine.tasks.spawn(super::registered::see_to_assistants(engine.clone()));
+        engine.tasks.spawn(wards::see_to_assistants(engine.runtime.clone(), engine.wards.clone()));
     }
     wards::bring_up_all(engine, personas).await?;
     if let Err(error) = engine.begin_comparing() {
         tracing::error!(%error, "up to where rooms were compared cannot be noted");
     }
     // Other homeservers send their backlog with the next event.
-    engine.wake().await;
-    engine.look_for_a_step_back().await;
+    engine.homeserver.wake().await;
+    super::stepped_back::look_for_a_step_back(&engine.runtime).await;
     for account in engine.pool.all_kept() {
         if let Err(error) = Box::pin(engine.clone().take_missed_invites(&account)).await {
             tracing::warn!(user.id = %account.user(), %error, "invites that came meanwhile cannot be taken yet");
@@ -410,15 +296,15 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     engine.tasks.spawn(gaps::keep_assistants_up(engine.clone()));
     engine.tasks.spawn(provisioning::keep_members(engine.clone()));
     engine.tasks.spawn(provisioning::look_for_leavers(engine.clone()));
-    engine.look_at_coworkers();
+    super::retiring::look_at_coworkers(&engine.runtime);
     engine.keep_audit_room();
-    engine.tasks.spawn(super::online::keep_online(engine.clone()));
+    engine.tasks.spawn(super::online::keep_online(engine.runtime.clone(), engine.homeserver.clone()));
     engine.tasks.spawn(super::lobby::keep_lobby(engine.clone()));
-    engine.serving.store(true, Ordering::Relaxed);
+    engine.life.serve();
     engine.take_up_errands();
     engine.tasks.spawn(super::timetable::keep_timetable(engine.clone()));
-    engine.tasks.spawn(super::batches::keep_batches(engine.clone()));
-    engine.tasks.spawn(super::computing::keep_files(engine.clone()));
+    engine.tasks.spawn(super::batches::keep_batches(engine.batches.clone()));
+    engine.tasks.spawn(super::computing::keep_files(engine.computing.clone()));
     tracing::info!(coworkers = engine.config.coworkers.len(), "serving");
     Ok(())
 }
@@ -427,7 +313,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
 async fn await_homeserver(engine: &Shared) -> Result<(), StartError> {
     let (mut tries, mut refusals) = (0, 0);
     loop {
-        let error = match engine.whoami_in_time().await {
+        let error = match engine.homeserver.whoami_in_time().await {
             Ok(user) => {
                 check_server_name(&engine.config, &user)?;
                 engine.health.set(Condition::Homeserver, State::Ready);
@@ -438,9 +324,9 @@ async fn await_homeserver(engine: &Shared) -> Result<(), StartError> {
         let is_refused = matches!(error, MatrixError::Token { .. }) || !error.is_passing();
         refusals = if is_refused { refusals + 1 } else { 0 };
         if refusals > REFUSALS_MAX {
-            return Err(StartError::Refused(engine.told(&error)));
+            return Err(StartError::Refused(engine.homeserver.told(&error)));
         }
-        engine.health.set(Condition::Homeserver, State::Waiting(engine.told(&error)));
+        engine.health.set(Condition::Homeserver, State::Waiting(engine.homeserver.told(&error)));
         tokio::time::sleep(retry::step(&HOMESERVER_PAUSES, tries)).await;
         tries += 1;
     }

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::BTreeSet, time::Duration};
 
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 
-use super::{Engine, Shared};
+use super::runtime::Runtime;
 use crate::core::time::Timestamp;
 
 /// Rooms whose newest event the homeserver is asked for. It has stepped back if it knows none of them.
@@ -16,66 +16,64 @@ const CONFIRM_AFTER: Duration = Duration::from_secs(3);
 /// An event that one of our users has seen.
 type Seen = (Timestamp, OwnedRoomId, OwnedEventId, OwnedUserId);
 
-impl Engine {
-    /// Has every user whose client stays open sync anew if the homeserver has stepped back. An assistant's client finds
-    /// out when its owner looks for it.
-    pub(super) async fn look_for_a_step_back(self: &Shared) {
-        let newest = self.newest_seen();
-        if newest.is_empty() {
-            return;
-        }
-        if !self.are_unknown(&newest).await {
-            return;
-        }
-        tokio::select! {
-            () = self.stop.cancelled() => return,
-            () = tokio::time::sleep(CONFIRM_AFTER) => {}
-        }
-        if !self.are_unknown(&newest).await {
-            return;
-        }
-        tracing::warn!(
-            events = newest.len(),
-            "the homeserver does not know the newest events any more: it was restored from an earlier copy. Our users sync anew"
-        );
-        for account in self.pool.all_kept() {
-            if let Err(error) = account.start_over().await {
-                tracing::warn!(user.id = %account.user(), %error, "one of our users cannot sync anew yet; its next sync tries again");
-            }
+/// Has every user whose client stays open sync anew if the homeserver has stepped back. An assistant's client finds
+/// out when its owner looks for it.
+pub(super) async fn look_for_a_step_back(runtime: &Runtime) {
+    let newest = newest_seen(runtime);
+    if newest.is_empty() {
+        return;
+    }
+    if !are_unknown(runtime, &newest).await {
+        return;
+    }
+    tokio::select! {
+        () = runtime.stop.cancelled() => return,
+        () = tokio::time::sleep(CONFIRM_AFTER) => {}
+    }
+    if !are_unknown(runtime, &newest).await {
+        return;
+    }
+    tracing::warn!(
+        events = newest.len(),
+        "the homeserver does not know the newest events any more: it was restored from an earlier copy. Our users sync anew"
+    );
+    for account in runtime.pool.all_kept() {
+        if let Err(error) = account.start_over().await {
+            tracing::warn!(user.id = %account.user(), %error, "one of our users cannot sync anew yet; its next sync tries again");
         }
     }
+}
 
-    /// Returns whether the homeserver says of each event that it does not know it.
-    async fn are_unknown(&self, newest: &[Seen]) -> bool {
-        for (_, room, event, user) in newest {
-            let Some(account) = self.pool.kept(user) else { return false };
-            match account.is_at_homeserver(room, event).await {
-                Ok(false) => {}
-                Ok(true) => return false,
-                Err(error) => {
-                    tracing::debug!(%error, "whether the homeserver has stepped back is not known");
-                    return false;
-                }
+/// Returns whether the homeserver says of each event that it does not know it.
+async fn are_unknown(runtime: &Runtime, newest: &[Seen]) -> bool {
+    for (_, room, event, user) in newest {
+        let Some(account) = runtime.pool.kept(user) else { return false };
+        match account.is_at_homeserver(room, event).await {
+            Ok(false) => {}
+            Ok(true) => return false,
+            Err(error) => {
+                tracing::debug!(%error, "whether the homeserver has stepped back is not known");
+                return false;
             }
         }
-        true
     }
+    true
+}
 
-    /// Returns the newest event that our users have seen in each of the rooms where it is newest: a room that is gone
-    /// is one room.
-    fn newest_seen(&self) -> Vec<Seen> {
-        let mut seen: Vec<Seen> = Vec::new();
-        for account in self.pool.all_kept() {
-            let held = account.newest_held().into_iter();
-            seen.extend(held.map(|(at, room, event)| (at, room, event, account.user().to_owned())));
-        }
-        for (room, checked) in self.tables.checked.iter().filter_map(Result::ok) {
-            if let (Some(event), Some(user)) = (checked.event, self.roster.of(&room).into_iter().next()) {
-                seen.push((checked.at, room, event, user));
-            }
-        }
-        newest_of_rooms(seen)
+/// Returns the newest event that our users have seen in each of the rooms where it is newest: a room that is gone
+/// is one room.
+fn newest_seen(runtime: &Runtime) -> Vec<Seen> {
+    let mut seen: Vec<Seen> = Vec::new();
+    for account in runtime.pool.all_kept() {
+        let held = account.newest_held().into_iter();
+        seen.extend(held.map(|(at, room, event)| (at, room, event, account.user().to_owned())));
     }
+    for (room, checked) in runtime.tables.checked.iter().filter_map(Result::ok) {
+        if let (Some(event), Some(user)) = (checked.event, runtime.roster.of(&room).into_iter().next()) {
+            seen.push((checked.at, room, event, user));
+        }
+    }
+    newest_of_rooms(seen)
 }
 
 fn newest_of_rooms(mut seen: Vec<Seen>) -> Vec<Seen> {

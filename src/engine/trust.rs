@@ -37,8 +37,6 @@ use crate::{
 
 mod broken_off;
 
-pub(super) use self::broken_off::VerificationRecord;
-
 /// How long a verification may take; clients give up after ten minutes.
 const PATIENCE: Duration = Duration::from_mins(10);
 /// How long a request of ours waits to be accepted. Meanwhile both sides' SDKs cancel any other verification that the

@@ -92,7 +92,7 @@ impl Engine {
             _ => false,
         };
         let limit = format!("unencrypted/{}", event.room_id);
-        if !is_said || !self.is_word_due(owner, &limit, &event.event_id, CHAT_WORD_INTERVAL_MS)? {
+        if !is_said || !self.pacing.is_word_due(owner, &limit, &event.event_id, CHAT_WORD_INTERVAL_MS)? {
             return Ok(());
         }
         tracing::info!(room.id = %event.room_id, event.id = %event.event_id, "words came unencrypted into an assistant's chat");

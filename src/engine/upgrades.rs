@@ -128,7 +128,7 @@ impl Engine {
             RoomRecord { introduced: record.introduced, muted: record.muted, ..RoomRecord::default() }
         } else {
             // Before the record, which marks the upgrade as followed.
-            self.carry_notes(&old, &new.to_owned())?;
+            self.notes.carry(&old, &new.to_owned())?;
             self.carry_schedules(&old, &new.to_owned())?;
             record
         };

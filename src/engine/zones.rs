@@ -2,14 +2,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use ruma::{OwnedUserId, UserId};
 use tokio::time::{Instant, timeout};
 
-use super::{Engine, EngineError, records::RoomRecord};
+use super::{EngineError, records::RoomRecord, runtime::Runtime};
 use crate::core::{run::RunRecord, zone::Zone};
 
 /// How long a zone is cached; shorter if the profile could not be read.
@@ -21,10 +21,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const PEOPLE_MAX: usize = 4_096;
 
 /// Cached zones with their expiry.
-#[derive(Default)]
-pub(super) struct Zones(Mutex<HashMap<OwnedUserId, (Instant, Zone)>>);
+pub(super) struct Zones {
+    runtime: Arc<Runtime>,
+    kept: Mutex<HashMap<OwnedUserId, (Instant, Zone)>>,
+}
 
-impl Engine {
+impl Zones {
+    pub(super) fn new(runtime: &Arc<Runtime>) -> Self {
+        Self { runtime: runtime.clone(), kept: Mutex::default() }
+    }
+
     /// Returns the name of a person's zone, for a run's record.
     pub(super) async fn zone_name_of(&self, person: &UserId) -> Option<String> {
         self.zone_of(person).await.name().map(ToOwned::to_owned)
@@ -35,11 +41,11 @@ impl Engine {
     /// They are stored with the room, so that a prompt's facts change only with a new asker, and not with each asker in
     /// turn.
     pub(super) fn zones_of_askers(&self, run: &RunRecord) -> Result<BTreeMap<OwnedUserId, String>, EngineError> {
-        let mut kept = self.tables.rooms.get(&run.room)?.unwrap_or_default().zones;
+        let mut kept = self.runtime.tables.rooms.get(&run.room)?.unwrap_or_default().zones;
         if kept.get(&run.asker) == run.zone.as_ref() {
             return Ok(kept);
         }
-        self.tables.rooms.update(&run.room, |record: Option<RoomRecord>| {
+        self.runtime.tables.rooms.update(&run.room, |record: Option<RoomRecord>| {
             let mut record = record.unwrap_or_default();
             record.note_zone(&run.asker, run.zone.as_deref());
             kept.clone_from(&record.zones);
@@ -50,23 +56,23 @@ impl Engine {
 
     /// Returns a person's zone; UTC if their profile names none or cannot be read.
     pub(super) async fn zone_of(&self, person: &UserId) -> Zone {
-        if person.server_name() != self.namespace.server {
+        if person.server_name() != self.runtime.namespace.server {
             // Another server would have to be asked, and it need not show us the profile.
             return Zone::default();
         }
         let now = Instant::now();
-        let kept = self.zones.0.lock().unwrap_or_else(PoisonError::into_inner).get(person).cloned();
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(person).cloned();
         if let Some((until, zone)) = kept
             && now < until
         {
             return zone;
         }
-        let asked = timeout(PATIENCE, self.api().profile_fields(person)).await;
+        let asked = timeout(PATIENCE, self.runtime.api().profile_fields(person)).await;
         let (zone, kept) = match asked {
             Ok(Ok(profile)) => (Zone::of_profile(&profile), KEPT),
             _ => (Zone::default(), KEPT_UNKNOWN),
         };
-        let mut zones = self.zones.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut zones = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if zones.len() >= PEOPLE_MAX {
             zones.clear();
         }

@@ -1,6 +1,7 @@
 //! Checks who may import whom (`ARCHITECTURE.md`, "Who may import whom") in the sources.
 
 mod circles;
+mod services;
 
 use std::{
     collections::BTreeSet,

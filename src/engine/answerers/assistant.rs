@@ -66,7 +66,7 @@ impl<'e> Answerer<'e> for Assistant<'e> {
     }
 
     fn toolset<'a>(&'a self, _: &'a RunRecord) -> BoxFuture<'a, Result<Toolset, EngineError>> {
-        self.engine.toolset_of_private_run().boxed()
+        self.engine.toolsets.toolset_of_private_run().boxed()
     }
 
     fn note_posted(&self, record: &RunRecord, said: Said<'_>) -> Result<(), EngineError> {

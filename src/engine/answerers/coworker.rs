@@ -125,7 +125,7 @@ impl<'e> Answerer<'e> for Coworker<'e> {
     fn toolset<'a>(&'a self, record: &'a RunRecord) -> BoxFuture<'a, Result<Toolset, EngineError>> {
         async move {
             let Some(coworker) = self.engine.coworker(&self.user) else { return Ok(Toolset::default()) };
-            let mut tools = self.engine.toolset_of_run(coworker, &record.room).await?;
+            let mut tools = self.engine.toolsets.toolset_of_run(coworker, &record.room).await?;
             if record.is_unasked() {
                 // Only who asks can set up work; a card for it could only fail.
                 tools.remove(RoomTool::ScheduleAdd.name());

@@ -55,7 +55,7 @@ impl Engine {
                 Ok(()) => {
                     tokio::select! {
                         until = self.approvals.until_due(card) => until?,
-                        () = self.homeserver.pause_unless_back(LOOK_BACK_EVERY) => {}
+                        () = self.homeserver.reach.pause_unless_back(LOOK_BACK_EVERY) => {}
                     }
                 }
                 // Until a look succeeds, the card is not over.
@@ -63,7 +63,7 @@ impl Engine {
                     tracing::debug!(%error, "a card cannot be looked at; it is looked at again");
                     tokio::select! {
                         until = self.approvals.until_due(card), if !is_due => until?,
-                        () = self.homeserver.until_back_within(LOOK_AGAIN) => {}
+                        () = self.homeserver.reach.until_back_within(LOOK_AGAIN) => {}
                     }
                 }
             }

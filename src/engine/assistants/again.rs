@@ -61,9 +61,9 @@ impl Engine {
             return Ok(());
         }
         let is_busy = self.running.count(&event.room, &user) >= self.config.limits.room_runs_max;
-        if let Gate::Stopped { whose, until, .. } = self.gate(owner, None)? {
+        if let Gate::Stopped { whose, until, .. } = self.pacing.gate(owner, None)? {
             let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
-            return self.tell_stopped(&account, event, (whose, until)).await;
+            return self.pacing.tell_stopped(&account, event, (whose, until)).await;
         }
         let (request, place) = (&answered.request, answered.place.clone());
         let record = RunRecord {

@@ -47,8 +47,8 @@ impl Engine {
         if self.tables.runs.get(&id.as_str().to_owned())?.is_some() {
             return Ok(());
         }
-        if let Gate::Stopped { whose, until, .. } = self.gate(owner, None)? {
-            return self.tell_stopped(account, event, (whose, until)).await;
+        if let Gate::Stopped { whose, until, .. } = self.pacing.gate(owner, None)? {
+            return self.pacing.tell_stopped(account, event, (whose, until)).await;
         }
         self.start_asked_run(account, record, Some(accepted)).await
     }

@@ -22,7 +22,7 @@ impl Engine {
         event: &RoomEvent,
     ) -> Result<(), EngineError> {
         let (session, older) = self.session_before(account, owner, event).await?;
-        let zone = self.zone_of(owner).await;
+        let zone = self.zones.zone_of(owner).await;
         let exported = copying::export(&session, owner, account.user(), older, &zone);
         let text = exported.as_ref().map_or_else(sessions::nothing_to_export, |export| {
             sessions::exported(export.messages, export.span, export.left_out, &zone)

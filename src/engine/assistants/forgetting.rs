@@ -105,7 +105,7 @@ impl Engine {
             self.tables.checked.remove(room)?;
             self.tables.assistant_rooms.remove(room)?;
         }
-        self.unpin(&persona.user)?;
+        self.toolsets.unpin(&persona.user)?;
         self.tables.forgetting.remove(&key)?;
         self.tables.assistants.remove(&key)?;
         tracing::info!(user.id = %owner, "everything of an owner who is gone is forgotten");

@@ -156,7 +156,7 @@ impl Engine {
             block: &block,
             forbidden: reading.forbidden,
             older: reading.older,
-            zone: &self.zone_of(owner).await,
+            zone: &self.zones.zone_of(owner).await,
         });
         self.close_rooms(owner, None, |one| !current.iter().any(|open| open.is(one)))?;
         self.note(owner, |record| opened::open(&mut record.opened, new))?;

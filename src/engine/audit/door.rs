@@ -30,7 +30,7 @@ use crate::{
         audit::{Answer, Ask, By, Entry, Filter, Spending, add_up, select},
         time::Timestamp,
     },
-    engine::{Engine, Shared},
+    engine::{Engine, Shared, retiring},
     store::StoreError,
 };
 
@@ -126,7 +126,9 @@ async fn answer(engine: &Shared, caller: UnixStream) -> io::Result<()> {
     let (answers, mut answered) = mpsc::channel(READ_AHEAD);
     let engine = engine.clone();
     if let Ok(Ask::Retire(id)) = serde_json::from_str(&line) {
-        let said = Box::pin(engine.retire(&id)).await.unwrap_or_else(|error| Answer::Failed(error.to_string()));
+        let said = Box::pin(retiring::retire(&engine.runtime, &id))
+            .await
+            .unwrap_or_else(|error| Answer::Failed(error.to_string()));
         for answer in [said, Answer::Done] {
             let mut line = serde_json::to_vec(&answer)?;
             line.push(b'\n');
@@ -167,7 +169,7 @@ impl Engine {
     }
 
     fn say_spending(&self, by: By, since: Option<Timestamp>, answers: &mpsc::Sender<Answer>) -> Result<(), StoreError> {
-        let (outlays, index) = (self.ledger.outlays(), self.tables.run_index.iter());
+        let (outlays, index) = (self.budget.ledger.outlays(), self.tables.run_index.iter());
         let (rows, sum) =
             add_up(Spending::new(by, since, self.config.workspace.zone.clone()), outlays, index, &self.namespace)?;
         for answer in rows.into_iter().map(Answer::Spent).chain([Answer::SpentInAll(sum)]) {

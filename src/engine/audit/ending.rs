@@ -30,7 +30,7 @@ impl Engine {
             outcome,
             duration_ms: now.ms_since(record.accepted_at),
             spent,
-            mask: self.tools.mask(),
+            mask: self.toolsets.tools.mask(),
             names,
             zone: &record.zone(),
         };
@@ -39,7 +39,7 @@ impl Engine {
 
     /// What the index keeps of a run. Of an assistant's, it does not say what was read.
     pub(in crate::engine) fn summary(&self, run: &Run, end: End) -> RunSummary {
-        let (record, used, spent) = (run.record(), run.used(), self.spent_on(run));
+        let (record, used, spent) = (run.record(), run.used(), self.budget.spent_on(run));
         let End { outcome, answer, .. } = end;
         let coworker = match self.namespace.who(&record.user) {
             Who::Coworker(id) if record.owner().is_none() => Some(id.0),
@@ -59,7 +59,7 @@ impl Engine {
             reason: used.fault.filter(|_| outcome == Outcome::Failed).map(|fault| fault.name().to_owned()),
             read: read(used.read.clone(), record),
             read_span: used.read_span,
-            tools: record.work.steps().iter().map(|step| Tally::of(step, self.tools.mask())).collect(),
+            tools: record.work.steps().iter().map(|step| Tally::of(step, self.toolsets.tools.mask())).collect(),
             model: used.model.clone(),
             model_calls: spent.model_calls,
             input_tokens: spent.input_tokens,

@@ -10,15 +10,17 @@ use crate::{
         audit::{Entry, RunKey, RunSummary},
         words,
     },
-    engine::{Engine, EngineError, Shared, budget::Pace, records::AuditRoom},
+    engine::{
+        Engine, EngineError, Shared,
+        budget::Pace,
+        records::{AUDIT_ROOM, AuditRoom},
+    },
     matrix::{
         Account,
         audit_room::{self, NewRoom},
     },
 };
 
-/// The room's key in the settings table.
-const SETTING: &str = "audit_room";
 /// Runs checked at the start for lines that an earlier process did not write.
 const LOOKED_BACK_MAX: usize = 10_000;
 
@@ -50,7 +52,7 @@ async fn keep_on(engine: &Engine, mut waiting: mpsc::Receiver<RunKey>) {
                 Some(key) => write_line(engine, &room, &key).await,
                 None => return,
             },
-            () = pace.next(engine) => {
+            () = pace.next(&engine.budget) => {
                 if warn_of_budgets(engine, &room).await {
                     pace.note();
                 }
@@ -62,7 +64,7 @@ async fn keep_on(engine: &Engine, mut waiting: mpsc::Receiver<RunKey>) {
 async fn warn_of_budgets(engine: &Engine, room: &OwnedRoomId) -> bool {
     let mut tries = 0;
     loop {
-        match Box::pin(engine.warn_of_budgets(room)).await {
+        match Box::pin(engine.budget.warn_of_budgets(room)).await {
             Ok(is_sent) => return is_sent,
             Err(error) if !pause_after(&error, "a warning about budgets cannot be written", &mut tries).await => {
                 return false;
@@ -94,17 +96,12 @@ async fn pause_after(error: &EngineError, what: &str, tries: &mut usize) -> bool
 }
 
 impl Engine {
-    /// Returns the audit room if it was made or found before.
-    pub(in crate::engine) fn known_audit_room(&self) -> Result<Option<OwnedRoomId>, EngineError> {
-        Ok(self.tables.audit_room.get(&SETTING.to_owned())?.and_then(|kept| kept.room))
-    }
-
     /// Returns the audit room, making it if needed. Its members are then the admins in the config, except those who
     /// left.
     async fn audit_room(&self) -> Result<OwnedRoomId, EngineError> {
-        let account = self.audit_account()?;
+        let account = self.service_account()?;
         account.sync().await?;
-        let kept = self.tables.audit_room.get(&SETTING.to_owned())?.unwrap_or_default();
+        let kept = self.tables.audit_room.get(&AUDIT_ROOM.to_owned())?.unwrap_or_default();
         let known = kept.room.filter(|room| account.is_in(room));
         let (room, mut invited) = match known {
             Some(room) => (room, kept.invited),
@@ -112,15 +109,9 @@ impl Engine {
         };
         self.roster.enter(&room, account.user());
         self.see_to_admins(&account, &room, &mut invited).await?;
-        self.tables.audit_room.put(&SETTING.to_owned(), &AuditRoom { room: Some(room.clone()), invited })?;
+        self.tables.audit_room.put(&AUDIT_ROOM.to_owned(), &AuditRoom { room: Some(room.clone()), invited })?;
         self.store.flush().await?;
         Ok(room)
-    }
-
-    pub(in crate::engine) fn audit_account(&self) -> Result<std::sync::Arc<Account>, EngineError> {
-        let service = self.service_user();
-        let gone = || crate::matrix::MatrixError::NotJoined { user: service.to_string(), room: "any room".to_owned() };
-        Ok(self.pool.kept(&service).ok_or_else(gone)?)
     }
 
     async fn found_or_made(&self, account: &Account) -> Result<OwnedRoomId, EngineError> {
@@ -178,7 +169,7 @@ impl Engine {
     /// Writes a line if it is still due. The transaction id is the run's, so a resend after a crash is the same event.
     async fn tell_audit_room(&self, room: &OwnedRoomId, key: &RunKey) -> Result<(), EngineError> {
         let Some(summary) = self.tables.run_index.get(key)?.filter(|summary| summary.line_due) else { return Ok(()) };
-        let account = self.audit_account()?;
+        let account = self.service_account()?;
         let entry = Entry::of(key.clone(), summary, &self.namespace);
         // A second guard for A4: whatever the index says, no line for an assistant's run.
         if entry.room.is_some() {

@@ -56,6 +56,12 @@ impl Engine {
             Some(account) => account.names(&event.room, &decided).await,
             None => Names::default(),
         };
-        Ok(words::trail::why(&entry, LINKS_MAX, &self.namespace.server, &names, &self.zone_of(&event.sender).await))
+        Ok(words::trail::why(
+            &entry,
+            LINKS_MAX,
+            &self.namespace.server,
+            &names,
+            &self.zones.zone_of(&event.sender).await,
+        ))
     }
 }

@@ -2,6 +2,7 @@
 
 use ruma::{RoomId, UserId};
 
+use super::Budget;
 use crate::{
     appservice::metrics::Labelled,
     core::{
@@ -9,13 +10,13 @@ use crate::{
         time::Timestamp,
         words::spending::{self, Account, Crowd},
     },
-    engine::{Engine, EngineError},
+    engine::EngineError,
 };
 
 /// The scopes with an account for each of many.
 const CROWDS: [Scope; 3] = [Scope::Person, Scope::Room, Scope::Assistant];
 
-impl Engine {
+impl Budget {
     fn shown_account(&self, name: &str, holder: &Holder) -> Result<Account, EngineError> {
         let now = self.ledger.now();
         let (account, limits) = (self.ledger.account(holder, now)?, self.ledger.terms().of(holder));
@@ -33,7 +34,7 @@ impl Engine {
     /// Returns the ledger for admins.
     pub(in crate::engine) fn ledger_shown(&self) -> Result<String, EngineError> {
         let workspace = self.shown_account("", &Holder::Workspace)?;
-        let pairs = self.users.iter().zip(&self.config.coworkers);
+        let pairs = self.runtime.users.iter().zip(&self.runtime.config.coworkers);
         let coworkers: Result<Vec<Account>, EngineError> =
             pairs.map(|(user, coworker)| self.shown_account(&coworker.id.0, &Holder::Coworker(user.clone()))).collect();
         let mut coworkers = coworkers?;
@@ -64,7 +65,7 @@ impl Engine {
 
     /// Returns amounts of the accounts whose number the config bounds: the workspace's and the coworkers'.
     fn each_account(&self, amounts: impl Fn(&Holder) -> Vec<(Period, Usd)>) -> Vec<Labelled> {
-        let coworkers = self.users.iter().zip(&self.config.coworkers);
+        let coworkers = self.runtime.users.iter().zip(&self.runtime.config.coworkers);
         let named = coworkers.map(|(user, coworker)| (Holder::Coworker(user.clone()), coworker.id.0.clone()));
         let all = std::iter::once((Holder::Workspace, String::new())).chain(named);
         let shown = all.flat_map(|(holder, coworker)| {

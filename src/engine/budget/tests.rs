@@ -54,7 +54,7 @@ impl Bench {
     }
 
     fn reserve(&self, ledger: &Ledger, latency: Latency) -> ledger::Call {
-        let holders = Engine::holders_of(&self.record);
+        let holders = Budget::holders_of(&self.record);
         let opening = Opening { record: &self.record, by: self.by(), model: MODEL, estimate: estimate(), latency };
         ledger.reserve(&holders, &opening, clock::now()).expect("it is stored").expect("there is no limit")
     }
@@ -66,7 +66,7 @@ impl Bench {
             let account = ledger.account(holder, now).expect("it is read");
             (account.spent(Period::Month, now).micro(), account.reserved(Period::Month, now).micro())
         };
-        let holders = Engine::holders_of(&self.record);
+        let holders = Budget::holders_of(&self.record);
         let sums = of(&holders[0]);
         assert!(holders.iter().all(|holder| of(holder) == sums), "all accounts agree");
         sums
@@ -91,7 +91,7 @@ fn c20_c23_a_batch_stays_reserved_through_a_restart_for_as_long_as_its_run_is_th
     let cost = budget::outlay::Cost { amount: Usd::from_micro(1_234), model: None, priced: true };
     for _ in 0..2 {
         let ledger = bench.ledger();
-        ledger.settle(&Engine::holders_of(&bench.record), &call, &cost).expect("it is settled");
+        ledger.settle(&Budget::holders_of(&bench.record), &call, &cost).expect("it is settled");
         assert_eq!((bench.sums(&ledger), ledger.waiting(&bench.key()).expect("read").is_none()), ((1_234, 0), true));
     }
 
@@ -100,7 +100,7 @@ fn c20_c23_a_batch_stays_reserved_through_a_restart_for_as_long_as_its_run_is_th
     bench.reserve(&bench.ledger(), Latency::Batch);
     assert_eq!(bench.sums(&bench.ledger()), (800_000, 0));
     let bench = Bench::new();
-    let (ledger, holders) = (bench.ledger(), Engine::holders_of(&bench.record));
+    let (ledger, holders) = (bench.ledger(), Budget::holders_of(&bench.record));
     let call = bench.reserve(&ledger, Latency::Batch);
     ledger.leave(&holders, &call).expect("it is left");
     assert_eq!(bench.sums(&ledger), (800_000, 0));
@@ -124,7 +124,7 @@ fn c23_an_answer_that_broke_off_counts_as_told_and_as_its_prompt_only_where_noth
     let ledger = bench.ledger();
     let progress = watch::Sender::new(Progress::default());
     let hold = Hold {
-        holders: Engine::holders_of(&bench.record),
+        holders: Budget::holders_of(&bench.record),
         call: bench.reserve(&ledger, Latency::Normal),
         ledger: &ledger,
         model: MODEL.to_owned(),
@@ -180,7 +180,7 @@ fn c23_a_kill_between_crossing_80_percent_and_the_word_loses_no_warning_and_it_i
         let call = bench.reserve(&first, Latency::Normal);
         if killed != Killed::InTheCall {
             let cost = budget::outlay::Cost { amount: Usd::from_micro(850_000), model: None, priced: true };
-            first.settle(&Engine::holders_of(&bench.record), &call, &cost).expect("it is settled");
+            first.settle(&Budget::holders_of(&bench.record), &call, &cost).expect("it is settled");
             assert!(is_due(&first), "{killed:?}: it was crossed");
         }
         if !matches!(killed, Killed::InTheCall | Killed::BehindTheCall) {
@@ -224,7 +224,7 @@ fn c20_c23_a_member_s_schedule_falls_under_who_set_it_up_and_a_file_s_under_nobo
         let bench = Bench { record, ..Bench::new() };
         let ledger = bench.ledger_with(Usd::from_micro(1_000_000));
         let persons: Vec<Holder> = [alice, bob].map(|person| Holder::Person(person.to_owned())).into();
-        let holders = Engine::holders_of(&bench.record);
+        let holders = Budget::holders_of(&bench.record);
         let paying: Vec<&Holder> = persons.iter().filter(|person| holders.contains(person)).collect();
         assert_eq!(paying, payer.map(|payer| Holder::Person(payer.to_owned())).iter().collect::<Vec<_>>());
         for always in [Scope::Workspace, Scope::Coworker, Scope::Room] {
@@ -274,7 +274,7 @@ fn c23_days_and_months_begin_by_the_clock_of_the_workspace_s_zone() {
         let person = Limits { day: Some(Usd::from_micro(900_000)), month: None };
         let terms = Terms { budgets: Budgets { person, ..Budgets::default() }, zone: zone(name), ..Terms::default() };
         let ledger = Ledger::open(&bench.store, terms, now).expect("the ledger opens");
-        let holders = Engine::holders_of(&bench.record);
+        let holders = Budget::holders_of(&bench.record);
         let reserve = || {
             let (record, by, estimate) = (&bench.record, bench.by(), estimate());
             let opening = Opening { record, by, model: MODEL, estimate, latency: Latency::Normal };

@@ -1,17 +1,17 @@
 //! The warnings to admins that budgets run low: in the audit room where there is one, and in the log.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use ruma::RoomId;
 use tokio::time::Instant;
 
-use super::ledger::Warning;
+use super::{Budget, ledger::Warning};
 use crate::{
     core::{
         budget::{Holder, Low, Scope},
         words::spending,
     },
-    engine::{Engine, EngineError, Shared},
+    engine::EngineError,
 };
 
 /// So many warnings are sent at once; further ones wait until the oldest is this old, and become one.
@@ -27,9 +27,9 @@ pub(in crate::engine) struct Pace {
 
 impl Pace {
     /// Waits until a warning is due and may be sent; loses nothing if it is dropped before.
-    pub(in crate::engine) async fn next(&mut self, engine: &Engine) {
+    pub(in crate::engine) async fn next(&mut self, budget: &Budget) {
         if !self.is_due {
-            engine.ledger.warning_due.notified().await;
+            budget.ledger.warning_due.notified().await;
             self.is_due = true;
         }
         if self.sent.len() >= WARNINGS_MAX
@@ -48,17 +48,17 @@ impl Pace {
 }
 
 /// Logs warnings where there is no audit room.
-pub(in crate::engine) async fn log(engine: Shared) {
+pub(in crate::engine) async fn log(budget: Arc<Budget>) {
     let mut pace = Pace::default();
     loop {
         tokio::select! {
-            () = engine.stop.cancelled() => return,
-            () = pace.next(&engine) => {}
+            () = budget.runtime.stop.cancelled() => return,
+            () = pace.next(&budget) => {}
         }
-        match engine.next_warning() {
+        match budget.next_warning() {
             Ok(Some(warning)) => {
                 pace.note();
-                if let Err(error) = engine.ledger.warned(&warning) {
+                if let Err(error) = budget.ledger.warned(&warning) {
                     tracing::warn!(%error, "budgets that run low cannot be noted");
                 }
             }
@@ -68,15 +68,16 @@ pub(in crate::engine) async fn log(engine: Shared) {
     }
 }
 
-impl Engine {
+impl Budget {
     /// Warns admins of budgets that run low, and returns whether there was one to send. The transaction id is the
     /// warning's, so a resend after a crash is the same event.
     pub(in crate::engine) async fn warn_of_budgets(&self, room: &RoomId) -> Result<bool, EngineError> {
         let Some(warning) = self.next_warning()? else { return Ok(false) };
-        self.store.flush().await?;
-        let account = self.audit_account()?;
+        self.runtime.store.flush().await?;
+        let account = self.runtime.service_account()?;
         let coworker = |holder: &Holder| self.called(holder);
-        let text = spending::budgets_low(&warning.lows, coworker, &self.namespace.server, &self.ledger.terms().zone);
+        let text =
+            spending::budgets_low(&warning.lows, coworker, &self.runtime.namespace.server, &self.ledger.terms().zone);
         let txn = crate::engine::word_transaction("budgets", &warning.number.to_string(), account.user());
         account.send(room, &crate::engine::word(&text, None), txn).await?;
         self.ledger.warned(&warning)?;
@@ -115,9 +116,10 @@ impl Engine {
     /// Returns a coworker's id.
     fn called(&self, holder: &Holder) -> String {
         match holder {
-            Holder::Coworker(user) => {
-                self.coworker(user).map_or_else(|| user.localpart().to_owned(), |coworker| coworker.id.0.clone())
-            }
+            Holder::Coworker(user) => self
+                .runtime
+                .coworker(user)
+                .map_or_else(|| user.localpart().to_owned(), |coworker| coworker.id.0.clone()),
             other => other.scope().name().to_owned(),
         }
     }

@@ -95,7 +95,7 @@ impl Engine {
             }
         };
         *bytes_left = bytes_left.saturating_sub(bytes.len() as u64);
-        let mask = self.tools.mask();
+        let mask = self.toolsets.tools.mask();
         if mask.is_in(&bytes) {
             tracing::warn!("a file that code made holds a credential; it is not posted");
             unposted.secret += 1;

@@ -141,7 +141,7 @@ impl Engine {
         let Some(begin) = events.iter().position(|event| !opened::is_about_standing(event, owner)) else {
             return Ok(Checked { events: Vec::new(), forbidden: false });
         };
-        let Some(before) = self.stood(&door.source, door.room(), &events[begin].id, owner).await? else {
+        let Some(before) = self.readable.stood(&door.source, door.room(), &events[begin].id, owner).await? else {
             return Ok(Checked { events: Vec::new(), forbidden: true });
         };
         let (now, encrypted) = (Membership::Join, door.about.encrypted);
@@ -176,7 +176,7 @@ impl Engine {
 
     /// Returns whether an owner who is in the room may read one event of it, which does not change their standing itself.
     async fn may_read(&self, door: &Door, event: &EventId) -> Result<bool, EngineError> {
-        let stood = self.stood(&door.source, door.room(), event, &door.owner).await?;
+        let stood = self.readable.stood(&door.source, door.room(), event, &door.owner).await?;
         let readable =
             |before| visibility::readable(before, &[Happened::Other], Membership::Join, door.about.encrypted) == [true];
         Ok(stood.is_some_and(readable))

@@ -55,7 +55,7 @@ impl Engine {
             if asked.is_empty() {
                 return Ok(None);
             }
-            self.note_joined(event, &request.id)?;
+            self.pacing.note_joined(event, &request.id)?;
             tracing::info!(room.id = %event.room, event.id = %event.id, request = %request.id, "a file goes on with a request");
             let message = Message { thread_root: thread.map(ToOwned::to_owned), ..file.clone() };
             let placed = RoomEvent { kind: EventKind::Message(message), ..event.clone() };

@@ -37,7 +37,7 @@ impl Driver<'_> {
             };
             let tools = answerer.toolset(&record).await?;
             work::equip(&mut asking.composed.prompt, &tools);
-            Box::pin(engine.fill_container(&account, id, &record, &mut asking)).await?;
+            Box::pin(engine.computing.fill_container(&account, id, &record, &mut asking)).await?;
             let composed = &asking.composed;
             let read = composed.read.clone();
             let held = read.iter().filter_map(|id| account.held(&record.room, id));
@@ -64,6 +64,7 @@ impl Driver<'_> {
         let (place, sender) = (self.place, self.sender);
         self.begin(false, async move {
             let reserved = engine
+                .budget
                 .reserve((place, sender), (&record, is_begun), (&asking.composed.prompt, asking.model), latency)
                 .await?;
             Ok(Done::Reserved(reserved))
@@ -86,14 +87,14 @@ impl Driver<'_> {
                 hold: &hold,
             };
             let turn = tokio::select! {
-                turn = engine.ask(&question, sender) => turn,
+                turn = engine.model.ask(&question, sender) => turn,
                 () = note(engine, id, &hold, sender) => std::future::pending().await,
             };
             hold.end();
             let asked = sender.send_replace(Progress::default());
             engine.keep_made(id, &facts, &asking, &asked);
             if asked.complete && asked.broken.is_empty() {
-                engine.ledger.learn(asking.model, &asking.composed.prompt, asked.usage.prompt_tokens());
+                engine.budget.ledger.learn(asking.model, &asking.composed.prompt, asked.usage.prompt_tokens());
             }
             let container = asked.container.as_ref().map(|container| container.id.clone());
             let container = container.or_else(|| asked.container_refused.then(String::new));
@@ -110,8 +111,8 @@ impl Driver<'_> {
         let tag = user_tag(&engine.config.master, &self.run.record().asker);
         sender.send_replace(Progress::default());
         self.begin(false, async move {
-            let request = engine.request_of((&asking.composed.prompt, asking.model), asking.effort, &tag);
-            let news = engine.send_batch(id, &batch, &request).await;
+            let request = engine.model.request_of((&asking.composed.prompt, asking.model), asking.effort, &tag);
+            let news = engine.batches.send_batch(id, &batch, &request).await;
             let hold = if news == BatchNews::GivenUp {
                 hold.end();
                 None
@@ -129,7 +130,7 @@ impl Driver<'_> {
         self.presence = None;
         sender.send_replace(Progress::default());
         self.begin(false, async move {
-            let message = match engine.await_batch(id, &batch).await {
+            let message = match engine.batches.await_batch(id, &batch).await {
                 Awaited::Found(id) => return Ok(Done::Batched(Some(hold), BatchNews::Made(id))),
                 Awaited::Nothing { may_cost } => {
                     if may_cost {
@@ -141,8 +142,8 @@ impl Driver<'_> {
                 }
                 Awaited::Answer(message) => *message,
             };
-            engine.note_model_answers(asking.model);
-            let turn = engine.turn_of((&asking.composed.prompt, asking.model), batched(message), sender);
+            engine.model.note_model_answers(asking.model);
+            let turn = engine.model.turn_of((&asking.composed.prompt, asking.model), batched(message), sender);
             hold.end();
             let asked = sender.send_replace(Progress::default());
             engine.keep_made(id, &facts, &asking, &asked);
@@ -178,16 +179,16 @@ async fn note(engine: &Engine, id: &RunId, hold: &Hold<'_>, sender: &tokio::sync
     while progress.changed().await.is_ok() {
         let so_far = progress.borrow_and_update();
         hold.note(&so_far);
-        engine.note_made(id, &so_far.made, &mut noted);
+        engine.computing.note_made(id, &so_far.made, &mut noted);
     }
 }
 
 impl Engine {
     /// Keeps what an answer leaves at the provider: its container for the next question, its files to be deleted.
     fn keep_made(&self, id: &RunId, record: &RunRecord, asking: &Asking<'_>, asked: &Progress) {
-        self.note_made(id, &asked.made, &mut 0);
+        self.computing.note_made(id, &asked.made, &mut 0);
         if let Some(container) = &asked.container {
-            self.keep_container(record, asking, container);
+            self.computing.keep_container(record, asking, container);
         }
     }
 }

@@ -46,7 +46,7 @@ impl Engine {
         let began = clock::now();
         let output = match &tool.offer.source {
             // An approval may have taken days.
-            _ if tool.bound && !self.still_holds(record, tool).await => {
+            _ if tool.bound && !self.bindings.still_holds(record, tool).await => {
                 Output::error(format!("{} may not be used in this room.", tool.offer.name.as_str()))
             }
             Source::Room => {
@@ -54,7 +54,7 @@ impl Engine {
                 self.call_room_tool(&here, tool, arguments).await
             }
             Source::Chat => self.call_chat_tool(id, record, call, tool, arguments).await,
-            Source::Process | Source::Mcp { .. } => self.tools.call(tool, arguments).await,
+            Source::Process | Source::Mcp { .. } => self.toolsets.tools.call(tool, arguments).await,
             Source::Provider => Output::error(format!("{} is not called from here.", tool.offer.name.as_str())),
         };
         tracing::info!(

@@ -28,7 +28,7 @@ impl<'a> Driver<'a> {
                 Ok(Done::Was(Input::Quiet))
             }),
             Effect::AwaitHomeserver(pause) => self.begin(false, async move {
-                engine.homeserver.until_back_within(pause).await;
+                engine.homeserver.reach.until_back_within(pause).await;
                 Ok(Done::Was(Input::Back))
             }),
             Effect::Park => place.park(),
@@ -80,7 +80,7 @@ impl<'a> Driver<'a> {
             Effect::NoteRefused(events) => engine.note_refused(self.run.record(), &events)?,
             Effect::NoteTaken => engine.note_taken(self.run.record())?,
             Effect::WeighBudgetWord(full) => {
-                let is_due = engine.is_budget_word_due(self.run.record(), &full)?;
+                let is_due = engine.pacing.is_budget_word_due(self.run.record(), &full)?;
                 self.handle(Input::BudgetWord(is_due));
             }
             Effect::CloseCards => engine.close_cards(id, self.run.record()),

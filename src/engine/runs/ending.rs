@@ -25,7 +25,7 @@ impl Engine {
             tracing::info!("the request was redacted; its run ends, and what it said is taken back");
         }
         // What it cost is in its record, too.
-        self.leave_batch(record);
+        self.budget.leave_batch(record);
         let names = self.names_of_deciders(record).await;
         match self.owed_for(id, run, &end, &names) {
             Ok(owed) => {
@@ -40,9 +40,9 @@ impl Engine {
             tracing::warn!(%error, "a run's cards cannot be forgotten; the next start does it");
         }
         self.close_run(id, run, end).await;
-        self.leave_files();
+        self.computing.leave_files();
         if record.batch.is_some() {
-            self.leave_batches();
+            self.batches.leave_batches();
         }
         match self.pay(id).await {
             Ok(true) => self.try_what_is_owed(),
@@ -56,7 +56,7 @@ impl Engine {
         let record = run.record();
         let cards = self.card_ends(id, record)?;
         let left = owed::End {
-            record: self.record_of_run(record, end.outcome, self.spent_on(run), names),
+            record: self.record_of_run(record, end.outcome, self.budget.spent_on(run), names),
             cards: cards.edits,
             reactions: cards.reactions,
             posted: if end.taken_back { self.posted_of(record, end.answer.as_ref())? } else { Vec::new() },

@@ -133,7 +133,7 @@ impl Engine {
         let is_task = tool.offer.name.as_str() == TASK_TOOL;
         let (when, what) = (text("when"), text(if is_task { "task" } else { "text" }));
         // What is said in the chat holds no secrets; what is kept for it does not either.
-        let what = self.tools.mask().hide(what);
+        let what = self.toolsets.tools.mask().hide(what);
         let (request, wording) = (id.as_str(), id.wording(record.restarts));
         let cause = format!("{wording}|{call}");
         let made = async {
@@ -164,7 +164,7 @@ impl Engine {
 
     /// Returns an owner's zone: their profile's, or the one that they named in the chat.
     pub(in crate::engine) async fn zone_of_owner(&self, owner: &UserId) -> Result<Option<Zone>, EngineError> {
-        let of_profile = self.zone_of(owner).await;
+        let of_profile = self.zones.zone_of(owner).await;
         if of_profile.name().is_some() {
             return Ok(Some(of_profile));
         }

@@ -68,7 +68,7 @@ impl Engine {
             Ok(meant) => meant,
             Err(why) => return Ok(Err(why.to_string())),
         };
-        let task = self.tools.mask().hide(&new.task);
+        let task = self.toolsets.tools.mask().hide(&new.task);
         // Tomorrow, `tomorrow at ten` would say another day.
         let said = match &when {
             When::At(at) => zone.day(*at),
@@ -140,7 +140,7 @@ impl Engine {
 
     async fn is_among(&self, room: &RoomId, names: &[OwnedRoomOrAliasId]) -> Result<bool, EngineError> {
         for name in names {
-            if self.named(name).await?.as_deref() == Some(room) {
+            if self.bindings.named(name).await?.as_deref() == Some(room) {
                 return Ok(true);
             }
         }

@@ -3,31 +3,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ruma::{OwnedRoomId, OwnedUserId};
-use serde::{Deserialize, Serialize};
+use ruma::OwnedUserId;
 
 use super::{Begins, Flow, Flows, PATIENCE, Shown};
 use crate::{
     clock,
-    core::{event::Place, id, people::Who, retry::SEND_PAUSES, time::Timestamp, words},
-    engine::{Engine, EngineError, Shared},
+    core::{id, people::Who, retry::SEND_PAUSES, time::Timestamp, words},
+    engine::{Engine, EngineError, Shared, records::VerificationRecord},
     matrix::account::Verifying,
 };
-
-/// A verification in progress.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::engine) struct VerificationRecord {
-    /// The flow's id; `None` if ours has not been requested yet.
-    #[serde(default)]
-    id: Option<String>,
-    /// The room in which it was requested; `None` if it was by to-device message.
-    #[serde(default)]
-    room: Option<OwnedRoomId>,
-    /// Where its emoji are shown; `None`: in the person's chat with the service bot.
-    #[serde(default)]
-    shown: Option<(OwnedRoomId, Place)>,
-    begun: Timestamp,
-}
 
 impl VerificationRecord {
     fn of(flow: &Flow) -> Self {
@@ -162,6 +146,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::core::event::Place;
 
     #[test]
     fn a11_a_verification_that_was_broken_off_long_ago_is_over() {

@@ -111,7 +111,7 @@ impl Tree {
 }
 
 /// Returns the modules that a module uses, and that use it, whether directly or not.
-fn circle_of(module: &str, uses: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
+pub(super) fn circle_of(module: &str, uses: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
     let reached = |from: &str| {
         let (mut reached, mut waiting) = (BTreeSet::new(), vec![from.to_owned()]);
         while let Some(next) = waiting.pop() {

@@ -9,16 +9,17 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use ruma::{OwnedTransactionId, RoomId, UserId};
+use ruma::{OwnedRoomId, OwnedTransactionId, RoomId, UserId};
 use serde_json::json;
 
-use super::{Engine, EngineError};
+use super::Toolsets;
 use crate::{
     core::{
         event::Place,
         tool::{self, DESCRIPTION_CHARS_MAX, Offer, ToolName, Toolset, Withheld},
         words::{self, ChangedTool},
     },
+    engine::{EngineError, records::AUDIT_ROOM, word, word_transaction},
     matrix::{Account, account::File},
 };
 
@@ -31,7 +32,7 @@ const FILE: &str = "changed-tools.txt";
 
 /// The changes that were announced.
 #[derive(Default)]
-pub(super) struct Changes(Mutex<BTreeSet<(ToolName, String)>>);
+pub(in crate::engine) struct Changes(Mutex<BTreeSet<(ToolName, String)>>);
 
 impl Changes {
     /// Returns whether a change has yet to be announced, and marks it as announced.
@@ -41,9 +42,9 @@ impl Changes {
     }
 }
 
-impl Engine {
+impl Toolsets {
     /// Announces each change once, in the log and in the audit room.
-    pub(super) async fn tell_changes(&self, tools: &Toolset) {
+    pub(in crate::engine) async fn tell_changes(&self, tools: &Toolset) {
         for (name, why) in tools.withheld() {
             let Withheld::Changed(fingerprint) = why else { continue };
             if !self.changes.is_news(name, fingerprint) {
@@ -62,19 +63,26 @@ impl Engine {
         }
     }
 
+    /// Returns the audit room if it was made or found before.
+    fn known_audit_room(&self) -> Result<Option<OwnedRoomId>, EngineError> {
+        Ok(self.runtime.tables.audit_room.get(&AUDIT_ROOM.to_owned())?.and_then(|kept| kept.room))
+    }
+
     async fn tell_admins(&self, name: &ToolName, fingerprint: &str) -> Result<(), EngineError> {
-        let (Some(account), Some(room)) = (self.pool.kept(&self.service_user()), self.known_audit_room()?) else {
+        let (Some(account), Some(room)) =
+            (self.runtime.pool.kept(&self.runtime.service_user()), self.known_audit_room()?)
+        else {
             return Ok(());
         };
         let service = account.user();
         let text = words::tool_changed(name, service.as_str());
-        let txn = super::word_transaction("tool-changed", &format!("{} {fingerprint}", name.as_str()), service);
-        account.send(&room, &super::word(&text, None), txn).await?;
+        let txn = word_transaction("tool-changed", &format!("{} {fingerprint}", name.as_str()), service);
+        account.send(&room, &word(&text, None), txn).await?;
         Ok(())
     }
 
     /// Shows an admin what has changed: each tool's whole definition, as the model would read it.
-    pub(super) async fn show_changes(
+    pub(in crate::engine) async fn show_changes(
         &self,
         account: &Account,
         room: &RoomId,
@@ -100,7 +108,7 @@ impl Engine {
     }
 
     /// Pins a changed tool as it is now, if the admin's digest is the current one.
-    pub(super) async fn accept_change(&self, by: &UserId, said: &str) -> Result<String, EngineError> {
+    pub(in crate::engine) async fn accept_change(&self, by: &UserId, said: &str) -> Result<String, EngineError> {
         let mut said = said.split_whitespace();
         let (Some(name), Some(digest), None) = (said.next(), said.next(), said.next()) else {
             return Ok(words::not_accepted());
@@ -109,7 +117,7 @@ impl Engine {
         let meant = changed.iter().find(|offer| offer.name.as_str() == name && offer.fingerprint() == digest);
         let Some(offer) = meant else { return Ok(words::not_accepted()) };
         self.pin(offer)?;
-        self.store.flush().await?;
+        self.runtime.store.flush().await?;
         tracing::info!(user.id = %by, tool.name = name, digest, "an admin accepted a changed tool");
         Ok(words::accepted(&offer.name))
     }

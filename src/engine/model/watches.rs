@@ -1,19 +1,21 @@
-//! Watches the other things that Workmate cannot work without: the Messages API with its key and models, and the MCP
-//! servers. The homeserver has its own watcher.
+//! Watches the Messages API with its key and models. The homeserver and the MCP servers have their own watchers.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use super::Shared;
+use super::Model;
 use crate::{
     appservice::health::{Condition, State},
     claude::{Cause, Error, Looked, error::Wait},
+    clock,
     config::Config,
+    core::model,
+    engine::foreseen::look_at_clock,
 };
 
 /// How often the Messages API is asked while all is well; the question costs nothing.
@@ -37,7 +39,7 @@ const BY_LOOKING: &str = "";
 
 /// Troubles that requests met and that a look cannot see.
 #[derive(Default)]
-pub(super) struct Met(Mutex<Vec<Trouble>>);
+pub(in crate::engine) struct Met(Mutex<Vec<Trouble>>);
 
 /// A trouble that a request met.
 struct Trouble {
@@ -86,19 +88,19 @@ impl Met {
 }
 
 /// Asks for the models until Workmate stops, which also tests the key.
-pub(super) async fn keep_watch_of_claude(engine: Shared) {
+pub(in crate::engine) async fn keep_watch_of_claude(watched: Arc<Model>) {
     let mut round = 0_u32;
     loop {
         let conditions = [Condition::ClaudeKey, Condition::ClaudeModel, Condition::ClaudeCredit, Condition::Claude];
-        let is_well = || conditions.iter().all(|condition| engine.health.get(*condition) == State::Ready);
-        engine.look_at_claude(!is_well() || round.is_multiple_of(ALL_EVERY)).await;
+        let is_well = || conditions.iter().all(|condition| watched.runtime.health.get(*condition) == State::Ready);
+        watched.look_at_claude(!is_well() || round.is_multiple_of(ALL_EVERY)).await;
         round = round.wrapping_add(1);
         tokio::select! {
-            () = engine.stop.cancelled() => return,
+            () = watched.runtime.stop.cancelled() => return,
             () = tokio::time::sleep(if is_well() { ASK_EVERY } else { ASK_AGAIN }) => {}
-            () = engine.claude_trouble.notified() => {
+            () = watched.trouble.notified() => {
                 tokio::select! {
-                    () = engine.stop.cancelled() => return,
+                    () = watched.runtime.stop.cancelled() => return,
                     () = tokio::time::sleep(SIGNS_TOGETHER) => {}
                 }
             }
@@ -106,78 +108,46 @@ pub(super) async fn keep_watch_of_claude(engine: Shared) {
     }
 }
 
-/// Shows which MCP servers are down, until Workmate stops.
-pub(super) async fn keep_watch_of_servers(engine: Shared) {
-    let mut changed = engine.tools.changed();
-    loop {
-        changed.borrow_and_update();
-        let down = engine.tools.troubles();
-        let is_starting = Instant::now() < engine.servers_due;
-        let state = if down.is_empty() {
-            State::Ready
-        } else if is_starting && down.iter().all(|(_, trouble)| trouble.is_none()) {
-            State::Pending(format!("{} of them start", down.len()))
-        } else {
-            let each = down.iter().map(|(server, trouble)| {
-                format!("{server}: {}", trouble.as_deref().unwrap_or("it does not start or answer in time"))
-            });
-            let each: Vec<String> = each.collect();
-            State::Waiting(format!(
-                "{}\n  Their tools fail meanwhile.\n  Mend: run the server's command by hand as the user of workmate; it is \
-                 started again by itself",
-                each.join("; ")
-            ))
-        };
-        engine.health.set(Condition::McpServers, state);
-        tokio::select! {
-            () = engine.stop.cancelled() => return,
-            _ = changed.changed() => {}
-            () = tokio::time::sleep_until(engine.servers_due), if is_starting => {}
-            () = tokio::time::sleep(ASK_AGAIN) => {}
-        }
-    }
-}
-
-impl super::Engine {
+impl Model {
     /// Notes that a model answered.
-    pub(super) fn note_model_answers(&self, model: &str) {
+    pub(in crate::engine) fn note_model_answers(&self, model: &str) {
         let was_missed = self.met.answered(model);
         for condition in [Condition::ClaudeKey, Condition::ClaudeCredit, Condition::Claude] {
-            self.health.set(condition, State::Ready);
+            self.runtime.health.set(condition, State::Ready);
         }
         if was_missed {
             // A look shows whether the other models are there, too.
-            self.claude_trouble.notify_one();
+            self.trouble.notify_one();
         }
     }
 
     /// Notes a request's failure, if its cause is not in the request itself.
-    pub(super) fn note_failure(&self, model: &str, error: &Error) {
+    pub(in crate::engine) fn note_failure(&self, model: &str, error: &Error) {
         let Some(condition) = concerns(&error.cause) else { return };
         let reason = match condition {
             Condition::ClaudeCredit => no_credit(error),
             _ => error.told(),
         };
-        self.health.set(condition, State::Waiting(reason.clone()));
+        self.runtime.health.set(condition, State::Waiting(reason.clone()));
         self.met.note(Trouble { condition, model: model.to_owned(), at: Instant::now(), reason });
-        self.claude_trouble.notify_one();
+        self.trouble.notify_one();
     }
 
     async fn look_at_claude(&self, all: bool) {
         self.show_credit();
-        if !self.config.claude.has_credentials() {
-            self.health.set(Condition::ClaudeKey, State::Waiting(NO_KEY.to_owned()));
+        if !self.runtime.config.claude.has_credentials() {
+            self.runtime.health.set(Condition::ClaudeKey, State::Waiting(NO_KEY.to_owned()));
             for condition in [Condition::ClaudeModel, Condition::Claude] {
-                self.health.set(condition, State::Ready);
+                self.runtime.health.set(condition, State::Ready);
             }
             return;
         }
         let (mut missing, mut is_key_taken) = (Vec::new(), false);
-        let main = &self.config.claude.model;
-        let models = models_of(&self.config);
+        let main = &self.runtime.config.claude.model;
+        let models = models_of(&self.runtime.config);
         for (model, who) in models.iter().filter(|(model, _)| all || model == main) {
             let look = look_of(&self.claude.look(model).await);
-            self.look_at_clock();
+            look_at_clock(&self.runtime, &self.claude);
             if !matches!(look, Look::CannotPay(_)) {
                 self.met.is_payable_again();
                 self.show_credit();
@@ -188,18 +158,18 @@ impl super::Engine {
                     let (condition, model) = (Condition::ClaudeCredit, BY_LOOKING.to_owned());
                     self.met.note(Trouble { condition, model, at: Instant::now(), reason });
                     self.show_credit();
-                    self.health.set(Condition::Claude, State::Ready);
+                    self.runtime.health.set(Condition::Claude, State::Ready);
                     self.settle_what_is_not_known();
                     return;
                 }
                 Look::KeyRefused(reason) => {
-                    self.health.set(Condition::ClaudeKey, State::Waiting(reason));
-                    self.health.set(Condition::Claude, State::Ready);
+                    self.runtime.health.set(Condition::ClaudeKey, State::Waiting(reason));
+                    self.runtime.health.set(Condition::Claude, State::Ready);
                     return;
                 }
                 Look::NoModel => missing.push(format!("{model} ({})", who.join(", "))),
                 Look::Unreachable(reason) => {
-                    self.health.set(Condition::Claude, State::Waiting(reason));
+                    self.runtime.health.set(Condition::Claude, State::Waiting(reason));
                     self.settle_what_is_not_known();
                     return;
                 }
@@ -211,15 +181,15 @@ impl super::Engine {
         // A trouble at the request's own address is over once that address answers as it should.
         if self.met.standing(Condition::Claude, now).is_some() {
             if let Look::Unreachable(reason) = look_of(&self.claude.knock(main).await) {
-                self.health.set(Condition::Claude, State::Waiting(reason));
+                self.runtime.health.set(Condition::Claude, State::Waiting(reason));
                 return;
             }
             self.met.is_over(Condition::Claude);
         }
-        self.health.set(Condition::Claude, State::Ready);
+        self.runtime.health.set(Condition::Claude, State::Ready);
         match self.met.standing(Condition::ClaudeKey, now) {
-            Some(reason) => self.health.set(Condition::ClaudeKey, State::Waiting(reason)),
-            None if is_key_taken => self.health.set(Condition::ClaudeKey, State::Ready),
+            Some(reason) => self.runtime.health.set(Condition::ClaudeKey, State::Waiting(reason)),
+            None if is_key_taken => self.runtime.health.set(Condition::ClaudeKey, State::Ready),
             None => {}
         }
         let model = if missing.is_empty() {
@@ -231,20 +201,40 @@ impl super::Engine {
                 missing.join(", nor ")
             ))
         };
-        self.health.set(Condition::ClaudeModel, model.map_or(State::Ready, State::Waiting));
+        self.runtime.health.set(Condition::ClaudeModel, model.map_or(State::Ready, State::Waiting));
         self.settle_what_is_not_known();
+    }
+
+    /// Reports which of these models retire soon; each comes with its users.
+    pub(in crate::engine) fn look_at_ends(&self, models: &[(String, Vec<String>)]) {
+        let now = clock::now();
+        let told = models.iter().filter_map(|(model, who)| {
+            let facts = self.claude.facts(model);
+            model::told_of_end(model, &who.join(", "), facts.ends.as_deref()?, now)
+        });
+        let told: Vec<String> = told.collect();
+        let state = match told.split_first() {
+            None => State::Ready,
+            Some((first, more)) => {
+                let (what, mend) = first.split_once('\n').unwrap_or((first, ""));
+                let more = more.iter().filter_map(|told| told.lines().next());
+                let all: Vec<&str> = std::iter::once(what).chain(more).collect();
+                State::Waiting(format!("{}\n{mend}", all.join("; ")))
+            }
+        };
+        self.runtime.health.set(Condition::ModelEnd, state);
     }
 
     fn show_credit(&self) {
         let credit = self.met.standing(Condition::ClaudeCredit, Instant::now());
-        self.health.set(Condition::ClaudeCredit, credit.map_or(State::Ready, State::Waiting));
+        self.runtime.health.set(Condition::ClaudeCredit, credit.map_or(State::Ready, State::Waiting));
     }
 
     /// A condition that could not be tested counts as met, unless something says otherwise.
     fn settle_what_is_not_known(&self) {
         for condition in [Condition::ClaudeKey, Condition::ClaudeModel] {
-            if matches!(self.health.get(condition), State::Pending(_)) {
-                self.health.set(condition, State::Ready);
+            if matches!(self.runtime.health.get(condition), State::Pending(_)) {
+                self.runtime.health.set(condition, State::Ready);
             }
         }
     }

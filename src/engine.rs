@@ -181,6 +181,11 @@ impl EngineError {
         matches!(self, Self::Matrix(error) if error.is_too_large())
     }
 
+    /// Returns whether the homeserver does not take that file, whatever room it is for.
+    fn is_about_file(&self) -> bool {
+        matches!(self, Self::Matrix(MatrixError::NotTaken { .. }))
+    }
+
     /// Returns whether the same may succeed later: it passes, or the refusal may be a mistake.
     fn may_pass(&self) -> bool {
         self.is_passing() || self.is_refusal()

@@ -17,8 +17,9 @@ use super::{
     say::{complain, say},
 };
 use crate::{
-    claude,
-    config::{Config, Env, Fault, Registration, whose},
+    claude, clock,
+    config::{Config, Coworker, Env, Fault, Registration, Schedule, whose},
+    core::time::Timestamp,
 };
 
 /// What `check` is told.
@@ -65,6 +66,21 @@ pub(crate) async fn run(args: &CheckArgs) -> anyhow::Result<()> {
     if is_faulty { Err(anyhow::anyhow!("not everything works; what does not is marked FAULT above")) } else { Ok(()) }
 }
 
+/// Warns of schedules that are never due again.
+fn never_due(path: &Path, config: &Config, now: Timestamp) -> Vec<Fault> {
+    let all = config.coworkers.iter().flat_map(|one| one.schedules.iter().map(move |schedule| (one, schedule)));
+    let over = all.filter(|(_, schedule)| schedule.rule.next_after(now).is_none());
+    let fault = |(coworker, schedule): (&Coworker, &Schedule)| Fault {
+        file: path.to_owned(),
+        line: None,
+        key: "coworkers_dir".to_owned(),
+        what: format!("the schedule \"{}\" of {} is never due again", schedule.name, coworker.id.0),
+        why: format!("`when: {}` is over, so it does nothing.", schedule.said),
+        mend: "set a time that is still to come, or remove it.".to_owned(),
+    };
+    over.map(fault).collect()
+}
+
 /// Returns the summary and the warnings.
 pub(super) fn check(path: &Path, env: Env<'_>) -> anyhow::Result<(String, Vec<Fault>)> {
     let (config, mut warnings) = Config::load_with(path, env)?;
@@ -72,6 +88,7 @@ pub(super) fn check(path: &Path, env: Env<'_>) -> anyhow::Result<(String, Vec<Fa
     if let Some(file) = &registration {
         warnings.extend(Registration::of(&config).compare(file)?);
     }
+    warnings.extend(never_due(path, &config, clock::now()));
     let compared = registration.map_or_else(
         || "not compared: there is none beside the config".to_owned(),
         |file| format!("{} agrees", file.canonicalize().unwrap_or_else(|_| file.clone()).display()),
@@ -187,5 +204,21 @@ mod tests {
         ] {
             assert!(keyed(variable).ends_with(expected), "{}", keyed(variable));
         }
+    }
+
+    #[test]
+    fn c20_a_schedule_that_is_over_is_named() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let cli = Cli::try_parse_from(["workmate", "init", "--dir", &dir.path().display().to_string()]);
+        let Command::Init(args) = cli.expect("parses").command else { panic!("is init") };
+        init::run(&args).expect("writes");
+        let file = dir.path().join("config/coworkers/oncall.yaml");
+        let text = fs::read_to_string(&file).expect("is there");
+        let over = "schedules:\n  - {name: launch, when: 2025-01-01 09:00, rooms: [\"!r:hs\"], task: cheer}\n";
+        fs::write(&file, text + "\n" + over).expect("is written");
+        let (summary, warnings) = check(&dir.path().join("config/workmate.yaml"), &|_| None).expect("no faults");
+        let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        assert!(warnings.iter().any(|one| one.contains("\"launch\" of oncall is never due again")), "{warnings:?}");
+        assert!(!summary.contains("no warnings"), "{summary}");
     }
 }

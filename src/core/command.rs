@@ -102,15 +102,15 @@ fn with_argument(text: &str) -> Option<CoworkerRequest<'_>> {
     let (word, argument) = typed::split(text);
     match word.as_str() {
         "!note" => Some(CoworkerRequest::AddNote(argument)),
-        "!forget" | "!unschedule" => {
-            let number = typed::number(argument)?;
-            let asks = typed::is_question(argument);
-            Some(match word.as_str() {
-                _ if asks => CoworkerRequest::Command(CoworkerCommand::Help),
-                "!forget" => CoworkerRequest::ForgetNote(number),
-                _ => CoworkerRequest::Unschedule(number),
-            })
-        }
+        // Without a number the list is shown: the model could not end anything, but might say that it did.
+        "!forget" | "!unschedule" => Some(match (word.as_str(), typed::number(argument)) {
+            _ if typed::is_question(argument) => CoworkerRequest::Command(CoworkerCommand::Help),
+            ("!forget", Some(number)) => CoworkerRequest::ForgetNote(number),
+            // `!forget it` may be meant for the model: of notes only numbers can be forgotten.
+            ("!forget", None) => return None,
+            (_, Some(number)) => CoworkerRequest::Unschedule(number),
+            (_, None) => CoworkerRequest::Command(CoworkerCommand::Schedules),
+        }),
         _ => None,
     }
 }
@@ -149,6 +149,8 @@ pub(crate) enum Connecting {
     List,
     /// `!disconnect <number>`
     Remove(u32),
+    /// `!disconnect all`
+    RemoveAll,
     /// `!trail`
     Trail,
 }
@@ -164,7 +166,12 @@ impl Connecting {
                     && !name.contains(char::is_control);
                 is_name.then(|| Self::Add(name.to_owned()))
             }
-            "!disconnect" => typed::number(argument).map(Self::Remove),
+            // Without a number the list is shown: the model could not end any, but might say that it did.
+            "!disconnect" => Some(match typed::number(argument) {
+                Some(number) => Self::Remove(number),
+                None if typed(argument) == "all" => Self::RemoveAll,
+                None => Self::List,
+            }),
             _ => None,
         }
     }
@@ -192,7 +199,7 @@ impl Reminding {
             "!remind" => Some(Self::Add(argument.to_owned())),
             "!schedule" => Some(Self::AddTask(argument.to_owned())),
             "!zone" => Some(Self::Zone(argument.to_owned())),
-            "!unremind" | "!unschedule" => typed::number(argument).map(Self::Remove),
+            "!unremind" | "!unschedule" => Some(typed::number(argument).map_or(Self::List, Self::Remove)),
             _ => None,
         }
     }
@@ -225,7 +232,7 @@ impl AssistantCommand {
         }
         let (word, argument) = typed::split(text);
         match Reminding::parse(&word, argument) {
-            Some(Reminding::Remove(_)) if typed::is_question(text) => return Some(Self::Help),
+            Some(Reminding::Remove(_) | Reminding::List) if typed::is_question(text) => return Some(Self::Help),
             Some(reminding) => return Some(Self::Reminding(reminding)),
             None => {}
         }

@@ -8,7 +8,7 @@
 //!   they are, and fail closed.
 //! - **Payer**: the member who set up the schedule; no person for what the operator configured. The workspace, the
 //!   coworker and the room always pay.
-//! - **Rate**: the room's own breaker for errands. It is apart from the people's, so that neither stops the other.
+//! - **Rate**: the room's own breaker for errands of its kind. None stops another kind, nor people.
 //! - **Reader**: the coworker. It reads what it could read in the room as its member.
 //!
 //! Whoever runs an errand again (🔁) asks for it from then on: their rights, their budget.
@@ -154,6 +154,9 @@ pub struct Errand {
     /// When the answer is due; `None` if it cannot wait. One that can goes as a batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_by: Option<Timestamp>,
+    /// The time zone by whose clock it is due, by its IANA name: its times are told in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// How far it has come.
     #[serde(default)]
     pub stage: Stage,
@@ -234,6 +237,7 @@ impl Errand {
             threadless: false,
             came: Carriage::default(),
             answer_by: None,
+            zone: None,
             stage: Stage::Accepted,
             of: None,
             body: None,
@@ -404,6 +408,7 @@ impl Errand {
             asked_at: self.due_at,
             late: self.late || now.ms_since(self.due_at) > late_after_ms,
             came,
+            zone: self.zone.clone(),
             errand: Some(charge),
             ..RunRecord::new(&self.user, &self.room, request, &self.user, place, now)
         }
@@ -421,12 +426,33 @@ pub(crate) fn rate() -> BreakerLimits {
     BreakerLimits::of(Whose::Room, ROOM_ERRANDS_MAX)
 }
 
+/// A room's breakers for errands, one for each kind: a busy webhook stops no watch and no schedule.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Breakers {
+    #[serde(default)]
+    hooks: Breaker,
+    #[serde(default)]
+    schedules: Breaker,
+    #[serde(default)]
+    watches: Breaker,
+}
+
+impl Breakers {
+    fn of(&mut self, kind: OriginKind) -> &mut Breaker {
+        match kind {
+            OriginKind::Hook => &mut self.hooks,
+            OriginKind::Schedule => &mut self.schedules,
+            OriginKind::Watch => &mut self.watches,
+        }
+    }
+}
+
 /// Asks a room's breakers whether an errand may be accepted, and counts it. A watched message counts for its sender first
 /// (`of_senders`, by coworker, watch and sender), so that two bots which answer each other stop before the room's other
-/// errands have to.
+/// watches have to.
 pub(crate) fn gate(
     errand: &Errand,
-    of_room: &mut Breaker,
+    of_room: &mut Breakers,
     of_senders: &mut BTreeMap<String, Breaker>,
     now: Timestamp,
 ) -> Gate {
@@ -439,7 +465,7 @@ pub(crate) fn gate(
             return gate;
         }
     }
-    of_room.begin_run(now, &rate())
+    of_room.of(errand.origin.kind).begin_run(now, &rate())
 }
 
 /// Returns the ids of the oldest errands beyond what is kept, of those that have come to an end.

@@ -157,9 +157,10 @@ impl Owed {
             let begun = record.answer_begun.is_some() || record.crashes > 0;
             let unknown = begun && record.streamed.is_none() && !end.answered;
             let unknown = unknown.then_some(Shown::SentAs(Step::Answer));
+            let stop = (record.stop_begun && !end.answered).then_some(Shown::SentAs(Step::Stopped));
             let mut gone: Vec<Shown> = Vec::new();
             let cards = end.cards.into_iter().map(|(shown, ..)| shown);
-            for shown in known.chain(status).chain(unknown).chain(cards) {
+            for shown in known.chain(status).chain(unknown).chain(stop).chain(cards) {
                 if !gone.contains(&shown) {
                     gone.push(shown);
                 }

@@ -104,7 +104,6 @@ pub(crate) struct Run {
     rules: Rules,
     effects: VecDeque<Effect>,
     phase: Phase,
-    used: Used,
     patience: Patience,
     /// Since when it waits for its turn; nothing once that has come.
     in_line: Option<Timestamp>,
@@ -144,7 +143,6 @@ impl Run {
             rules,
             effects: VecDeque::from([Effect::AwaitTurn]),
             phase: Phase::Over,
-            used: Used::default(),
             patience: Patience::default(),
             in_line: Some(now),
             told_place,
@@ -211,7 +209,7 @@ impl Run {
             Input::Failed(failure) => self.break_off(failure, now),
             Input::Order(order) => self.take_order(&order, now),
             Input::Anew { restarts, joined, editor } => self.read_anew((restarts, joined, editor), now),
-            Input::Billed(bill) => self.used.add(&bill),
+            Input::Billed(bill) => self.record.used.add(&bill),
             Input::Stopping => self.stopping = true,
             Input::Tick => self.tick(now),
         }
@@ -235,7 +233,7 @@ impl Run {
     /// Returns what it used so far.
     #[must_use]
     pub(crate) fn used(&self) -> &Used {
-        &self.used
+        &self.record.used
     }
 
     /// Returns how near it is to its end.

@@ -66,12 +66,40 @@ pub struct FirstWords<'a> {
     pub zone: &'a Zone,
     /// Who writes down voice messages, if anybody does (C25).
     pub recogniser: Option<&'a str>,
+    /// What makes it work in this room without being asked.
+    pub unasked: Unasked,
+}
+
+/// What makes a coworker work in a room without being asked (C20 to C22).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unasked {
+    /// A schedule of its file.
+    pub schedules: bool,
+    /// A webhook.
+    pub hooks: bool,
+    /// A watch.
+    pub watches: bool,
+}
+
+impl Unasked {
+    /// Returns when it reads the room, for its first words.
+    fn when(self) -> String {
+        let mut when = vec!["when I'm asked".to_owned()];
+        when.extend(self.schedules.then(|| "at set times".to_owned()));
+        when.extend(self.hooks.then(|| "when another service reports to me".to_owned()));
+        when.extend(self.watches.then(|| "when a bot or bridge writes what I watch for".to_owned()));
+        match when.as_slice() {
+            [only] => format!(", and only {only}"),
+            _ => format!(": {}", listed(&when, "and")),
+        }
+    }
 }
 
 /// Returns a coworker's first words in a room (C17).
 #[must_use]
 pub fn first_words(words: &FirstWords<'_>) -> String {
-    let FirstWords { name, purpose, encrypted, readable_from, tools, reads: for_whom, zone, recogniser } = *words;
+    let FirstWords { name, purpose, encrypted, readable_from, tools, reads: for_whom, zone, recogniser, unasked } =
+        *words;
     let since = match (readable_from, encrypted) {
         (None, _) => String::new(),
         (Some(from), true) => format!(" I have no keys to anything from before {}.", zone.date(from)),
@@ -84,8 +112,9 @@ pub fn first_words(words: &FirstWords<'_>) -> String {
     let voice = recogniser.map(|host| format!(" {}", assistant::voice(host))).unwrap_or_default();
     format!(
         "Hello, I'm {name}, an automated coworker. {} Mention me whenever you need something. I read this room and no \
-         other, and only when I'm asked.{since}{newcomers}{voice} {} If you don't want me here, remove me like any member.",
+         other{}.{since}{newcomers}{voice} {} If you don't want me here, remove me like any member.",
         sentence(purpose),
+        unasked.when(),
         tools_in_short(tools)
     )
 }

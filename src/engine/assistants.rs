@@ -34,7 +34,7 @@ use super::{
 use crate::{
     core::{
         address::is_of_machines,
-        command::AssistantCommand,
+        command::{AssistantCommand, Reminding},
         context::{self, Kind, SessionStart},
         destination::Refused,
         event::{EventKind, RoomEvent},
@@ -341,6 +341,12 @@ impl Engine {
             AssistantCommand::Forget => return Box::pin(self.forget_sessions(account, owner, event)).await,
             AssistantCommand::Export => return Box::pin(self.export_session(account, owner, event)).await,
             AssistantCommand::Share => return Box::pin(self.share_answer(account, owner, event)).await,
+            // What was deleted while it waited is not set up.
+            AssistantCommand::Reminding(Reminding::Add(_) | Reminding::AddTask(_))
+                if account.is_redacted(&event.room, &event.id).await? =>
+            {
+                return Ok(());
+            }
             AssistantCommand::Reminding(reminding) => self.obey_reminding(owner, event, reminding).await?,
             AssistantCommand::Connecting(connecting) => {
                 return Box::pin(self.obey_connecting(account, owner, event, connecting)).await;

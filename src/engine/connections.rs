@@ -349,6 +349,17 @@ impl Engine {
                 }
                 words::disconnected(*number, ended.is_some())
             }
+            Connecting::RemoveAll => {
+                let kept = self.tables.connections.get(&owner.to_owned())?.unwrap_or_default();
+                let numbers: Vec<u32> = kept.list().iter().map(|one| one.number).collect();
+                for number in &numbers {
+                    let ended = self.end_connection(owner, *number).await?;
+                    if let Some(shown) = ended.and_then(|one| one.shown) {
+                        super::take_back(account, &event.room, &shown).await?;
+                    }
+                }
+                words::all_disconnected(numbers.len())
+            }
             Connecting::Trail => {
                 let kept = self.tables.connections.get(&owner.to_owned())?.unwrap_or_default();
                 words::trail(&kept, &self.namespace.server, &self.zones.zone_of(owner).await)

@@ -22,7 +22,7 @@ use crate::{
     core::{
         breaker::Gate,
         brief::Brief,
-        errand::{self, Charge, Errand, ErrandId, Stage},
+        errand::{self, Charge, Errand, ErrandId, OriginKind, Stage},
         event::RoomEvent,
         run::{RunId, RunRecord},
         time::Timestamp,
@@ -39,7 +39,7 @@ const NEW_MS: u64 = 5_000;
 /// The errands that wait to begin. Those of one coworker in one room begin in order.
 #[derive(Default)]
 pub(super) struct Errands {
-    lines: Mutex<HashMap<Desk, VecDeque<ErrandId>>>,
+    lines: Mutex<HashMap<Desk, VecDeque<(ErrandId, OriginKind)>>>,
     /// Held while one is accepted, so that the same cause is counted once.
     accepting: Mutex<()>,
     /// How fast they begin.
@@ -47,24 +47,24 @@ pub(super) struct Errands {
 }
 
 impl Errands {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Desk, VecDeque<ErrandId>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Desk, VecDeque<(ErrandId, OriginKind)>>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds an errand to its line; returns whether there was none, so that somebody has to work on it.
-    fn push(&self, desk: &Desk, id: &ErrandId) -> bool {
+    fn push(&self, desk: &Desk, id: &ErrandId, kind: OriginKind) -> bool {
         let mut lines = self.lock();
         let is_new = !lines.contains_key(desk);
         let line = lines.entry(desk.clone()).or_default();
-        if !line.contains(id) {
-            line.push_back(id.clone());
+        if !line.iter().any(|(known, _)| known == id) {
+            line.push_back((id.clone(), kind));
         }
         is_new
     }
 
     fn first(&self, desk: &Desk) -> Option<ErrandId> {
         let mut lines = self.lock();
-        let first = lines.get(desk).and_then(|line| line.front().cloned());
+        let first = lines.get(desk).and_then(|line| line.front().map(|(id, _)| id.clone()));
         if first.is_none() {
             lines.remove(desk);
         }
@@ -73,7 +73,8 @@ impl Errands {
 
     /// Takes the first out of a line, unless the line was dropped meanwhile.
     fn done(&self, desk: &Desk, id: &ErrandId) {
-        if let Some(line) = self.lock().get_mut(desk).filter(|line| line.front() == Some(id)) {
+        if let Some(line) = self.lock().get_mut(desk).filter(|line| line.front().is_some_and(|(first, _)| first == id))
+        {
             line.pop_front();
         }
     }
@@ -85,9 +86,11 @@ impl Errands {
         }
     }
 
-    /// Returns whether so many wait at a desk that no further one is accepted.
-    pub(super) fn is_full(&self, desk: &Desk) -> bool {
-        self.lock().get(desk).map_or(0, VecDeque::len) >= errand::ROOM_WAITING_MAX
+    /// Returns whether so many of a kind wait at a desk that no further one is accepted.
+    pub(super) fn is_full(&self, desk: &Desk, kind: OriginKind) -> bool {
+        let lines = self.lock();
+        let waiting = lines.get(desk).map_or(0, |line| line.iter().filter(|(_, theirs)| *theirs == kind).count());
+        waiting >= errand::ROOM_WAITING_MAX
     }
 }
 
@@ -99,9 +102,9 @@ pub(super) enum Accepted {
         /// Whether it was not known before.
         is_new: bool,
     },
-    /// Too many wait in its room; it may be handed in again.
+    /// Too many of its kind wait in its room; it may be handed in again.
     Full,
-    /// The room's breaker has stopped errands; it may be handed in again.
+    /// The room's breaker has stopped errands of its kind; it may be handed in again.
     Stopped {
         /// When errands may begin again.
         until: Timestamp,
@@ -139,7 +142,7 @@ impl Engine {
             Some(known) if !Self::may_come_again(&known) => return Ok(Accepted::Durable { is_new: false }),
             left => left,
         };
-        if self.errands.is_full(&desk_of(errand)) {
+        if self.errands.is_full(&desk_of(errand), errand.origin.kind) {
             return Ok(Accepted::Full);
         }
         if let Gate::Stopped { until, say, .. } = self.gate_errand(errand)? {
@@ -166,7 +169,7 @@ impl Engine {
         let (mut gate, room, now) = (Gate::Open, &errand.room, clock::now());
         self.tables.rooms.update(room, |record: Option<RoomRecord>| {
             let mut record = record.unwrap_or_default();
-            gate = errand::gate(errand, &mut record.errand_breaker, &mut record.watch_breakers, now);
+            gate = errand::gate(errand, &mut record.errand_breakers, &mut record.watch_breakers, now);
             Some(record)
         })?;
         if let Gate::Stopped { say: true, .. } = gate {
@@ -218,7 +221,7 @@ impl Engine {
 
     fn line_up(self: &Shared, errand: &Errand) {
         let desk = desk_of(errand);
-        if self.errands.push(&desk, &errand.id) {
+        if self.errands.push(&desk, &errand.id, errand.origin.kind) {
             self.tasks.spawn(begin_all(self.clone(), desk));
         }
     }

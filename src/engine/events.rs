@@ -193,6 +193,8 @@ impl Engine {
             EventKind::Redaction { target, .. } => {
                 self.approvals.take_redaction(event, target)?;
                 self.running.order(&event.room, Which::Touching(target), &Order::TakeBack);
+                let assistant = self.namespace.assistant(event.sender.localpart());
+                self.take_back_reminders(&event.sender, &assistant, target).await?;
                 Box::pin(self.take_back_answers(&event.sender, event, target)).await
             }
             _ => Ok(()),

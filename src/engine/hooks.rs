@@ -22,7 +22,7 @@ use crate::{
     config::{Coworker, Webhook},
     core::{
         breaker::SaidOnce,
-        errand::Errand,
+        errand::{Errand, OriginKind},
         hook::{self, Call, Delivery, Denied, Judged},
         time::Timestamp,
     },
@@ -169,7 +169,9 @@ impl Engine {
         let key = key.ok_or(Denied::NotProven);
         let admitted = key.and_then(|key| hook::admit(&webhook.hook, &key, headers, clock::now()));
         admitted.map_err(|denied| self.refuse(name, denied))?;
-        let Some(after_s) = self.paces.is_shut(name, |desk| self.errands.is_full(desk)) else { return Ok(()) };
+        let Some(after_s) = self.paces.is_shut(name, |desk| self.errands.is_full(desk, OriginKind::Hook)) else {
+            return Ok(());
+        };
         self.log_refused(name, 429, TOO_MANY);
         Err(HookAnswer::too_fast(TOO_MANY, after_s))
     }

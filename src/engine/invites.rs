@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{Engine, EngineError, Shared, assistants::Chat, records::RoomRecord};
 use crate::{
     clock,
-    config::AcceptInvites,
+    config::{AcceptInvites, Coworker},
     core::{
         company::{Company, Liveliness},
         event::Membership,
@@ -269,6 +269,7 @@ impl Engine {
                 reads: coworker.reads,
                 zone: &zone,
                 recogniser: self.hears.host().as_deref(),
+                unasked: self.unasked_in(coworker, room).await?,
             });
             // Use the join event as the cause, so that a coworker invited again introduces itself under a new
             // transaction id.
@@ -284,6 +285,18 @@ impl Engine {
             Some(record)
         })?;
         Ok(())
+    }
+
+    /// Returns what makes a coworker work in a room without being asked.
+    async fn unasked_in(&self, coworker: &Coworker, room: &RoomId) -> Result<words::Unasked, EngineError> {
+        let schedules: Vec<_> = coworker.schedules.iter().flat_map(|schedule| schedule.rooms.clone()).collect();
+        let hooks: Vec<_> = coworker.hooks.iter().map(|hook| hook.hook.room.clone()).collect();
+        let watches: Vec<_> = coworker.watches.iter().map(|watch| watch.room.clone()).collect();
+        Ok(words::Unasked {
+            schedules: self.is_among(room, &schedules).await?,
+            hooks: self.is_among(room, &hooks).await?,
+            watches: self.is_among(room, &watches).await?,
+        })
     }
 
     /// Counts a room's joined and invited members.

@@ -14,7 +14,7 @@ use crate::{
         company::Liveliness,
         computing::{FileRecord, Session, SessionKey},
         connection::Connections,
-        errand::{Errand, ErrandId, MatterThread},
+        errand::{Breakers, Errand, ErrandId, MatterThread},
         event::Place,
         notes::Notes,
         opened::{Opened, Withheld},
@@ -55,9 +55,12 @@ pub(super) struct RoomRecord {
     /// Pauses runs that come too fast.
     #[serde(default)]
     pub(super) breaker: Breaker,
-    /// Pauses errands that come too fast.
+    /// Pause errands that come too fast.
     #[serde(default)]
-    pub(super) errand_breaker: Breaker,
+    pub(super) errand_breakers: Breakers,
+    /// When the room was last told that so much waits that nothing more is taken up.
+    #[serde(default)]
+    pub(super) full_told: SaidOnce,
     /// What watches take up of each sender, by coworker, watch and sender.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) watch_breakers: BTreeMap<String, Breaker>,

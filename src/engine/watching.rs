@@ -86,10 +86,13 @@ impl Engine {
     }
 
     async fn hand_in_watched(self: &Shared, errand: Errand, event: &RoomEvent) -> Result<(), EngineError> {
-        let accepted = Box::pin(self.accept_errand(errand)).await?;
+        let accepted = Box::pin(self.accept_errand(errand.clone())).await?;
         if !matches!(accepted, Accepted::Durable { .. }) {
-            // The log says once that there are too many, and so does the room.
-            tracing::debug!(room.id = %event.room, event.id = %event.id, ?accepted, "a watched event is not taken up");
+            // Nobody sends it again. Where a breaker stopped it, the room is told by that.
+            tracing::info!(room.id = %event.room, event.id = %event.id, ?accepted, "a watched event is not taken up");
+        }
+        if accepted == Accepted::Full {
+            self.tell_full(&errand).await?;
         }
         Ok(())
     }

@@ -171,6 +171,12 @@ pub enum MatrixError {
         /// The virtual user.
         user: ruma::OwnedUserId,
     },
+    /// The homeserver takes no upload of a file, whatever room it is for.
+    #[error("homeserver: it does not take a file ({cause})")]
+    NotTaken {
+        /// The homeserver's answer.
+        cause: String,
+    },
     /// An encrypted room's state could not be established, so nothing may be sent (invariant 3).
     #[error("{room}: cannot tell whether the room is encrypted; nothing is sent until that is known")]
     EncryptionUnknown {
@@ -209,6 +215,15 @@ impl MatrixError {
             Self::Refused { status, errcode, .. } => (*status, errcode.as_str()) == (413, "M_TOO_LARGE"),
             Self::Sdk(error) => matches!(error.client_api_error_kind(), Some(ErrorKind::TooLarge)),
             _ => false,
+        }
+    }
+
+    /// Makes of a failed upload what it says: a refusal is about the file, and not about a room.
+    pub(super) fn of_upload(self) -> Self {
+        let is_about_us = self.is_passing() || self.is_too_large() || self.is_device_gone();
+        match self.answered() {
+            Some((status, errcode)) if !is_about_us => Self::NotTaken { cause: format!("HTTP {status} {errcode}") },
+            _ => self,
         }
     }
 

@@ -26,7 +26,7 @@ use std::{
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     response::Response,
 };
 use ruma::{OwnedDeviceId, OwnedUserId};
@@ -263,6 +263,10 @@ async fn forward(State(inner): State<Arc<Inner>>, request: Request) -> Response 
     let Ok(payload) = Payload::of(&mut parts.headers, body).await else {
         return refuse(StatusCode::BAD_REQUEST, NOT_SENT, "the call broke off");
     };
+    if payload.is_empty() && matches!(parts.method, Method::POST | Method::PUT) {
+        // HTTP libraries leave it out, and Synapse takes no upload without it, not even of an empty file.
+        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     exchange(&inner, identity, &parts, url, payload).await
 }
 

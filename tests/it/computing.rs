@@ -1,6 +1,11 @@
 //! Computing on what a room has (C24): a table goes to the provider, a chart comes back, nothing stays behind.
 
 use anyhow::{Context as _, Result};
+use axum::{
+    Json,
+    http::{Method, StatusCode, header},
+    response::IntoResponse as _,
+};
 use image::ImageFormat;
 use ruma::{EventId, OwnedEventId, RoomId, events::room::MediaSource};
 use serde_json::{Value, json};
@@ -8,9 +13,10 @@ use workmate::standin::{RecordedRequest, Turn};
 
 use crate::{
     harness::{
-        Message, RoomKind, SeenEvent, SentFile, Timeline,
+        Message, RoomKind, SeenEvent, SentFile, Setup, Timeline,
+        between::homeserver_behind,
         homeserver::shared,
-        office::{Office, question_of},
+        office::{Office, echoing, question_of},
         workmate::coworker,
     },
     media::picture,
@@ -86,6 +92,7 @@ async fn a_table_becomes_a_chart(office: &Office, kind: RoomKind) -> Result<()> 
         "file_that_is_gone".to_owned(),
         office.claude.make_file("page\u{202e}.html", b"<script>"),
         office.claude.make_file("broken.png", b"\x89PNG\r\n\x1a\nnot really"),
+        office.claude.make_file("empty.log", b""),
     ];
     let chart =
         Turn::empty().and_code("srvtoolu_1", "plot('data.csv')", "2 rows", &made).and_text("Here is the chart.");
@@ -105,6 +112,8 @@ async fn a_table_becomes_a_chart(office: &Office, kind: RoomKind) -> Result<()> 
     assert_eq!(shown.content["url"].is_null(), kind == RoomKind::Encrypted, "{}", shown.content);
     let page = in_thread(office, &room, &root, "m.file", "page.html").await?;
     assert_eq!(page.content["info"]["mimetype"], "application/octet-stream");
+    let empty = in_thread(office, &room, &root, "m.file", "empty.log").await?;
+    assert_eq!(empty.content["info"]["size"], 0);
     let word = in_thread(office, &room, &root, "m.notice", "held back").await?;
     for part in ["gone", "no picture"] {
         assert!(word.body().contains(part), "{}", word.body());
@@ -160,6 +169,37 @@ async fn c24_a_table_becomes_a_chart_in_its_thread_and_nothing_stays_behind() ->
     for kind in [RoomKind::Encrypted, RoomKind::Plain] {
         Box::pin(a_table_becomes_a_chart(&office, kind)).await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn c24_a_file_that_the_homeserver_refuses_is_named_and_the_answer_and_the_rest_stay() -> Result<()> {
+    let refusing = homeserver_behind(|request| {
+        let is_csv = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/csv");
+        let is_refused = is_csv && request.method() == Method::POST && request.uri().path().ends_with("/upload");
+        let error = || Json(json!({ "errcode": "M_FORBIDDEN", "error": "this file is not wanted here" }));
+        is_refused.then(|| (StatusCode::FORBIDDEN, error()).into_response())
+    });
+    let (claude, slot) = (echoing().await?, shared().take_slot());
+    let mut oncall = coworker("oncall");
+    oncall["tools"] = json!(["code_execution"]);
+    let setup = Setup::new(&slot, &refusing.await?, &claude.base_url()).coworkers(vec![oncall]);
+    let workmate = setup.start().await;
+    let [alice, bob] = [shared().person("alice").await, shared().person("bob").await];
+    let office = Office { claude, workmate, alice, bob };
+    let room = office.room(RoomKind::Plain).await?;
+    let made = [office.claude.make_file("refused.csv", CSV), office.claude.make_file("taken.txt", b"what is left")];
+    office.script("both", Turn::empty().and_code("srvtoolu_1", "write()", "", &made).and_text("Here are both."));
+
+    let root = office.ask(&office.alice, &room, "both").await?;
+    let answer = office.answer(&office.alice, &room, &office.oncall(), "Here are both.").await?;
+    in_thread(&office, &room, &root, "m.file", "taken.txt").await?;
+    in_thread(&office, &room, &root, "m.notice", "One file was refused by the homeserver.").await?;
+    in_thread(&office, &room, &root, "m.notice", "write(").await?;
+    let seen = office.alice.timeline(&room);
+    let stays =
+        seen.messages_of(&office.oncall()).any(|event| event.id == answer.id && event.body() == "Here are both.");
+    assert!(stays, "{seen}");
     Ok(())
 }
 

@@ -350,6 +350,15 @@ async fn a12_a_reminder_notifies_its_owner_once_through_a_kill_and_is_gone_when_
     let seen = alice.timeline(&room);
     assert_eq!(seen.messages_of(&assistant).filter(|event| event.body().starts_with('⏰')).count(), 2, "{seen}");
 
+    // Who deletes what they asked for takes it back.
+    alice.redact(&room, &milk).await?;
+    alice.send(&room, "!reminders").await?;
+    let second = |seen: &Timeline| {
+        seen.messages_of(&assistant).filter(|event| event.body().contains("call Anna (")).nth(1).cloned()
+    };
+    let list = alice.until(&room, "the list without it", second).await?;
+    assert!(!list.body().contains("milk"), "{}", list.body());
+
     alice.send(&room, "!forget").await?;
     alice.send(&room, "!reminders").await?;
     alice.until(&room, "that nothing is left", says("You have no reminders")).await?;

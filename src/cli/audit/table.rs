@@ -30,7 +30,8 @@ pub(super) fn row(entry: &Entry, columns: usize) -> String {
     let run = if again.is_empty() { hash } else { format!("{hash}-{again}") };
     let tokens = entry.spent.input_tokens.saturating_add(entry.spent.output_tokens);
     let (when, outcome) = (words::sortable(entry.accepted_at), words::outcome(entry.outcome));
-    let cost = entry.spent.cost_micro_usd.map_or_else(|| "?".to_owned(), words::cost);
+    let unknown = if entry.spent.model_calls == 0 { "-" } else { "?" };
+    let cost = entry.spent.cost_micro_usd.map_or_else(|| unknown.to_owned(), words::cost);
     let (calls, took) = (entry.tool_calls, brief(entry.duration_ms()));
     let figures = if columns >= COLUMNS {
         line([&when, &run, who(entry), outcome, &calls.to_string(), &short(tokens), &cost, &took])

@@ -152,7 +152,7 @@ static HOOK: [Key; 12] = [
 ];
 
 static CONDITION: [Key; 6] = [
-    key("at", K::Text(&POINTER), F::Required, "The value, by its JSON pointer."),
+    key("at", K::Text(&POINTER), F::Required, "The value, by its JSON pointer; `*` stands for every item of a list."),
     key("is", WORDS, F::Nothing, "What it is, or may be."),
     key("not", WORDS, F::Nothing, "What it is not."),
     key("above", K::Word, F::Nothing, "A number that it is above."),

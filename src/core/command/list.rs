@@ -73,8 +73,8 @@ pub(crate) static ASSISTANT: [Described<Assistant>; 19] = [
     changing(
         "!forget",
         Assistant::Forget,
-        "delete our sessions",
-        "Redacts its own messages, and deletes what is kept of all sessions.",
+        "delete all that I keep",
+        "Redacts its own messages, and deletes what is kept: sessions, reminders, schedules, connections.",
     ),
     plain("!export", Assistant::Export, "this session as a file", "Gives the session as a file in the same chat."),
     plain(
@@ -119,7 +119,7 @@ pub(crate) static ASSISTANT: [Described<Assistant>; 19] = [
         "",
         "Lists the owner's connections, and when each was last used.",
     ),
-    read_elsewhere("!disconnect", " 2", "", "Ends the connection with this number."),
+    read_elsewhere("!disconnect", " 2", "", "Ends the connection with this number, or `all`."),
     plain(
         "!trail",
         Assistant::Connecting(Connecting::Trail),

@@ -344,7 +344,8 @@ fn a12_c20_commands_about_times_take_their_argument_as_it_was_written() {
         ("!schedules", Some(Reminding::List)),
         ("!unremind #2", Some(Reminding::Remove(2))),
         ("!unschedule 2.", Some(Reminding::Remove(2))),
-        ("!unremind two", None),
+        ("!unremind two", Some(Reminding::List)),
+        ("!unremind", Some(Reminding::List)),
         ("!zone Europe/Berlin", Some(Reminding::Zone("Europe/Berlin".to_owned()))),
         ("remind me tomorrow", None),
     ];
@@ -357,7 +358,8 @@ fn a12_c20_commands_about_times_take_their_argument_as_it_was_written() {
         ("@oncall !unschedule 2", CoworkerRequest::Unschedule(2)),
         ("!unschedule #2 @oncall", CoworkerRequest::Unschedule(2)),
         ("@oncall !unschedule 2?", help),
-        ("@oncall !unschedule all", CoworkerRequest::Prompt("!unschedule all")),
+        ("@oncall !unschedule all", CoworkerRequest::Command(CoworkerCommand::Schedules)),
+        ("@oncall !unschedule", CoworkerRequest::Command(CoworkerCommand::Schedules)),
     ];
     for (text, expected) in table {
         assert_eq!(coworker_request(&Message::text(text), &oncall()), expected, "{text}");

@@ -65,6 +65,8 @@ pub(crate) struct Unposted {
     pub(crate) secret: usize,
     /// They were pictures that cannot be decoded.
     pub(crate) broken: usize,
+    /// The homeserver did not take them.
+    pub(crate) refused: usize,
 }
 
 impl Unposted {

@@ -177,7 +177,7 @@ fn c21_a_matters_thread_is_noted_again_after_a_crash_as_it_was() {
 
 #[test]
 fn c22_a_sender_that_goes_on_is_stopped_alone() {
-    let (mut room, mut senders) = (Breaker::default(), BTreeMap::new());
+    let (mut room, mut senders) = (Breakers::default(), BTreeMap::new());
     let of = |sender: &str, watch: &str| Errand {
         of: Some(UserId::parse(sender).expect("a user id")),
         origin: Origin { kind: OriginKind::Watch, name: watch.to_owned(), set_by: None },
@@ -198,6 +198,20 @@ fn c22_a_sender_that_goes_on_is_stopped_alone() {
     // What nobody needs any more is not kept.
     gate(&errand(), &mut room, &mut senders, later(3 * crate::core::breaker::PAUSE_MS));
     assert!(senders.is_empty());
+}
+
+#[test]
+fn c14_a_busy_webhook_stops_no_watch_and_no_schedule() {
+    let (mut room, mut senders) = (Breakers::default(), BTreeMap::new());
+    let mut ask = |errand: &Errand| gate(errand, &mut room, &mut senders, NOW);
+    for _ in 0..ROOM_ERRANDS_MAX {
+        assert_eq!(ask(&errand()), Gate::Open);
+    }
+    assert!(matches!(ask(&errand()), Gate::Stopped { say: true, .. }));
+    for kind in [OriginKind::Watch, OriginKind::Schedule] {
+        let origin = Origin { kind, name: "other".to_owned(), set_by: None };
+        assert_eq!(ask(&Errand { origin, ..errand() }), Gate::Open, "{kind:?}");
+    }
 }
 
 #[test]

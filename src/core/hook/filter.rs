@@ -7,7 +7,8 @@ use serde_json::Value;
 /// A condition on one value of a report. Everything that it says must hold.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Condition {
-    /// The value's JSON pointer (RFC 6901).
+    /// The value's JSON pointer (RFC 6901); `*` stands for every item of a list. Of several values, one has to be as asked,
+    /// and none may be what is excluded.
     pub at: String,
     /// The value is one of these; empty if anything goes.
     pub is: Vec<String>,
@@ -35,23 +36,49 @@ pub(super) fn passes(conditions: &[Condition], report: &Value) -> bool {
 
 impl Condition {
     fn holds(&self, report: &Value) -> bool {
-        let value = report.pointer(&self.at).filter(|value| !value.is_null());
-        if self.exists.is_some_and(|exists| exists != value.is_some()) {
+        let mut values = Vec::new();
+        find(report, self.at.strip_prefix('/'), &mut values);
+        values.retain(|value| !value.is_null());
+        if self.exists.is_some_and(|exists| exists == values.is_empty()) {
             return false;
         }
-        let said = value.and_then(text);
-        let is_same_number = |word: &str| matches!(value, Some(Value::Number(number)) if number.as_f64().is_some() && number.as_f64() == word.parse().ok());
-        let is_one = |word: &String| said.as_deref() == Some(word.as_str()) || is_same_number(word);
-        let is_among = |words: &[String]| words.iter().any(is_one);
-        let number = value.and_then(|value| match value {
-            Value::Number(number) => number.as_f64(),
-            Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
-            _ => None,
-        });
-        (self.is.is_empty() || is_among(&self.is))
-            && !is_among(&self.not)
-            && self.above.is_none_or(|least| number.is_some_and(|number| number > least))
-            && self.below.is_none_or(|most| number.is_some_and(|number| number < most))
+        let asks = !self.is.is_empty() || self.above.is_some() || self.below.is_some();
+        let is_met = |value: &&Value| {
+            let number = number(value);
+            (self.is.is_empty() || is_among(value, &self.is))
+                && self.above.is_none_or(|least| number.is_some_and(|number| number > least))
+                && self.below.is_none_or(|most| number.is_some_and(|number| number < most))
+        };
+        (!asks || values.iter().any(is_met)) && !values.iter().any(|value| is_among(value, &self.not))
+    }
+}
+
+/// Finds the values at a pointer without its first slash. In a list, `*` stands for each of its items; it is the index
+/// of none.
+fn find<'v>(value: &'v Value, rest: Option<&str>, found: &mut Vec<&'v Value>) {
+    let Some(rest) = rest else { return found.push(value) };
+    let (part, rest) = rest.split_once('/').map_or((rest, None), |(part, rest)| (part, Some(rest)));
+    match value {
+        Value::Array(items) if part == "*" => items.iter().for_each(|item| find(item, rest, found)),
+        _ => {
+            if let Some(inner) = value.pointer(&format!("/{part}")) {
+                find(inner, rest, found);
+            }
+        }
+    }
+}
+
+fn is_among(value: &Value, words: &[String]) -> bool {
+    let said = text(value);
+    let is_same_number = |word: &str| matches!(value, Value::Number(number) if number.as_f64().is_some() && number.as_f64() == word.parse().ok());
+    words.iter().any(|word| said.as_deref() == Some(word.as_str()) || is_same_number(word))
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+        _ => None,
     }
 }
 

@@ -339,7 +339,8 @@ fn c21_what_is_shown_of_a_calls_headers_holds_no_secret() {
 
 #[test]
 fn c21_what_the_filter_drops_becomes_nothing() {
-    let report = json!({ "status": "firing", "level": 7, "up": false, "who": null, "tags": ["a"], "count": "12.5" });
+    let report = json!({ "status": "firing", "level": 7, "up": false, "who": null, "tags": ["a"], "count": "12.5",
+        "alerts": [{"labels": {"severity": "warning"}}, {"labels": {"severity": "page"}}, {"labels": {}}], "none": [] });
     let of = |conditions: &[Condition]| filter::passes(conditions, &report);
     let at = |at: &str| Condition { at: at.to_owned(), ..Condition::default() };
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
@@ -362,6 +363,14 @@ fn c21_what_the_filter_drops_becomes_nothing() {
         (Condition { is: words(&["x"]), ..at("/nothing") }, false),
         (Condition { not: words(&["x"]), ..at("/nothing") }, true),
         (Condition { is: words(&["a"]), ..at("/tags") }, false),
+        (Condition { is: words(&["a"]), ..at("/tags/*") }, true),
+        (Condition { is: words(&["page", "critical"]), ..at("/alerts/*/labels/severity") }, true),
+        (Condition { is: words(&["critical"]), ..at("/alerts/*/labels/severity") }, false),
+        (Condition { not: words(&["page"]), ..at("/alerts/*/labels/severity") }, false),
+        (Condition { not: words(&["critical"]), ..at("/alerts/*/labels/severity") }, true),
+        (Condition { exists: Some(true), ..at("/none/*") }, false),
+        (Condition { not: words(&["x"]), ..at("/none/*/x") }, true),
+        (Condition { is: words(&["a"]), ..at("/who/*") }, false),
     ];
     for (condition, expected) in rows {
         assert_eq!(of(std::slice::from_ref(&condition)), expected, "{condition:?}");

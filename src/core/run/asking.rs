@@ -91,7 +91,7 @@ impl Run {
         }
         self.so_far = <(String, u64)>::default();
         if let Some(bill) = &reply.bill {
-            self.used.add(bill);
+            self.record.used.add(bill);
         }
         if reply.files_refused && reply.turn.is_ok() {
             // The later rounds would be refused too.
@@ -188,12 +188,13 @@ impl Run {
         if is_due {
             self.fault(Fault::OverBudget(full));
         } else {
-            self.end(Outcome::Dropped, None, false);
+            self.record.used.fault = Some(Fault::OverBudget(full));
+            self.end(if full.begun { Outcome::Dropped } else { Outcome::Declined }, None, false);
         }
     }
 
     fn fault(&mut self, fault: Fault) {
-        self.used.fault = Some(fault);
+        self.record.used.fault = Some(fault);
         self.finish(|showing| showing.failed(fault));
     }
 

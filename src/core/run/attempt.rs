@@ -159,7 +159,7 @@ impl Run {
         if let Some(why) = ready.unreadable {
             return self.conclude(Err(Fault::Unreadable(why)));
         }
-        (self.used.read, self.used.read_span) = (ready.read, ready.read_span);
+        (self.record.used.read, self.record.used.read_span) = (ready.read, ready.read_span);
         (self.tools, self.blamed) = (ready.tools, ready.blamed);
         self.record.under_way = false;
         self.work(now);

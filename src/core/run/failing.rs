@@ -98,7 +98,7 @@ impl Run {
     /// A reply that nobody looks at any more was paid for.
     fn count_unheard_reply(&mut self) {
         if let Some(bill) = self.reply.take().and_then(|reply| reply.bill) {
-            self.used.add(&bill);
+            self.record.used.add(&bill);
         }
     }
 

@@ -6,7 +6,7 @@ use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Answer, RunId};
+use super::{Answer, RunId, Used};
 use crate::core::{
     batch::Batch,
     event::Place,
@@ -110,6 +110,12 @@ pub struct RunRecord {
     /// whoever ran it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errand: Option<Charge>,
+    /// Whether a message that says that it was stopped may have been sent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) stop_begun: bool,
+    /// What it used so far, for its record and its summary.
+    #[serde(default)]
+    pub(crate) used: Used,
 }
 
 impl RunRecord {
@@ -147,6 +153,8 @@ impl RunRecord {
             payer: None,
             batch: None,
             errand: None,
+            stop_begun: false,
+            used: Used::default(),
         }
     }
 

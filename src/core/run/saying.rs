@@ -136,6 +136,7 @@ impl Run {
             return self.say(answer, true);
         }
         // A run that was not on disk yet would begin again, and not know of the stop.
+        self.record.stop_begun = true;
         self.push(Effect::Journal);
         self.push(Effect::Flush(Flush::Post));
         self.posting = Some(Posting::Flushing(Step::Stopped, answer.message.clone()));

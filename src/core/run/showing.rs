@@ -271,7 +271,10 @@ impl Showing {
             Fault::CutOff => words::cut_off(again),
             Fault::Internal => words::internal(again),
         };
-        self.word(&words)
+        let answer = self.word(&words);
+        // Of what was declined before work began, nothing failed (C19).
+        let is_declined = matches!(fault, Fault::OverBudget(full) if !full.begun);
+        Answer { outcome: if is_declined { Outcome::Declined } else { answer.outcome }, ..answer }
     }
 
     /// A final word of ours. In a room it mentions the asker: who asked is to learn that there is no answer.

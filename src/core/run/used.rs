@@ -1,6 +1,7 @@
 //! What a run used: read messages, tokens and money, over all its calls of the model.
 
 use ruma::OwnedEventId;
+use serde::{Deserialize, Serialize};
 
 use super::Fault;
 use crate::core::{audit::Spent, time::Timestamp};
@@ -17,7 +18,7 @@ pub(crate) struct Bill {
 }
 
 /// What one answer used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Answered {
     /// Prompt tokens, cached ones included.
     pub input_tokens: u64,
@@ -30,7 +31,8 @@ pub(crate) struct Answered {
 }
 
 /// What a run used so far, for its record and its summary.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Used {
     /// The messages whose text the model read.
     pub read: Vec<OwnedEventId>,
@@ -39,6 +41,7 @@ pub(crate) struct Used {
     /// The model that answered last.
     pub model: Option<String>,
     /// Why there was no answer.
+    #[serde(skip)]
     pub fault: Option<Fault>,
     /// The category under which the provider refused, the last time that it did.
     pub refused: Option<String>,

@@ -76,6 +76,20 @@ impl When {
         let tails = starts.iter().skip(starts.len().saturating_sub(WORDS_MAX));
         head.or_else(|| tails.clone().find_map(|start| Some((fits(&text[*start..])?, text[..*start].trim()))))
     }
+
+    /// Returns why no part of a text says when ([`Self::split_off`]): a part that names a moment in the past says more
+    /// than that the whole is not understood.
+    #[must_use]
+    pub(crate) fn fault_in(text: &str, reading: &Reading<'_>) -> WhenError {
+        let text = text.trim();
+        let whole = Self::parse(text, reading).err().unwrap_or(WhenError::Unknown);
+        let starts = text.split_whitespace().map(|word| word.as_ptr() as usize - text.as_ptr() as usize);
+        let starts: Vec<usize> = starts.collect();
+        let is_over = |part: &str| Self::parse(part, reading) == Err(WhenError::Over);
+        let head = starts.iter().skip(1).take(WORDS_MAX).any(|end| is_over(text[..*end].trim_end()));
+        let tail = || starts.iter().skip(starts.len().saturating_sub(WORDS_MAX)).any(|start| is_over(&text[*start..]));
+        if whole == WhenError::Unknown && (head || tail()) { WhenError::Over } else { whole }
+    }
 }
 
 fn read(text: &str, reading: &Reading<'_>) -> Result<Meant, WhenError> {

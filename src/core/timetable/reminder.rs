@@ -99,8 +99,7 @@ impl Asked {
             return Err(ReminderError::LongText);
         }
         let Some((meant, text)) = When::split_off(said, reading) else {
-            // If it was meant as a time, that one's own fault says more.
-            return Err(ReminderError::When(When::parse(said, reading).err().unwrap_or(WhenError::Unknown)));
+            return Err(ReminderError::When(When::fault_in(said, reading)));
         };
         let text = without_word(without_word(text, "to"), "that").trim();
         if text.is_empty() { Err(ReminderError::NoText) } else { Ok(Self::meant(meant, text, false)) }
@@ -229,6 +228,14 @@ impl Reminders {
         let old: Vec<u32> = self.list.iter().filter(|one| is_old(one)).map(|one| one.number).collect();
         self.list.retain(|one| !old.contains(&one.number));
         old
+    }
+
+    /// Removes what a request made, whatever its wording, and returns the numbers.
+    pub(crate) fn take_back(&mut self, request: &str) -> Vec<u32> {
+        let (taken, kept) = std::mem::take(&mut self.list).into_iter().partition(|one| is_of(&one.cause, request));
+        self.list = kept;
+        let taken: Vec<Reminder> = taken;
+        taken.iter().map(|one| one.number).collect()
     }
 
     /// Removes the reminder with this number and returns it.

@@ -13,7 +13,7 @@ use crate::core::{
     names::Names,
     notes::{Note, NoteError},
     opened::OpenedBlock,
-    origin::Left,
+    origin::{Left, OriginKind},
     render,
     tool::{ApprovalRule, Class, Grant, Here, Offer, ToolName},
     zone::Zone,
@@ -127,8 +127,11 @@ fn coworkers(book: &mut Book) {
         reads: Reads::AsAsker,
         zone: &Zone::default(),
         recogniser: None,
+        unasked: Unasked::default(),
     };
     book.told("it joins an encrypted room", &first_words(&words));
+    let unasked = Unasked { schedules: true, hooks: true, watches: true };
+    book.told("it joins a room with hooks", &first_words(&FirstWords { unasked, ..words }));
     let (encrypted, tools, reads) = (false, &Toolset::default(), Reads::Room);
     book.told("another joins", &first_words(&FirstWords { encrypted, readable_from: None, tools, reads, ..words }));
     book.told("!help", &coworker_help("oncall"));
@@ -248,7 +251,8 @@ fn failures(book: &mut Book) {
     for why in [Left::Muted, Left::Paused, Left::TooOld, Left::NotThere] {
         book.told("a report that is left", &errands::left(&headline, why));
     }
-    book.told("too many reports", &errands::too_fast(10));
+    book.told("too many reports", &errands::too_fast(OriginKind::Hook, 10));
+    book.told("too much that is watched for", &errands::full());
     book.told("an event", &errands::seen("builds", "org.example.build", user_id!("@ci-bot:hs")));
 }
 

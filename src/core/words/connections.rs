@@ -84,8 +84,8 @@ pub(crate) fn connections(list: &[Connection], unused_days: u32, zone: &Zone) ->
     };
     let lines: Vec<String> = list.iter().map(line).collect();
     format!(
-        "Your own programs that may read what you may read:\n\n{}\n\n`!disconnect {}` ends that one. What is not used for {} \
-         ends by itself.",
+        "Your own programs that may read what you may read:\n\n{}\n\n`!disconnect {}` ends that one, `!disconnect all` all \
+         of them. What is not used for {} ends by itself.",
         lines.join("\n"),
         list[0].number,
         days(unused_days),
@@ -99,6 +99,16 @@ pub(crate) fn disconnected(number: u32, was_there: bool) -> String {
         format!("Connection {number} has ended: its token no longer reads anything.")
     } else {
         format!("There is no connection {number}. `!connections` lists yours.")
+    }
+}
+
+/// Says that all connections have ended.
+#[must_use]
+pub(crate) fn all_disconnected(count: usize) -> String {
+    match count {
+        0 => "None of your own programs was connected.".to_owned(),
+        1 => "Your connection has ended: its token no longer reads anything.".to_owned(),
+        count => format!("All {count} connections have ended: their tokens no longer read anything."),
     }
 }
 

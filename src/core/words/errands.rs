@@ -9,7 +9,7 @@ use crate::core::{
 };
 
 /// Returns foreign words as literal Markdown on one line, cut to a length that fits a notice.
-fn literal(text: &str, chars_max: usize) -> String {
+pub(super) fn literal(text: &str, chars_max: usize) -> String {
     let line = legible(&text.trim().replace(char::is_whitespace, " "));
     match line.char_indices().nth(chars_max) {
         Some((at, _)) => letter_by_letter(&format!("{}…", line[..at].trim_end())),
@@ -53,13 +53,23 @@ pub(crate) fn left(headline: &str, why: Left) -> String {
     format!("{headline} · not looked at: {why}")
 }
 
-/// Says once that what comes by itself is too much; `minutes` is how long none of it is taken up.
+/// Says once that what comes by itself is too much; `minutes` is how long none of its kind is taken up.
 #[must_use]
-pub(crate) fn too_fast(minutes: u64) -> String {
+pub(crate) fn too_fast(kind: OriginKind, minutes: u64) -> String {
+    let what = match kind {
+        OriginKind::Hook => "Reports of webhooks",
+        OriginKind::Schedule => "Scheduled tasks",
+        OriginKind::Watch => "Messages that I watch for",
+    };
     format!(
-        "Too much came by itself here (webhooks, watches, schedules). I take up none of it for {minutes} minutes; mention me \
-         if something matters."
+        "{what} came too fast here. I take up no more of them for {minutes} minutes; mention me if something matters."
     )
+}
+
+/// Says once in a while that so much of what is watched for waits that nothing more of it is taken up.
+#[must_use]
+pub(crate) fn full() -> String {
+    "So much of what I watch for waits here that I leave what comes now. Mention me if something matters.".to_owned()
 }
 
 /// Announces an event of a watched type. The type is the sender's word.

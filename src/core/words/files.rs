@@ -60,7 +60,7 @@ pub fn made_files() -> String {
 /// Says which of the files that it made are not posted, and why.
 #[must_use]
 pub(crate) fn unposted(unposted: &Unposted) -> String {
-    let Unposted { too_many, too_large, missing, secret, broken } = *unposted;
+    let Unposted { too_many, too_large, missing, secret, broken, refused } = *unposted;
     let it = |count: usize| if count == 1 { "it" } else { "them" };
     let reasons = [
         (too_many, format!("left out: I post at most {POSTED_MAX}")),
@@ -68,6 +68,7 @@ pub(crate) fn unposted(unposted: &Unposted) -> String {
         (missing, format!("gone before I could fetch {}", it(missing))),
         (secret, "held back, because a credential is in there".to_owned()),
         (broken, format!("left out, because no picture could be made of {}", it(broken))),
+        (refused, "refused by the homeserver".to_owned()),
     ];
     let told = reasons.into_iter().filter(|(count, _)| *count > 0);
     let told: Vec<String> = told

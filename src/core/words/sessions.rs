@@ -19,8 +19,8 @@ pub fn renewed() -> String {
 /// Says that forgetting has begun; finally edited into [`forgotten`].
 #[must_use]
 pub fn forgetting() -> String {
-    "What I stored about our sessions is gone. I'm deleting my messages above; a long chat takes a while. You can write \
-     to me meanwhile: a new session has begun."
+    "What I stored about our sessions is gone, and your reminders, schedules and connections with it. I'm deleting my \
+     messages above; a long chat takes a while. You can write to me meanwhile: a new session has begun."
         .to_owned()
 }
 
@@ -34,8 +34,8 @@ pub fn forgotten(deleted: u64, complete: bool) -> String {
     };
     let missed = if complete { "" } else { " Some messages could not be deleted; `!forget` tries again." };
     format!(
-        "**Forgotten.** {deleted}, and everything that I stored about our sessions, with the key that it was encrypted \
-         under.{missed} A new session has begun.\n\n\
+        "**Forgotten.** {deleted}, and everything that I stored about our sessions, your reminders, schedules and \
+         connections, with the key that it was encrypted under.{missed} A new session has begun.\n\n\
          **What remains, and where**\n\n\
          - *This chat*: your own messages. Delete them here if you want them gone. I no longer look at them, but the \
          service still has the keys to them.\n\

@@ -4,9 +4,9 @@ use ruma::user_id;
 use serde_json::json;
 
 use super::{
-    Again, FirstWords, KeyMissing, ListedCoworker, assistant_first, assistant_help, assistant_name, broken_off,
-    coworker_help, coworker_list, duration_minutes, first_words, internal, limited_for, model_unreachable, moving,
-    overloaded_gave_up, sentence, sessions, span, undecryptable, welcome,
+    Again, FirstWords, KeyMissing, ListedCoworker, Unasked, assistant_first, assistant_help, assistant_name,
+    broken_off, coworker_help, coworker_list, duration_minutes, first_words, internal, limited_for, model_unreachable,
+    moving, overloaded_gave_up, sentence, sessions, span, undecryptable, welcome,
 };
 use crate::core::{
     asker::Reads,
@@ -30,6 +30,7 @@ fn c17_first_words_say_what_it_reads_and_how_to_remove_it() {
         reads: Reads::AsAsker,
         zone: &Zone::default(),
         recogniser: None,
+        unasked: Unasked::default(),
     };
     insta::assert_snapshot!(first_words(&words));
     let open = FirstWords { encrypted: false, readable_from: None, tools: &some, ..words };
@@ -38,6 +39,10 @@ fn c17_first_words_say_what_it_reads_and_how_to_remove_it() {
     assert!(all.contains("I may tell newcomers about messages from before they came."), "{all}");
     let heard = first_words(&FirstWords { recogniser: Some("stt.example.org"), ..words });
     assert!(heard.contains("Voice messages go to stt.example.org, which writes them down for me."), "{heard}");
+    let unasked = Unasked { schedules: true, watches: true, hooks: false };
+    let unasked = first_words(&FirstWords { unasked, ..words });
+    let when = "no other: when I'm asked, at set times and when a bot or bridge writes what I watch for.";
+    assert!(unasked.contains(when), "{unasked}");
     let kathmandu = Zone::named("Asia/Kathmandu").expect("a zone");
     let there = first_words(&FirstWords { zone: &kathmandu, ..words });
     assert!(there.contains("from before 22 November 2026, 17:05 UTC+5:45."), "{there}");

@@ -2,6 +2,7 @@
 
 use ruma::UserId;
 
+use super::errands::literal;
 use crate::core::{
     names::{letter_by_letter, literal_name},
     time::Timestamp,
@@ -164,6 +165,9 @@ pub(crate) fn reminder_ended(number: u32, was_there: bool) -> String {
 
 // ---- What members set up in a room (C20) ----
 
+/// How much of a task the list shows, in characters.
+const TASK_CHARS_SHOWN: usize = 80;
+
 /// A schedule in the list that `!schedules` shows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Listed<'a> {
@@ -171,8 +175,12 @@ pub(crate) struct Listed<'a> {
     pub number: Option<u32>,
     /// Its name.
     pub name: &'a str,
-    /// When it works, as it was said.
-    pub said: &'a str,
+    /// When it works, as it was said; `None` where that is no more than when it is due next.
+    pub said: Option<&'a str>,
+    /// The zone of what was said, if the times are shown in another.
+    pub zone: Option<&'a str>,
+    /// What it is to do, where no name says so.
+    pub task: Option<&'a str>,
     /// Who set it up; `None` for the operator.
     pub set_by: Option<&'a UserId>,
     /// When it is due next.
@@ -204,8 +212,16 @@ pub(crate) fn cannot_be_set(why: &str) -> String {
 #[must_use]
 pub(crate) fn schedule_line(of: &Listed<'_>, progress: &Progress, zone: &Zone) -> String {
     let name = of.number.map_or_else(|| literal_name(of.name), |number| number.to_string());
+    let task = of.task.map(|task| literal(task, TASK_CHARS_SHOWN)).unwrap_or_default();
+    let said = match (of.said.map(literal_name), of.zone) {
+        (None, _) => String::new(),
+        (Some(said), None) => said,
+        (Some(said), Some(zone)) => format!("{said} ({zone})"),
+    };
     let next = of.next.map_or_else(|| "not due again".to_owned(), |at| format!("next on {}", zone.day(at)));
-    let mut line = format!("- **{name}** · {} · {next} · {}", literal_name(of.said), set_by(of.set_by));
+    let parts = [task, said, next, set_by(of.set_by)];
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    let mut line = format!("- **{name}** · {}", parts.join(" · "));
     if let Some(hours) = of.within_hours {
         line = format!("{line} · at half price as a batch, answered within {}", counted_hours(hours));
     }
@@ -228,13 +244,17 @@ fn because(why: Skip) -> &'static str {
     }
 }
 
-/// Lists what works in a room at set times.
+/// Lists what works in a room at set times; `number` is that of one which people can end here.
 #[must_use]
-pub(crate) fn schedules(lines: &[String], coworker: &str) -> String {
-    if lines.is_empty() {
-        return "I have no schedules in this room.".to_owned();
+pub(crate) fn schedules(lines: &[String], number: Option<u32>, coworker: &str) -> String {
+    let list = lines.join("\n");
+    match number {
+        _ if lines.is_empty() => "I have no schedules in this room.".to_owned(),
+        Some(number) => format!("{list}\n\n`@{coworker} !unschedule {number}` ends the one with that number."),
+        None => format!(
+            "{list}\n\nThey stand in my file, so only the operator can end them; `@{coworker} !mute` pauses them here."
+        ),
     }
-    format!("{}\n\n`@{coworker} !unschedule 1` ends the one with that number.", lines.join("\n"))
 }
 
 /// Says that there is no schedule with a number.

@@ -121,6 +121,11 @@ impl Engine {
                 unposted.too_large += 1;
                 return Ok(());
             }
+            Err(error) if error.is_about_file() => {
+                tracing::warn!(%error, "a file that code made is not posted");
+                unposted.refused += 1;
+                return Ok(());
+            }
             Err(error) => return Err(error),
         };
         self.running.show(id, &event);

@@ -4,11 +4,12 @@ use super::beginning::Tried;
 use crate::{
     clock,
     core::{
+        breaker::PAUSE_MS,
         errand::{Errand, ErrandId, Left, OriginKind, Stage},
         time::Timestamp,
         words,
     },
-    engine::{Engine, EngineError, Shared, word, word_transaction},
+    engine::{Engine, EngineError, Shared, records::RoomRecord, word, word_transaction},
 };
 
 impl Engine {
@@ -16,11 +17,28 @@ impl Engine {
     pub(super) async fn tell_too_fast(self: Shared, errand: Errand, until: Timestamp) {
         let Some(account) = self.pool.kept(&errand.user) else { return };
         let minutes = until.ms_since(clock::now()).div_ceil(60_000);
-        let message = word(&words::errands::too_fast(minutes), None);
+        let message = word(&words::errands::too_fast(errand.origin.kind, minutes), None);
         let txn = word_transaction("too-fast", &format!("{}|{}", errand.room, until.as_ms()), account.user());
         if let Err(error) = account.send(&errand.room, &message, txn).await {
             tracing::debug!(room.id = %errand.room, %error, "a room cannot be told that errands come too fast");
         }
+    }
+
+    /// Says in a room, once in a while, that so much waits there that what nobody sends again is not taken up.
+    pub(in crate::engine) async fn tell_full(&self, errand: &Errand) -> Result<(), EngineError> {
+        let (mut due, now) = (false, clock::now());
+        self.tables.rooms.update(&errand.room, |record: Option<RoomRecord>| {
+            let mut record = record.unwrap_or_default();
+            due = record.full_told.is_due(now, PAUSE_MS);
+            Some(record)
+        })?;
+        let Some(account) = self.pool.kept(&errand.user).filter(|_| due) else { return Ok(()) };
+        tracing::warn!(room.id = %errand.room, kind = errand.origin.kind.name(), "too many errands wait; none is taken");
+        let txn = word_transaction("full", errand.id.as_str(), account.user());
+        if let Err(error) = account.send(&errand.room, &word(&words::errands::full(), None), txn).await {
+            tracing::debug!(room.id = %errand.room, %error, "a room cannot be told that too many errands wait");
+        }
+        Ok(())
     }
 
     /// Leaves an errand for good; a notice of it that is there already says so.

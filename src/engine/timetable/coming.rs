@@ -199,6 +199,7 @@ fn errand_of(job: &Job, room: &RoomId, due: Timestamp, is_late: bool) -> Errand 
         late: is_late,
         mention: job.mention.clone(),
         answer_by: job.answer_within_hours.map(|hours| answer_by(due, hours)),
+        zone: job.rule.zone().name().map(ToOwned::to_owned),
         ..Errand::new(id, &job.user, room, origin, &job.task, clock::now())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ruma::{OwnedRoomId, OwnedUserId, UserId};
+use ruma::{EventId, OwnedRoomId, OwnedUserId, UserId};
 use serde_json::{Map, Value, json};
 
 use super::{Id, TASK_TOOL, Tried, coming::Next};
@@ -63,6 +63,29 @@ impl Engine {
                 None => words::no_such_zone(name),
             },
         })
+    }
+
+    /// Ends what a message of the owner's set up that they deleted: their command, or what they asked for.
+    pub(in crate::engine) async fn take_back_reminders(
+        &self,
+        owner: &UserId,
+        assistant: &UserId,
+        request: &EventId,
+    ) -> Result<(), StoreError> {
+        if self.tables.reminders.get(&owner.to_owned())?.is_none() {
+            return Ok(());
+        }
+        let run = RunId::of(request, assistant);
+        let mut taken = Vec::new();
+        self.change_reminders(owner, |kept| {
+            taken = kept.take_back(request.as_str());
+            taken.extend(kept.take_back(run.as_str()));
+        })
+        .await?;
+        for number in taken {
+            self.timetable.set(&Id::Reminder(owner.to_owned(), number), None);
+        }
+        Ok(())
     }
 
     async fn add_by_command(

@@ -130,15 +130,22 @@ impl Engine {
                 lines.push(self.line_of(&self.job_of_file(coworker, schedule), room, None, zone)?);
             }
         }
+        let mut ended = None;
         for schedule in self.tables.schedules.get(&room.to_owned())?.unwrap_or_default().list() {
             if let Some(job) = job_of_room(room, schedule) {
                 lines.push(self.line_of(&job, room, Some(schedule.number), zone)?);
+                ended.get_or_insert(schedule.number);
             }
         }
-        Ok(words::schedules(&lines, &coworker.id.0))
+        Ok(words::schedules(&lines, ended, &coworker.id.0))
     }
 
-    async fn is_among(&self, room: &RoomId, names: &[OwnedRoomOrAliasId]) -> Result<bool, EngineError> {
+    /// Returns whether one of these names stands for a room.
+    pub(in crate::engine) async fn is_among(
+        &self,
+        room: &RoomId,
+        names: &[OwnedRoomOrAliasId],
+    ) -> Result<bool, EngineError> {
         for name in names {
             if self.bindings.named(name).await?.as_deref() == Some(room) {
                 return Ok(true);
@@ -152,15 +159,18 @@ impl Engine {
         let progress: Progress = handled.as_ref().and_then(|kept| kept.rooms.get(room)).cloned().unwrap_or_default();
         let now = clock::now();
         let next = timetable::next_due(&job.rule, handled.map_or(now, |kept| kept.until), now);
+        let shown_in = readers_zone(zone, &job.rule);
         let told = words::Listed {
             number,
             name: &job.name,
-            said: &job.said,
+            said: job.rule.repeats().then_some(&*job.said),
+            zone: job.rule.zone().name().filter(|theirs| shown_in.name() != Some(theirs)),
+            task: number.map(|_| &*job.task),
             set_by: job.set_by.as_deref(),
             next,
             within_hours: job.answer_within_hours,
         };
-        Ok(words::schedule_line(&told, &progress, readers_zone(zone, &job.rule)))
+        Ok(words::schedule_line(&told, &progress, shown_in))
     }
 
     /// Ends a schedule of the room, if whoever asks may.

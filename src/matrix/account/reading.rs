@@ -43,6 +43,15 @@ impl Account {
         Ok(self.read(room, &[fetched]).await.pop())
     }
 
+    /// Returns whether an event is redacted by now, as the homeserver says.
+    ///
+    /// # Errors
+    /// When the homeserver does not answer.
+    pub async fn is_redacted(&self, room: &RoomId, id: &EventId) -> Result<bool, MatrixError> {
+        let fetched = self.room(room)?.event(id, None).await?;
+        Ok(self.read(room, &[fetched]).await.pop().is_some_and(|read| read.event.kind == EventKind::Redacted))
+    }
+
     /// Returns the content of an event, decrypted; `None` if that is not possible.
     ///
     /// # Errors

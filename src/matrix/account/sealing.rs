@@ -110,11 +110,11 @@ impl Account {
         txn: OwnedTransactionId,
     ) -> Result<OwnedEventId, MatrixError> {
         let (here, speech) = self.door(room).await?;
-        let content = self.upload(file, place, speech).await?;
+        let content = self.upload(file, place, speech).await.map_err(MatrixError::of_upload)?;
         match self.say_placed(&here, content, &txn).await {
             Err(_) if self.was_sealed_since(room, speech) => {
                 let (here, speech) = self.door(room).await?;
-                let content = self.upload(file, place, speech).await?;
+                let content = self.upload(file, place, speech).await.map_err(MatrixError::of_upload)?;
                 self.say_placed(&here, content, &txn).await
             }
             sent => sent,

@@ -59,6 +59,11 @@ impl Payload {
         }
     }
 
+    /// Returns whether the call has no body.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Self::Held(bytes) if bytes.is_empty())
+    }
+
     fn is_small(&self) -> bool {
         match self {
             Self::Held(bytes) => bytes.len() < SMALL_BYTES,

@@ -229,17 +229,18 @@ async fn c20_c21_c22_the_examples_do_their_jobs_unasked() -> Result<()> {
     assert!(works.in_thread("ci", &red).await?.is_decrypted());
 
     // On-call: a page, which mentions whom the file names, and what is no page is dropped.
-    let alert = |severity: &str| {
-        json!({
-            "version": "4", "groupKey": "g", "status": "firing",
-            "commonLabels": { "alertname": "PoolFull", "severity": severity },
-            "alerts": [{ "status": "firing", "labels": { "instance": "db-1" } }],
-        })
-        .to_string()
+    let alerts = |severities: &[&str]| {
+        let alert =
+            |severity: &&str| json!({ "status": "firing", "labels": { "instance": "db-1", "severity": severity } });
+        let alerts: Vec<_> = severities.iter().map(alert).collect();
+        // Of several severities, Alertmanager names none in the common labels.
+        let common = json!({ "alertname": "PoolFull" });
+        json!({ "version": "4", "groupKey": "g", "status": "firing", "commonLabels": common, "alerts": alerts })
+            .to_string()
     };
     let bearer = [("authorization", format!("Bearer {}", secret("alertmanager")))];
-    assert_eq!(works.call("alertmanager", &bearer, &alert("info")).await?.1["status"], "dropped");
-    assert_eq!(works.call("alertmanager", &bearer, &alert("page")).await?.1["status"], "accepted");
+    assert_eq!(works.call("alertmanager", &bearer, &alerts(&["info", "warning"])).await?.1["status"], "dropped");
+    assert_eq!(works.call("alertmanager", &bearer, &alerts(&["warning", "page"])).await?.1["status"], "accepted");
     let (_, page) = works.done("oncall", "PoolFull · firing").await?;
     assert!(page.mentions(works.office.alice.user_id()));
 

@@ -29,4 +29,7 @@ pub(super) fn connections(book: &mut Book) {
     book.told("!connect, an eleventh time", &words::too_many_connections());
     book.told("!disconnect 1", &words::disconnected(1, true));
     book.told("!disconnect 9", &words::disconnected(9, false));
+    for count in 0..3 {
+        book.told("!disconnect all", &words::all_disconnected(count));
+    }
 }

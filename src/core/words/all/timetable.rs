@@ -23,7 +23,9 @@ pub(super) fn timetable(book: &mut Book) {
     let of_file = Listed {
         number: None,
         name: "weekday summary",
-        said: "every weekday at 09:00",
+        said: Some("every weekday at 09:00"),
+        zone: Some("Europe/Berlin"),
+        task: None,
         set_by: None,
         next: Some(day(1)),
         within_hours: None,
@@ -31,7 +33,9 @@ pub(super) fn timetable(book: &mut Book) {
     let of_alice = Listed {
         number: Some(2),
         name: "",
-        said: "2026-12-24 09:00",
+        said: None,
+        zone: None,
+        task: Some("remind *us* of the contract with Acme, and say who has the newest draft of it by then"),
         set_by: Some(alice),
         next: None,
         within_hours: Some(1),
@@ -42,8 +46,9 @@ pub(super) fn timetable(book: &mut Book) {
     for why in [Skip::Missed, Skip::NothingNew, Skip::Muted, Skip::NotThere] {
         lines.push(schedule_line(&of_file, &Progress { skipped: Some((AT, why)), ..Progress::default() }, &zone));
     }
-    book.told("!schedules", &schedules(&lines, "oncall"));
-    book.told("!schedules", &schedules(&[], "oncall"));
+    book.told("!schedules", &schedules(&lines, Some(2), "oncall"));
+    book.told("!schedules of the operator alone", &schedules(&lines[..1], None, "oncall"));
+    book.told("!schedules", &schedules(&[], None, "oncall"));
     book.told("!unschedule", &schedule_ended(2));
     book.told("!unschedule", &no_such_schedule(7));
     book.told("!unschedule", &not_yours_to_end(2));

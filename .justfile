@@ -48,6 +48,14 @@ bench name *args:
 demo *args:
     cargo run --locked -- demo {{args}}
 
+# Checks the files that install Workmate: unit, maintainer scripts, metadata, containers.
+package:
+    .ci/package
+
+# Builds a release into target/: `just release --twice` proves that it is reproducible.
+release *args:
+    .ci/release {{args}}
+
 # Checks everything that a change has to pass.
 ci:
     .ci/run

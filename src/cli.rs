@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod check;
 #[cfg_attr(not(feature = "doubles"), path = "cli/no_demo.rs")]
 pub mod demo;
+pub(crate) mod health;
 pub(crate) mod init;
 pub(crate) mod retire;
 pub mod say;
@@ -12,7 +13,10 @@ pub(crate) mod telemetry;
 mod width;
 pub(crate) mod wrap;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -40,6 +44,8 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Serve the homeserver until stopped.
     Serve(serve::ServeArgs),
+    /// Ask the Workmate that runs on this machine whether it is alive, for health checks.
+    Health(health::HealthArgs),
     /// List, show and export past runs: who asked, which tools, how it ended, tokens and cost; never content.
     Audit(audit::AuditArgs),
     /// Have a coworker whose file is gone say farewell and leave its rooms.
@@ -54,24 +60,30 @@ pub enum Command {
 /// The config file option of commands that need it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ConfigFile {
-    /// The config file [default: $WORKMATE_CONFIG, else config/workmate.yaml].
+    /// The config file [default: $WORKMATE_CONFIG, else config/workmate.yaml, else /etc/workmate/workmate.yaml].
     #[arg(long = "config", value_name = "FILE")]
     pub given: Option<PathBuf>,
 }
 
 /// The default config file.
 const CONFIG: &str = "config/workmate.yaml";
+/// The config file of a system's service, where the default one is not there.
+const SYSTEM_CONFIG: &str = "/etc/workmate/workmate.yaml";
 
 impl ConfigFile {
-    /// Returns the config file from the command line, else from `WORKMATE_CONFIG`, else the default.
+    /// Returns the config file from the command line, else from `WORKMATE_CONFIG`, else the default, else the system's.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        self.path_with(std::env::var_os("WORKMATE_CONFIG"))
+        self.path_with(std::env::var_os("WORKMATE_CONFIG"), Path::exists)
     }
 
-    fn path_with(&self, named: Option<std::ffi::OsString>) -> PathBuf {
+    fn path_with(&self, named: Option<std::ffi::OsString>, is_there: impl Fn(&Path) -> bool) -> PathBuf {
         let named = || named.filter(|named| !named.is_empty()).map(PathBuf::from);
-        self.given.clone().or_else(named).unwrap_or_else(|| CONFIG.into())
+        let usual = || {
+            let is_system = !is_there(Path::new(CONFIG)) && is_there(Path::new(SYSTEM_CONFIG));
+            PathBuf::from(if is_system { SYSTEM_CONFIG } else { CONFIG })
+        };
+        self.given.clone().or_else(named).unwrap_or_else(usual)
     }
 }
 
@@ -96,6 +108,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Init(args) => init::run(&args),
         Command::Check(args) => Box::pin(check::run(&args)).await,
         Command::Serve(args) => serve::run(args).await,
+        Command::Health(args) => health::run(&args).await,
         Command::Audit(args) => audit::run(args),
         Command::Retire(args) => retire::run(&args),
         Command::Demo(args) => demo::run(args).await,
@@ -166,12 +179,17 @@ mod tests {
     }
 
     #[test]
-    fn the_config_file_is_the_one_given_or_the_environment_s_or_the_usual() {
-        let file = |given: Option<&str>, named: Option<&str>| {
-            ConfigFile { given: given.map(PathBuf::from) }.path_with(named.map(Into::into)).display().to_string()
+    fn the_config_file_is_the_one_given_or_the_environment_s_or_the_usual_or_the_system_s() {
+        let file = |given: Option<&str>, named: Option<&str>, there: &[&str]| {
+            let given = ConfigFile { given: given.map(PathBuf::from) };
+            let is_there = |path: &Path| there.contains(&path.to_str().unwrap_or_default());
+            given.path_with(named.map(Into::into), is_there).display().to_string()
         };
-        let found = [file(Some("a"), Some("b")), file(None, Some("b")), file(None, Some("")), file(None, None)];
-        assert_eq!(found, ["a", "b", CONFIG, CONFIG]);
+        let (both, system) = ([CONFIG, SYSTEM_CONFIG], [SYSTEM_CONFIG]);
+        let named = [file(Some("a"), Some("b"), &both), file(None, Some("b"), &system)];
+        let usual = [file(None, Some(""), &[]), file(None, None, &both), file(None, None, &system)];
+        assert_eq!(named, ["a", "b"]);
+        assert_eq!(usual, [CONFIG, CONFIG, SYSTEM_CONFIG]);
     }
 
     #[tokio::test]

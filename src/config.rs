@@ -156,6 +156,14 @@ impl Config {
         }
     }
 
+    /// Returns the address of `/healthz` and `/readyz`; the file's other keys may have faults.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or this key has a fault.
+    pub fn health_listen_of(path: &Path) -> Result<SocketAddr, Faults> {
+        load::health_listen(path)
+    }
+
     /// Loads the config file at `path` and everything it names, with the process's environment. A coworker whose file
     /// has faults is left out, so that it costs only itself.
     ///

@@ -77,6 +77,7 @@ mod service;
 mod spending;
 mod start;
 mod stepped_back;
+mod supervisor;
 mod timetable;
 mod toolsets;
 mod trust;
@@ -96,6 +97,7 @@ pub(crate) use hearing::settings_of as recogniser_settings;
 pub(crate) use model::{NO_KEY, models_of};
 pub use registered::differences;
 pub use start::{StartError, claude_client, serve, try_listening};
+pub use supervisor::Supervisor;
 
 /// Pause between two safety syncs of a client that no transaction woke.
 const SAFETY_SYNC: Duration = Duration::from_mins(5);

@@ -1,6 +1,7 @@
 //! `workmate init`: writes a configuration, a registration with fresh tokens and the master secret.
 
 mod files;
+mod places;
 mod words;
 
 use std::{
@@ -12,7 +13,10 @@ use anyhow::{Context as _, bail};
 use ruma::OwnedServerName;
 use url::Url;
 
-use self::files::{Copy, Planned, Privacy};
+use self::{
+    files::{Copy, Planned, Privacy},
+    places::Places,
+};
 use super::say::say;
 use crate::{
     config::{
@@ -24,10 +28,15 @@ use crate::{
 
 /// What `init` is told.
 #[derive(Clone, Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct InitArgs {
-    /// The folder to write into: config/ and registration.yaml.
-    #[arg(long, default_value = ".", value_name = "DIR")]
-    pub dir: PathBuf,
+    /// The folder to write into: config/ and registration.yaml [default: this one].
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Write for a service of this system: everything into /etc/workmate, and the data into /var/lib/workmate. --dir names
+    /// the root that /etc is in, if it is not /.
+    #[arg(long)]
+    pub system: bool,
     /// Where the homeserver answers [default: http://127.0.0.1:8008; with --force, what the config says].
     #[arg(long, value_name = "URL", value_parser = parse_base_url)]
     pub homeserver: Option<Url>,
@@ -79,7 +88,7 @@ const MASTER_FILE: &str = "master.secret";
 /// When files are in the way, cannot be written, or the result would not load.
 pub(crate) fn run(args: &InitArgs) -> anyhow::Result<()> {
     if args.new_tokens {
-        let rotated = rotate(&args.dir)?;
+        let rotated = rotate(&Places::of(args))?;
         say(words::rotated(&rotated));
         return Ok(());
     }
@@ -155,23 +164,25 @@ impl Values {
 }
 
 fn write(args: &InitArgs) -> anyhow::Result<Written> {
-    let config_dir = args.dir.join("config");
-    let config = config_dir.join("workmate.yaml");
+    let places = Places::of(args);
+    let config_dir = &places.config_dir;
+    let config = places.config();
     let master = config_dir.join(MASTER_FILE);
-    let registration_file = args.dir.join("registration.yaml");
     let values = Values::of(args, &config)?;
     let registration = match &values.url {
         Some(url) => Registration::fresh(url, &values.server_name),
         None => Registration::fresh(&url_of(values.listen)?, &values.server_name),
     };
-    let text = config_file(&[
+    let (listen, health_listen) = (values.listen.to_string(), health_listen(values.listen).to_string());
+    let own = [
         ("homeserver.url", values.homeserver.as_str().trim_end_matches('/')),
         ("homeserver.server_name", values.server_name.as_str()),
-        ("appservice.listen", &values.listen.to_string()),
+        ("appservice.listen", &listen),
         ("appservice.url", &registration.url),
-        ("health_listen", &health_listen(values.listen).to_string()),
-    ]);
-    let mut plan = tokens_of(&args.dir, &registration);
+        ("health_listen", &health_listen),
+    ];
+    let text = config_file(&[&own[..], places.values].concat());
+    let mut plan = tokens_of(&places, &registration);
     let coworkers = config_dir.join("coworkers");
     let coworkers_kept = args.force && holds_coworkers(&coworkers);
     for (name, text) in COWORKER_FILES.iter().filter(|_| !coworkers_kept) {
@@ -182,7 +193,7 @@ fn write(args: &InitArgs) -> anyhow::Result<Written> {
     let mut in_the_way = files::existing(plan.iter().map(|planned| planned.path.as_path()));
     in_the_way.extend(files::existing([master.as_path()]));
     in_the_way.sort();
-    files::check_replaceable(&args.dir, &in_the_way)?;
+    files::check_replaceable(&places.root, &in_the_way)?;
     if !args.force && !in_the_way.is_empty() {
         bail!(words::in_the_way(&in_the_way));
     }
@@ -198,7 +209,7 @@ fn write(args: &InitArgs) -> anyhow::Result<Written> {
     let mut copies = files::write_all(&plan, &dated())?;
     let is_of_master = |copy: &mut PathBuf| copy.to_string_lossy().contains(&format!("{MASTER_FILE}.old"));
     let master_before = copies.extract_if(.., is_of_master).next();
-    let (registration, server_name, listen) = (registration_file, values.server_name, values.listen);
+    let (registration, server_name, listen) = (places.registration, values.server_name, values.listen);
     Ok(Written {
         registration,
         config,
@@ -213,12 +224,12 @@ fn write(args: &InitArgs) -> anyhow::Result<Written> {
 }
 
 /// Plans the files that contain tokens.
-fn tokens_of(dir: &Path, registration: &Registration) -> Vec<Planned> {
-    let secrets = dir.join("config/secrets");
+fn tokens_of(places: &Places, registration: &Registration) -> Vec<Planned> {
+    let secrets = places.config_dir.join("secrets");
     vec![
         Planned::new(secrets.join("as_token"), &line(&registration.as_token), Privacy::Owner),
         Planned::new(secrets.join("hs_token"), &line(&registration.hs_token), Privacy::Owner),
-        Planned::new(dir.join("registration.yaml"), registration.render().expose(), Privacy::Owner),
+        Planned::new(places.registration.clone(), registration.render().expose(), Privacy::Owner),
     ]
 }
 
@@ -239,21 +250,21 @@ struct Rotated {
     copies: Vec<PathBuf>,
 }
 
-/// Makes fresh tokens for the configuration in `dir`, with a matching registration.
-fn rotate(dir: &Path) -> anyhow::Result<Rotated> {
-    let file = dir.join("config/workmate.yaml");
+/// Makes fresh tokens for the configuration that is there, with a matching registration.
+fn rotate(places: &Places) -> anyhow::Result<Rotated> {
+    let file = places.config();
     let (config, _) = Config::load_with(&file, &|name| std::env::var(name).ok())?;
     let mut registration = Registration::of(&config);
-    let plan = tokens_of(dir, &registration);
-    files::check_replaceable(dir, &files::existing(plan.iter().map(|planned| planned.path.as_path())))?;
+    let plan = tokens_of(places, &registration);
+    files::check_replaceable(&places.root, &files::existing(plan.iter().map(|planned| planned.path.as_path())))?;
     if plan[..2].iter().any(Planned::would_change)
         || files::existing(plan[..2].iter().map(|p| p.path.as_path())).len() < 2
     {
         bail!(words::tokens_are_elsewhere(&file));
     }
     (registration.as_token, registration.hs_token) = (Secret::random(), Secret::random());
-    let copies = files::write_all(&tokens_of(dir, &registration), &dated())?;
-    Ok(Rotated { registration: dir.join("registration.yaml"), copies })
+    let copies = files::write_all(&tokens_of(places, &registration), &dated())?;
+    Ok(Rotated { registration: places.registration.clone(), copies })
 }
 
 fn line(secret: &Secret) -> String {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{ConfigFile, telemetry};
 use crate::{
     config::Config,
-    engine::{self, Ended},
+    engine::{self, Ended, Supervisor},
 };
 
 /// What `serve` is told.
@@ -36,7 +36,8 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let (mut terminate, mut hangup) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
     let (mut first, mut second) = (signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?);
-    let signalled = stop.clone();
+    let supervisor = Supervisor::of_env();
+    let (signalled, told) = (stop.clone(), supervisor.clone());
     let signals = async move {
         loop {
             tokio::select! {
@@ -47,11 +48,12 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
                 _ = second.recv() => changes_nothing("SIGUSR2"),
             }
         }
+        told.stopping();
         signalled.cancel();
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        served = Box::pin(engine::serve(config, stop)) => match served? {
+        served = Box::pin(engine::serve(config, &supervisor, stop)) => match served? {
             Ended::Stopped => Ok(()),
             Ended::StartsAgain => Err(engine::start_again().into()),
         },

@@ -24,6 +24,8 @@ use crate::core::{
     people::{Namespace, Who},
 };
 
+/// The default of `health_listen`.
+const HEALTH_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 29331);
 /// Consequence and remedy of a missing config file.
 const MISSING: (&str, &str) =
     ("Nothing can be started without it.", "run `workmate init` to write one, or name the right file with --config.");
@@ -47,6 +49,17 @@ pub(super) fn load(path: &Path, env: Env<'_>) -> Result<(Config, Vec<Fault>), Fa
         Some(config) if faults.is_empty() => Ok((config, warnings.as_slice().to_vec())),
         _ => Err(faults),
     }
+}
+
+/// Returns where a running Workmate says how it is; the file's other keys may have faults.
+///
+/// # Errors
+/// If the file cannot be read, or this key has a fault.
+pub(super) fn health_listen(path: &Path) -> Result<SocketAddr, Faults> {
+    let mut faults = Faults::default();
+    let Some(node) = read_yaml(path, MISSING, &mut faults) else { return Err(faults) };
+    let given = Section::unchecked(path, &node).get("health_listen", &mut faults, value::socket);
+    if faults.is_empty() { Ok(given.unwrap_or(HEALTH_LISTEN)) } else { Err(faults) }
 }
 
 /// Returns the faults of a text both as `workmate.yaml` and as a coworker's file, with a master secret in `MASTER` and
@@ -77,9 +90,7 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
     let root = Section::root(path, node, &WORKMATE, faults);
     let homeserver = workspace::homeserver(&root, faults);
     let appservice = workspace::appservice(&root, &sources, faults);
-    let health_listen = root
-        .get("health_listen", faults, value::socket)
-        .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 29331));
+    let health_listen = root.get("health_listen", faults, value::socket).unwrap_or(HEALTH_LISTEN);
     let hooks_listen = root
         .get("hooks_listen", faults, value::socket)
         .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 29333));

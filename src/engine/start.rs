@@ -21,7 +21,9 @@ use super::{
     data_dir::{PlaceError, too_full_to_start, try_data_dir},
     deserted,
     disk::{self, Ended},
-    gaps, homeserver, inbox, provisioning, wards,
+    gaps, homeserver, inbox, provisioning,
+    supervisor::Supervisor,
+    wards,
 };
 use crate::{
     appservice::{
@@ -136,10 +138,11 @@ pub enum StartError {
 /// # Errors
 /// If it cannot begin because of the store, a listener, or a homeserver that refuses us. It waits for a homeserver that
 /// is away.
-pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, StartError> {
+pub async fn serve(config: Config, supervisor: &Supervisor, stop: CancellationToken) -> Result<Ended, StartError> {
     raise_descriptor_limit();
     let tasks = TaskTracker::new();
     let health = Health::default();
+    supervisor.begin(&health, &tasks, &stop);
     let arrivals = Arrivals::new(&crate::core::hex::hex(&random_bytes()));
     let metrics = Metrics::new(&health, &arrivals);
     let listener = bind("appservice.listen", config.appservice.listen).await?;
@@ -181,6 +184,8 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<Ended, Sta
     tasks.spawn(super::toolsets::keep_watch_of_servers(engine.toolsets.clone()));
     engine.open_index();
     tasks.spawn(disk::keep_store(engine.clone()));
+    // Not only once the homeserver answers: whatever waits for this service would wait for that too.
+    supervisor.serves();
     let begun = tokio::select! {
         () = stop.cancelled() => Ok(()),
         begun = Box::pin(begin(&engine)) => begun,

@@ -61,6 +61,7 @@ mod service_bot;
 mod spending;
 mod standin_sdks;
 mod steering;
+mod supervised;
 mod timetable;
 mod tools;
 mod troubled;

@@ -128,6 +128,43 @@ fn force_makes_new_tokens_and_keeps_the_master_secret() {
     assert_ne!(after.fingerprint(), before.fingerprint());
 }
 
+/// As a package installs it: `--dir` is a root in which `/etc` is.
+#[test]
+fn for_a_system_s_service_config_and_registration_are_in_etc_and_the_data_is_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let system = args(&dir, &["--system", "--server-name", "my.test"]);
+    let written = write(&system).expect("writes");
+    let config = dir.path().join("etc/workmate/workmate.yaml");
+    let loaded = || Config::load_with(&config, &|_| None).expect("loads").0;
+    let before = loaded();
+
+    let names: Vec<String> = files_of(dir.path()).into_keys().collect();
+    let expected = [
+        "coworker.schema.json",
+        "coworkers/ci.yaml",
+        "coworkers/oncall.yaml",
+        "coworkers/sales.yaml",
+        "master.secret",
+        "registration.yaml",
+        "secrets/as_token",
+        "secrets/hs_token",
+        "workmate.schema.json",
+        "workmate.yaml",
+    ];
+    assert_eq!(names, expected.map(|name| format!("etc/workmate/{name}")));
+    assert_eq!(before.data_dir, Path::new("/var/lib/workmate"));
+    let (summary, _) = check::check(&config, &|_| None).expect("no faults");
+    assert!(summary.contains("registration.yaml agrees"), "{summary}");
+    let said = words::next_steps(&system, &written);
+    assert!(said.contains("systemctl enable --now workmate") && !said.contains("export ANTHROPIC"), "{said}");
+
+    // What the install could not know is named afterwards; a rotation finds the files too.
+    write(&args(&dir, &["--system", "--force", "--server-name", "other.test"])).expect("writes again");
+    assert_eq!(loaded().homeserver.server_name, "other.test");
+    assert_eq!(loaded().data_dir, before.data_dir);
+    rotate(&Places::of(&system)).expect("rotates");
+}
+
 /// Returns the copies that `init` made of a file.
 fn copies_of(dir: &TempDir, name: &str) -> Vec<String> {
     let files = files_of(dir.path());
@@ -170,7 +207,8 @@ fn op8_new_tokens_change_tokens_and_registration_and_nothing_else() {
     fs::write(&config, &edited).unwrap();
     let before = load(&dir);
 
-    let rotated = rotate(dir.path()).expect("rotates");
+    let places = Places::of(&args(&dir, &[]));
+    let rotated = rotate(&places).expect("rotates");
 
     let after = load(&dir);
     assert_eq!(fs::read_to_string(&config).unwrap(), edited);
@@ -180,7 +218,7 @@ fn op8_new_tokens_change_tokens_and_registration_and_nothing_else() {
     assert!(files_of(dir.path()).iter().all(|(name, (mode, _))| !name.contains(".bak-") || *mode == 0o600));
 
     fs::write(&config, edited.replace("as_token_file: secrets/as_token", "as_token_file: master.secret")).unwrap();
-    let refused = rotate(dir.path()).err().expect("they are elsewhere").to_string();
+    let refused = rotate(&places).err().expect("they are elsewhere").to_string();
     assert!(refused.contains("nothing was written"), "{refused}");
 }
 

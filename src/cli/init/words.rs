@@ -45,11 +45,19 @@ pub(super) fn next_steps(args: &InitArgs, written: &Written) -> String {
          Continuwuity (26.7.0 or later): send to the admin room, the file's text in the code block\n    !admin appservices register\n    \
          ```\n    (the text of {registration})\n    ```"
     ));
-    parts.push(format!(
-        "Then:\n  export ANTHROPIC_API_KEY=…      (or set claude.api_key_file in the config)\n  workmate check --live --config \
-         {config}\n  workmate serve --config {config}",
-        config = written.config.display()
-    ));
+    parts.push(if args.system {
+        format!(
+            "Then:\n  echo 'ANTHROPIC_API_KEY=…' | sudo tee {} > /dev/null\n  sudo systemctl enable --now workmate\n  sudo \
+             workmate check --live",
+            written.config.with_file_name("environment").display()
+        )
+    } else {
+        format!(
+            "Then:\n  export ANTHROPIC_API_KEY=…      (or set claude.api_key_file in the config)\n  workmate check --live \
+             --config {config}\n  workmate serve --config {config}",
+            config = written.config.display()
+        )
+    });
     parts.join("\n\n")
 }
 

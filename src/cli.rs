@@ -18,10 +18,13 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{
+    Parser, Subcommand,
+    builder::{PathBufValueParser, TypedValueParser as _},
+};
 
-use self::say::complain;
-use crate::core::people::CoworkerId;
+use self::say::{complain, help};
+use crate::{config::written_out, core::people::CoworkerId};
 
 /// The exit code of a command that found faults; clap exits with 2 on an invalid command line.
 const FAULTS: u8 = 1;
@@ -61,7 +64,7 @@ pub enum Command {
 #[derive(Clone, Debug, clap::Args)]
 pub struct ConfigFile {
     /// The config file [default: $WORKMATE_CONFIG, else config/workmate.yaml, else /etc/workmate/workmate.yaml].
-    #[arg(long = "config", value_name = "FILE")]
+    #[arg(long = "config", value_name = "FILE", value_parser = path_parser())]
     pub given: Option<PathBuf>,
 }
 
@@ -87,12 +90,33 @@ impl ConfigFile {
     }
 }
 
+/// Parses a path that the shell has not seen, as behind `--dir=~/x`: what it would replace is an error.
+fn path_parser() -> clap::builder::ValueParser {
+    clap::builder::ValueParser::new(PathBufValueParser::new().try_map(written_out))
+}
+
 /// Parses a coworker's id, which is its file's name.
 fn coworker_id(text: &str) -> Result<String, String> {
     if CoworkerId::is_one(text) {
         return Ok(text.to_owned());
     }
     Err("not a coworker's id; write it as its file is called, such as oncall for oncall.yaml".to_owned())
+}
+
+/// Parses the command line. Where it asks for help, or is wrong, that has been said when this returns the exit code.
+///
+/// # Errors
+/// The exit code to end with.
+pub fn parse() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|error| {
+        let text = error.render().to_string();
+        if error.use_stderr() {
+            complain(text.trim_end());
+        } else {
+            help(&text);
+        }
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(FAULTS))
+    })
 }
 
 /// Reports that the runtime cannot be started.
@@ -142,6 +166,31 @@ mod tests {
     }
 
     #[test]
+    fn op12_the_help_of_every_command_fits_80_columns_under_its_own_column() {
+        fn each(command: &mut clap::Command, seen: &mut Vec<String>) {
+            for text in [command.render_help(), command.render_long_help()].map(|text| text.to_string()) {
+                let wrapped = wrap::wrapped(&text, wrap::COLUMNS);
+                let long: Vec<&str> = wrapped.lines().filter(|line| width::width(line) > wrap::COLUMNS).collect();
+                assert_eq!(long, Vec::<&str>::new(), "{}", command.get_name());
+                // What an option means goes on where it began.
+                let column = |line: &str| line.len() - line.trim_start().len();
+                for (above, line) in wrapped.lines().zip(wrapped.lines().skip(1)) {
+                    let begins =
+                        above.rfind("  ").map(|at| at + 2).filter(|at| above.trim_start().starts_with('-') && *at > 6);
+                    let goes_on = !line.trim().is_empty() && !line.trim_start().starts_with('-') && column(line) > 6;
+                    assert!(!goes_on || begins.is_none_or(|at| column(line) == at || at > 40), "{above}\n{line}");
+                }
+            }
+            seen.push(command.get_name().to_owned());
+            command.get_subcommands_mut().for_each(|command| each(command, seen));
+        }
+        let (mut command, mut seen) = (Cli::command(), Vec::new());
+        command.build();
+        each(&mut command, &mut seen);
+        assert!(seen.len() > 10, "{seen:?}");
+    }
+
+    #[test]
     fn op4_an_argument_out_of_range_is_refused_with_a_word_about_what_it_should_be() {
         for (line, word) in [
             ("init --listen :0", "an IP address and a port"),
@@ -160,6 +209,9 @@ mod tests {
             ("init --server-name ..", "write it like example.org"),
             ("init --server-name https://a.org", "write it like example.org"),
             ("init --server-name a.org:70000", "write it like example.org"),
+            ("init --dir=~/workmate", "write the path out"),
+            ("init --dir $HOME", "write the path out"),
+            ("check --config=~/workmate.yaml", "write the path out"),
             ("audit list --limit 0", "from 1 on"),
             ("audit list --limit -1", "from 1 on"),
             ("audit list --limit 99999999999999999999999", "from 1 on"),

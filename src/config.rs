@@ -1,6 +1,7 @@
 //! `config/workmate.yaml` and `config/coworkers/*.yaml`: parsing, secrets, and validation that reports every fault.
 
 mod budgets;
+mod certificates;
 mod claude;
 mod connections;
 mod coworkers;
@@ -15,6 +16,7 @@ mod registration;
 mod schedules;
 mod secrets;
 mod section;
+mod slips;
 mod template;
 mod tooling;
 mod transcription;
@@ -76,6 +78,17 @@ pub fn parse_base_url(text: &str) -> Result<Url, String> {
 /// What is wrong and how to mend it, on one line.
 pub fn parse_server_name(text: &str) -> Result<OwnedServerName, String> {
     value::parse_server_name(text).map_err(|trouble| format!("{}: {}", trouble.what, trouble.mend))
+}
+
+/// Returns a path from outside the config file, if it is one without a shell.
+///
+/// # Errors
+/// What is wrong and how to mend it, on one line.
+pub fn written_out(path: PathBuf) -> Result<PathBuf, String> {
+    match path.to_str().and_then(slips::unexpanded) {
+        Some(trouble) => Err(format!("{}: {}", trouble.what, trouble.mend)),
+        None => Ok(path),
+    }
 }
 
 /// Parses a listen address, for callers outside the config file.

@@ -2,7 +2,6 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use clap::Parser as _;
 use workmate::{
     cli::{self, Cli, Command},
     sandbox,
@@ -12,7 +11,10 @@ use workmate::{
 const END_MAX: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     match cli.command {
         // A process that may die: one thread and no runtime.
         Command::Decode => sandbox::child::run(),

@@ -126,7 +126,7 @@ impl BatchOutcome {
     /// success without a message, is a failure.
     #[must_use]
     pub fn read(line: &[u8], custom_id: &str, secrets: &[&str]) -> Option<Self> {
-        let Line { custom_id: told, result } = serde_json::from_slice(line).ok()?;
+        let Line { custom_id: told, result } = serde_json::from_str(&String::from_utf8_lossy(line)).ok()?;
         if told != custom_id {
             return None;
         }
@@ -188,6 +188,13 @@ mod tests {
             panic!("it succeeded");
         };
         assert_eq!(answer.text(), "Hé");
+        let line = json!({ "custom_id": "wm-1", "result": { "type": "succeeded", "message": message } }).to_string();
+        let spoilt =
+            line.replace('é', "~").bytes().map(|byte| if byte == b'~' { 0xe9 } else { byte }).collect::<Vec<_>>();
+        let Some(BatchOutcome::Succeeded(answer)) = BatchOutcome::read(&spoilt, "wm-1", &[]) else {
+            panic!("a spoilt letter costs that letter");
+        };
+        assert_eq!(answer.text(), "H\u{fffd}");
         assert_eq!(read(json!({ "type": "canceled" })), Some(BatchOutcome::Canceled));
         assert_eq!(read(json!({ "type": "expired" })), Some(BatchOutcome::Expired));
         let error =

@@ -393,7 +393,7 @@ mod tests {
             (Cause::Overloaded, Advice::RetryLater { after: None }, Advice::Regenerate),
             (Cause::Timeout { wait: Wait::Idle, limit }, Advice::RetryLater { after: None }, Advice::Regenerate),
             (Cause::BrokenStream(StreamError::EndedEarly), Advice::RetryLater { after: None }, Advice::Regenerate),
-            (Cause::BrokenStream(StreamError::NotUtf8), Advice::Regenerate, Advice::Regenerate),
+            (Cause::BrokenStream(StreamError::Undecodable), Advice::Regenerate, Advice::Regenerate),
         ] {
             let found = [Phase::BeforeAnswer, Phase::DuringAnswer].map(|phase| error(cause.clone(), phase).advice());
             assert_eq!(found, [before, during], "{cause}");

@@ -255,7 +255,7 @@ mod tests {
             (timeout(Wait::Idle), [true, true, true]),
             (timeout(Wait::Overall), [false, false, false]),
             (Cause::BrokenStream(StreamError::EndedEarly), [true, true, true]),
-            (Cause::BrokenStream(StreamError::NotUtf8), [false, false, false]),
+            (Cause::BrokenStream(StreamError::Undecodable), [false, false, false]),
             (Cause::Page { status: 200, what: "HTML".to_owned() }, [true, true, false]),
             (Cause::Protocol { status: 404, what: "HTML".to_owned() }, [false, false, false]),
             (Cause::nothing(200), [true, true, false]),

@@ -81,9 +81,6 @@ pub enum StreamError {
         /// The limit.
         message_bytes_max: usize,
     },
-    /// A line is not UTF-8.
-    #[error("an event is not UTF-8")]
-    NotUtf8,
     /// An event's data is not the JSON that its type requires.
     #[error("a {event:?} event is malformed: {reason}")]
     Malformed {

@@ -42,7 +42,7 @@ pub struct DemoArgs {
     #[arg(long)]
     pub fresh: bool,
     /// Where everything is kept [default: target/demo in a checkout, else ./workmate-demo].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = super::path_parser())]
     pub dir: Option<PathBuf>,
 }
 

@@ -31,7 +31,7 @@ use crate::{
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct InitArgs {
     /// The folder to write into: config/ and registration.yaml [default: this one].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = super::path_parser())]
     pub dir: Option<PathBuf>,
     /// Write for a service of this system: everything into /etc/workmate, and the data into /var/lib/workmate. --dir names
     /// the root that /etc is in, if it is not /.

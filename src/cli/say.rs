@@ -16,6 +16,12 @@ pub fn say(text: impl std::fmt::Display) {
     let _ = writeln!(io::stdout().lock(), "{}", fitting(&text.to_string()));
 }
 
+/// Writes a help text to standard output: wrapped for other programs, too, because it is for people alone.
+pub(super) fn help(text: &str) {
+    let columns = columns_out().unwrap_or(COLUMNS);
+    let _ = writeln!(io::stdout().lock(), "{}", wrapped(text.trim_end(), columns));
+}
+
 /// Writes a text to standard error.
 pub fn complain(text: &str) {
     let mut out = io::stderr().lock();

@@ -144,15 +144,15 @@ fn with_lists<'e>(event: &'e [u8], body: &[u8]) -> std::borrow::Cow<'e, [u8]> {
 const LIST: &[u8] = b":\"[\\\"";
 
 /// Returns whether a target may log at this level, whatever the operator configures. Other crates do not know our rule
-/// against logging message text: below `info`, matrix-sdk logs decrypted events and HTTP libraries log requests; rmcp
-/// logs what MCP servers say at every level.
+/// against logging message text: below `info`, matrix-sdk logs decrypted events and HTTP libraries log requests; their
+/// spans hold the arguments of functions at every level, and rmcp logs what MCP servers say.
 fn is_without_content(metadata: &Metadata<'_>) -> bool {
-    may_log(metadata.target(), *metadata.level())
+    may_log(metadata.target(), *metadata.level(), metadata.is_span())
 }
 
-fn may_log(target: &str, level: Level) -> bool {
+fn may_log(target: &str, level: Level, is_span: bool) -> bool {
     let is_of = |name: &str| target.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
-    is_of("workmate") || (level <= Level::INFO && !is_of("rmcp"))
+    is_of("workmate") || (level <= Level::INFO && !is_span && !is_of("rmcp"))
 }
 
 #[cfg(test)]
@@ -192,7 +192,11 @@ mod tests {
             ("rmcp", Level::WARN, false),
         ];
         for (target, level, expected) in rows {
-            assert_eq!(may_log(target, level), expected, "{target} at {level}");
+            assert_eq!(may_log(target, level, false), expected, "{target} at {level}");
+        }
+        // A span of another crate's holds the arguments of its function.
+        for (target, expected) in [("workmate::engine::runs", true), ("matrix_sdk::client", false), ("log", false)] {
+            assert_eq!(may_log(target, Level::ERROR, true), expected, "a span of {target}");
         }
     }
 

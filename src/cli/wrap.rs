@@ -32,8 +32,8 @@ fn wrap(line: &str, columns: usize, lines: &mut Vec<String>) {
     }
     let indent = line.len() - line.trim_start_matches(' ').len();
     let is_command = COMMANDS.iter().any(|command| line[indent..].starts_with(command));
-    // Under a far column, a narrow terminal would have no room left.
-    let most = (columns / HANG_SHARE).max(indent + 4);
+    // Under a far column, a terminal narrower than usual would have no room left.
+    let most = if columns < COLUMNS { (columns / HANG_SHARE).max(indent + 4) } else { HANG_MAX };
     let (hang, more) = (hang(line, indent).min(most), if is_command { " \\" } else { "" });
     let mut now = String::new();
     // Several spaces in a row separate table columns, and are kept.

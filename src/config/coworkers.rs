@@ -12,7 +12,7 @@ use super::{
     fault::{Fault, Faults, Trouble, shown},
     file::read_yaml,
     grants::{self, Known},
-    keys::{COWORKER, NAME_CHARS_MAX, PURPOSE_CHARS_MAX},
+    keys::{COWORKER, NAME_CHARS_MAX, PURPOSE_CHARS_MAX, home_of},
     schedules,
     secrets::reason,
     section::Section,
@@ -36,10 +36,15 @@ const MISSING: (&str, &str) =
     ("Its coworker would be missing.", "let the user that runs Workmate read it, or move it out of the folder.");
 
 /// Loads every coworker's file in `dir`, sorted by id. A coworker whose file has faults is left out, and the faults go
-/// to `of_files`; faults of the folder itself go to `faults`.
-pub(super) fn load(dir: &Path, reachable: &Known<'_>, faults: &mut Faults, of_files: &mut Faults) -> Vec<Coworker> {
+/// to `of_files`; faults of the folder itself go to `faults`, and what is perhaps meant to be a file to `warnings`.
+pub(super) fn load(
+    dir: &Path,
+    reachable: &Known<'_>,
+    faults: &mut Faults,
+    (of_files, warnings): (&mut Faults, &mut Faults),
+) -> Vec<Coworker> {
     let mut coworkers: Vec<(PathBuf, Coworker)> = Vec::new();
-    for file in files_of(dir, faults) {
+    for file in files_of(dir, faults, warnings) {
         let Some(root) = read_yaml(&file, MISSING, of_files) else { continue };
         if let Some(coworker) = coworker(&file, &root, reachable, of_files) {
             coworkers.push((file, coworker));
@@ -74,7 +79,7 @@ pub(super) fn check_user_ids(
     }
 }
 
-fn files_of(dir: &Path, faults: &mut Faults) -> Vec<PathBuf> {
+fn files_of(dir: &Path, faults: &mut Faults, warnings: &mut Faults) -> Vec<PathBuf> {
     let mut whole = |what: String, why: &str, mend: &str| {
         let (why, mend) = (why.to_owned(), mend.to_owned());
         faults.push(Fault { file: dir.to_owned(), line: None, key: String::new(), what, why, mend });
@@ -93,9 +98,20 @@ fn files_of(dir: &Path, faults: &mut Faults) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
     files.sort();
     files.retain(|path| {
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         let extension = path.extension().unwrap_or_default();
-        !hidden && (extension == "yaml" || extension == "yml")
+        let is_one = !name.starts_with('.') && (extension == "yaml" || extension == "yml");
+        if !is_one && is_misnamed(&name) {
+            warnings.push(Fault {
+                file: path.clone(),
+                line: None,
+                key: String::new(),
+                what: "not read, because of its name".to_owned(),
+                why: "Only files called <id>.yaml are coworkers.".to_owned(),
+                mend: "rename it, or move it out of the folder.".to_owned(),
+            });
+        }
+        is_one
     });
     if files.len() > COWORKERS_MAX {
         whole(
@@ -108,8 +124,16 @@ fn files_of(dir: &Path, faults: &mut Faults) -> Vec<PathBuf> {
     files
 }
 
+/// Returns whether a file's name is that of a coworker's file but for its ending.
+fn is_misnamed(name: &str) -> bool {
+    let name = name.to_lowercase();
+    let name = name.strip_suffix(".txt").unwrap_or(&name);
+    let is_other = name.starts_with('.') || name.ends_with(".schema.json");
+    !is_other && [".yaml", ".yml", ".json"].iter().any(|ending| name.ends_with(ending))
+}
+
 pub(super) fn coworker(file: &Path, root: &Node, reachable: &Known<'_>, faults: &mut Faults) -> Option<Coworker> {
-    let section = Section::root(file, root, &COWORKER, faults);
+    let section = Section::root(file, root, (&COWORKER, home_of), faults);
     let id = section.need("id", ("Its user id is made of it.", "set it to the file's name without .yaml."), faults, id);
     check_file_name(&section, id.as_ref(), faults);
     let name = section.need("name", ("People see it in the member list.", "set it to a short name."), faults, |node| {

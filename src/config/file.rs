@@ -10,6 +10,7 @@ use super::{
     fault::{Fault, Faults, Trouble},
     owner::whose_if_denied,
     secrets::{LOOP, kind_of, reason},
+    slips::unexpanded,
     yaml::{self, Node, YAML_BYTES_MAX},
 };
 
@@ -53,6 +54,7 @@ struct NoFile(&'static str);
 /// Returns the remedy for an unreadable file; `None` if that depends on the file's purpose.
 fn mend_of(file: &Path, error: &io::Error) -> Option<&'static str> {
     let is_link = || fs::symlink_metadata(file).is_ok_and(|metadata| metadata.is_symlink());
+    let is_unexpanded = || file.to_str().is_some_and(|path| unexpanded(path).is_some());
     let is_no_file = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<NoFile>);
     match error.kind() {
         io::ErrorKind::PermissionDenied => Some(
@@ -62,6 +64,9 @@ fn mend_of(file: &Path, error: &io::Error) -> Option<&'static str> {
             Some("save it as text in UTF-8, without a byte order mark of UTF-16; or move it away.")
         }
         io::ErrorKind::IsADirectory => Some("move the folder away, or name a file."),
+        io::ErrorKind::NotFound if is_unexpanded() => {
+            Some("write the path out: only a shell replaces `~` and `$HOME`, and none has seen this one.")
+        }
         io::ErrorKind::NotFound if is_link() => Some("correct the link, which leads nowhere, or remove it."),
         _ if is_no_file => Some("move it away, or put a file in its place."),
         _ if reason(error) == LOOP => Some("correct the link, or remove it."),

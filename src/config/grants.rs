@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     fault::{Faults, Trouble, shown},
     section::{Item, Section},
+    slips::{Unit, check_plain, nearest},
     tooling::Credentials,
     value,
     yaml::Node,
@@ -242,7 +243,7 @@ fn approval(section: &Section<'_>, faults: &mut Faults) -> Option<ApprovalRule> 
         return Some(ApprovalRule::People(people));
     }
     section.get(KEY, faults, |node| {
-        if let Ok(level) = value::number::<u32>(node, section.bounds(KEY)) {
+        if let Ok(level) = value::number::<u32>(node, section.bounds(KEY), Unit::Things) {
             return Ok(ApprovalRule::Moderator { level: i64::from(level) });
         }
         let words = [
@@ -273,6 +274,7 @@ fn digest(node: &Node) -> Result<String, Trouble> {
 /// Parses a built-in tool's name, or the name or pattern of MCP tools.
 fn pattern(node: &Node, known: &Known<'_>) -> Result<String, Trouble> {
     let text = value::text(node)?;
+    check_plain(&text)?;
     let name = text.strip_suffix('*').unwrap_or(&text);
     let letters = |char: char| char.is_ascii_alphanumeric() || char == '_' || char == '-';
     let servers: Vec<String> =
@@ -290,7 +292,10 @@ fn pattern(node: &Node, known: &Known<'_>) -> Result<String, Trouble> {
     Err(Trouble::new(
         format!("{} is no tool", shown(&text)),
         "It names neither a tool that Workmate brings nor one of a server under `mcp_servers`.",
-        format!("use one of {}.", choices.join(", ")),
+        match nearest(&text, choices.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`? Use one of {}.", choices.join(", ")),
+            None => format!("use one of {}.", choices.join(", ")),
+        },
     ))
 }
 

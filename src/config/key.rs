@@ -51,6 +51,9 @@ pub(super) struct Form {
     pub(super) chars_max: Option<usize>,
 }
 
+/// Says in words where a key belongs that stands elsewhere.
+pub(super) type Home = fn(&str) -> Option<String>;
+
 /// The default of a key.
 pub(super) enum Fallback {
     /// None: the key is required.

@@ -32,6 +32,34 @@ static USER_ID: Form = form("a full user id", "^@[^:]*:.+$");
 static ROOM: Form = form("a room's id or alias", "^[!#].+$");
 static MODEL: Form = Form { what: "a model's id", pattern: "^[!-~]+$", chars_max: Some(128) };
 
+/// Returns in words where a key belongs that stands elsewhere; `None` if no place has it, or several do.
+pub(super) fn home_of(name: &str) -> Option<String> {
+    fn homes(name: &str, keys: &'static [Key], path: &str, found: &mut Vec<String>) {
+        for key in keys {
+            if key.is(name) {
+                found.push(format!("`{path}` in workmate.yaml"));
+            }
+            if let Kind::Section(inner) = &key.kind {
+                homes(name, inner, &format!("{path}.{}", key.name), found);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for key in &WORKMATE {
+        if key.is(name) {
+            found.push("the top level of workmate.yaml".to_owned());
+        }
+        if let Kind::Section(inner) = &key.kind {
+            homes(name, inner, key.name, &mut found);
+        }
+    }
+    if COWORKER.iter().any(|key| key.is(name)) {
+        found.push("a coworker's file".to_owned());
+    }
+    let only = found.pop();
+    only.filter(|_| found.is_empty())
+}
+
 /// The value of a secret that has a name of its own.
 static VALUE: [Key; 1] =
     [key("value", Kind::Secret { as_value: true }, Fallback::Required, "The value, in one of the three forms.")];

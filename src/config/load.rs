@@ -9,11 +9,11 @@ use std::{
 use url::{Host, Url};
 
 use super::{
-    Claude, Config, Effort, Env, budgets, claude, connections, coworkers,
+    Claude, Config, Effort, Env, budgets, certificates, claude, connections, coworkers,
     fault::{Fault, Faults, Trouble},
     file::read_yaml,
     grants::{self, Known},
-    keys::WORKMATE,
+    keys::{WORKMATE, home_of},
     secrets::{Sources, mode_for_others},
     section::Section,
     tooling, transcription, value, workspace,
@@ -40,6 +40,7 @@ pub(super) fn load(path: &Path, env: Env<'_>) -> Result<(Config, Vec<Fault>), Fa
     let Some(node) = read_yaml(path, MISSING, &mut faults) else { return Err(faults) };
     let mut warnings = Faults::default();
     let config = config(path, &node, env, &mut faults, &mut warnings);
+    certificates::check(env, &mut faults);
     if let Some(config) = config.as_ref().filter(|_| !faults.is_empty()) {
         // Workmate will not start, so report all faults at once.
         config.left_out.iter().for_each(|fault| faults.push(fault.clone()));
@@ -87,7 +88,7 @@ pub(crate) fn faults_in(text: &str) -> Faults {
 fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings: &mut Faults) -> Option<Config> {
     let base = workspace::folder_of(path);
     let sources = Sources { base, env };
-    let root = Section::root(path, node, &WORKMATE, faults);
+    let root = Section::root(path, node, (&WORKMATE, home_of), faults);
     let homeserver = workspace::homeserver(&root, faults);
     let appservice = workspace::appservice(&root, &sources, faults);
     let health_listen = root.get("health_listen", faults, value::socket).unwrap_or(HEALTH_LISTEN);
@@ -113,7 +114,7 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
     let reachable = Known { servers: &mcp_servers, credentials: &credentials };
     let assistants = workspace::assistants(&root, &reachable, faults);
     let mut left_out = Faults::default();
-    let coworkers = coworkers::load(&dir, &reachable, faults, &mut left_out);
+    let coworkers = coworkers::load(&dir, &reachable, faults, (&mut left_out, warnings));
     left_out.sort();
     let (Some(homeserver), Some(appservice), Some(claude), Some(master)) = (homeserver, appservice, claude, master)
     else {

@@ -7,7 +7,8 @@ use std::{
 
 use super::{
     fault::{Fault, Faults, Trouble, shown},
-    key::{Fallback, Key, Kind},
+    key::{Fallback, Home, Key, Kind},
+    slips::{Unit, nearest},
     value,
     yaml::{Entry, Node, Value},
 };
@@ -69,18 +70,25 @@ pub(super) struct Section<'a> {
     line: usize,
     entries: &'a [Entry],
     known: Known,
+    home_of: Home,
 }
 
 impl<'a> Section<'a> {
     /// Opens a file's top level; reports unknown and duplicate keys.
-    pub(super) fn root(file: &'a Path, root: &'a Node, keys: &'static [Key], faults: &mut Faults) -> Self {
-        Self::open(Section { file, path: String::new(), line: 1, entries: &[], known: Known::Keys(keys) }, root, faults)
+    pub(super) fn root(
+        file: &'a Path,
+        root: &'a Node,
+        (keys, home_of): (&'static [Key], Home),
+        faults: &mut Faults,
+    ) -> Self {
+        let known = Known::Keys(keys);
+        Self::open(Section { file, path: String::new(), line: 1, entries: &[], known, home_of }, root, faults)
     }
 
     /// Opens a file of a foreign format, whose other keys are not checked.
     pub(super) fn unchecked(file: &'a Path, root: &'a Node) -> Self {
         let entries: &[Entry] = if let Value::Map(entries) = &root.value { entries } else { &[] };
-        Section { file, path: String::new(), line: 1, entries, known: Known::Foreign }
+        Section { file, path: String::new(), line: 1, entries, known: Known::Foreign, home_of: |_| None }
     }
 
     /// Opens the section under `key`; a missing one is empty, so that its required keys are reported.
@@ -92,7 +100,14 @@ impl<'a> Section<'a> {
     }
 
     fn empty(&self, key: &str, line: usize) -> Section<'a> {
-        Section { file: self.file, path: self.path_of(key), line, entries: &[], known: self.known.under(key) }
+        Section {
+            file: self.file,
+            path: self.path_of(key),
+            line,
+            entries: &[],
+            known: self.known.under(key),
+            home_of: self.home_of,
+        }
     }
 
     /// Returns the keys that have a value, each once, in file order.
@@ -172,9 +187,10 @@ impl<'a> Section<'a> {
                 );
                 faults.push(self.fault(entry.line, key, trouble));
             } else if let Some(known) = known.as_ref().filter(|known| !known.contains(&entry.key)) {
-                let mend = match nearest(&entry.key, known) {
-                    Some(near) => format!("did you mean `{near}`? Otherwise remove the line."),
-                    None => format!("remove it; known here: {}.", known.join(", ")),
+                let mend = match (nearest(&entry.key, known.iter().map(String::as_str)), (self.home_of)(&entry.key)) {
+                    (Some(near), _) => format!("did you mean `{near}`? Otherwise remove the line."),
+                    (None, Some(home)) => format!("it is a key of {home}: move it there, or look at its indentation."),
+                    (None, None) => format!("remove it; known here: {}.", known.join(", ")),
                 };
                 let trouble = Trouble::new("unknown key", "It would be ignored, which is never what was meant.", mend);
                 faults.push(self.fault(entry.line, key, trouble));
@@ -208,7 +224,7 @@ impl<'a> Section<'a> {
 
     /// Like [`Self::number`], for a key whose default is not just a number.
     pub(super) fn number_if_given<N: TryFrom<u64>>(&self, key: &str, faults: &mut Faults) -> Option<N> {
-        self.get(key, faults, |node| value::number(node, self.bounds(key)))
+        self.get(key, faults, |node| value::number(node, self.bounds(key), Unit::of(key)))
     }
 
     /// Returns the bounds of `key`'s number.
@@ -338,34 +354,6 @@ fn printable(key: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// Returns the known key of which `key` is most likely a typo.
-fn nearest<'k>(key: &str, known: &'k [String]) -> Option<&'k str> {
-    const SLIPS_MAX: usize = 2;
-    const KEY_CHARS_MAX: usize = 64;
-    if key.chars().count() > KEY_CHARS_MAX {
-        return None;
-    }
-    let plain = key.to_lowercase().replace('-', "_");
-    let (slips, near) = known.iter().map(|known| (distance(&plain, known), known.as_str())).min()?;
-    (slips <= SLIPS_MAX && slips < near.len()).then_some(near)
-}
-
-/// Returns the Levenshtein distance in characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 /// Records which keys the loader reads, so that a test can find those that it never reads.
 #[cfg(test)]
 pub(super) mod asked {
@@ -383,19 +371,5 @@ pub(super) mod asked {
     /// Returns every key that this thread has read, with its path.
     pub(in crate::config) fn all() -> BTreeSet<String> {
         ASKED.take()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slip_finds_the_key_that_was_meant_and_a_stranger_none() {
-        let known = ["as_token", "as_token_file", "hs_token", "listen", "url", "id"].map(str::to_owned);
-        let found =
-            ["hs-token", "HS_TOKEN", "lisen", "urls", "as_tokne", "colour", "x"].map(|key| nearest(key, &known));
-        let expected = [Some("hs_token"), Some("hs_token"), Some("listen"), Some("url"), Some("as_token"), None, None];
-        assert_eq!(found, expected);
     }
 }

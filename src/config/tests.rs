@@ -21,9 +21,11 @@ master_secret_file: master.secret
 ";
 const CI: &str = "id: ci\nname: ci\npurpose: Builds.\ninstructions: Watch builds.\n";
 
+mod certificates;
 mod files;
 mod keys;
 mod schedules;
+mod slips;
 mod tools;
 mod unasked;
 
@@ -152,7 +154,7 @@ workmate.yaml:11 limits.waiting_runs_max: \"0\" is out of bounds
   Mend: use a whole number from 1 to 1000.
 workmate.yaml:13 assistants.enabled: \"yes\" is not a choice
   Only a few words have a meaning here.
-  Mend: use one of: true, false.
+  Mend: write true; the other choice is false.
 workmate.yaml:14 master_secret: given as a value
   It opens every stored key, and a config file is copied, shown and put under version control.
   Mend: put it into a file of its own with mode 0600 and set master_secret_file.
@@ -170,7 +172,7 @@ coworkers/ci.yaml:4 reply_in: \"here\" is not a choice
   Mend: use one of: thread, timeline.
 coworkers/ops.yaml:2: not YAML: mapping values are not allowed in this context
   Nothing after this line could be read.
-  Mend: look at this line and the one before: indentation, a missing colon, or a quote that is not closed.",
+  Mend: put the value in quotes, because it holds a colon and a blank; or begin a line of its own.",
     );
 }
 

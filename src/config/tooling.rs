@@ -8,6 +8,7 @@ use super::{
     fault::{Faults, Trouble, shown},
     secrets::{self, Found, Sources},
     section::Section,
+    slips::unexpanded,
     value,
     yaml::Node,
 };
@@ -114,6 +115,10 @@ fn transport(one: &Section<'_>, credentials: &Credentials, faults: &mut Faults) 
             let env = settings(one, "env", credentials, faults);
             if one.has("headers") {
                 one.report("headers", only_for("url"), faults);
+            }
+            if let Some(trouble) = command.first().and_then(|program| unexpanded(program)) {
+                one.report("command", trouble, faults);
+                return None;
             }
             if command.is_empty() || command.len() > WORDS_MAX {
                 let trouble = Trouble::new(

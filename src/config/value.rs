@@ -11,6 +11,7 @@ use url::Url;
 
 use super::{
     fault::{Trouble, shown},
+    slips::{self, Unit},
     yaml::{Node, Value},
 };
 use crate::core::zone::Zone;
@@ -37,9 +38,16 @@ pub(super) fn text(node: &Node) -> Result<String, Trouble> {
     }
 }
 
+/// Like [`text`], for a value that a program reads: a word, a number, an id, an address.
+pub(super) fn plain(node: &Node) -> Result<String, Trouble> {
+    let text = text(node)?;
+    slips::check_plain(&text)?;
+    Ok(text)
+}
+
 /// Parses a time zone's IANA name.
 pub(super) fn zone(node: &Node) -> Result<Zone, Trouble> {
-    let name = text(node)?;
+    let name = plain(node)?;
     Zone::named(&name).ok_or_else(|| {
         Trouble::new(
             format!("{} is no time zone", shown(&name)),
@@ -94,29 +102,42 @@ pub(super) fn task(node: &Node, bytes_max: usize) -> Result<String, Trouble> {
 
 /// Parses `true` or `false`.
 pub(super) fn truth(node: &Node) -> Result<bool, Trouble> {
-    choice(node, &[("true", true), ("false", false)])
+    choice(node, &[("true", true), ("false", false)]).map_err(|trouble| match text(node) {
+        Ok(text) => match slips::truth_meant(&text) {
+            Some(meant) => Trouble { mend: format!("write {meant}; the other choice is {}.", !meant), ..trouble },
+            None => trouble,
+        },
+        Err(_) => trouble,
+    })
 }
 
 /// Returns the value that a word stands for.
 pub(super) fn choice<T: Clone>(node: &Node, choices: &[(&str, T)]) -> Result<T, Trouble> {
-    let text = text(node)?;
+    let text = plain(node)?;
     choices.iter().find(|(word, _)| *word == text).map(|(_, value)| value.clone()).ok_or_else(|| {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        Trouble::new(
-            format!("{} is not a choice", shown(&text)),
-            "Only a few words have a meaning here.",
-            format!("use one of: {}.", words.join(", ")),
-        )
+        let all = words.join(", ");
+        let mend = match slips::nearest(&text, words) {
+            Some(near) => format!("did you mean `{near}`? Use one of: {all}."),
+            None => format!("use one of: {all}."),
+        };
+        Trouble::new(format!("{} is not a choice", shown(&text)), "Only a few words have a meaning here.", mend)
     })
 }
 
-/// Parses an integer within `bounds`.
-pub(super) fn number<N: TryFrom<u64>>(node: &Node, bounds: RangeInclusive<u64>) -> Result<N, Trouble> {
+/// Parses an integer within `bounds`; `unit` is what it counts.
+pub(super) fn number<N: TryFrom<u64>>(node: &Node, bounds: RangeInclusive<u64>, unit: Unit) -> Result<N, Trouble> {
     let mend = || format!("use a whole number from {} to {}.", bounds.start(), bounds.end());
-    let text = text(node)?;
+    let text = plain(node)?;
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if !digits {
-        return Err(Trouble::new(format!("{} is not a whole number", shown(&text)), "It counts something.", mend()));
+        let meant = slips::number_meant(&text, unit).filter(|meant| bounds.contains(meant));
+        let (why, mend) = match meant {
+            Some(meant) if unit == Unit::Things => ("It counts something.", format!("write {meant}, digits alone.")),
+            Some(meant) => ("Its key names the unit.", format!("write {meant}, digits alone.")),
+            None => ("It counts something.", mend()),
+        };
+        return Err(Trouble::new(format!("{} is not a whole number", shown(&text)), why, mend));
     }
     let number = text.parse().ok().filter(|number| bounds.contains(number));
     number.and_then(|number| N::try_from(number).ok()).ok_or_else(|| {
@@ -130,7 +151,7 @@ pub(super) fn number<N: TryFrom<u64>>(node: &Node, bounds: RangeInclusive<u64>) 
 
 /// Parses a listen address.
 pub(super) fn socket(node: &Node) -> Result<SocketAddr, Trouble> {
-    parse_socket(&text(node)?)
+    parse_socket(&plain(node)?)
 }
 
 /// Like [`socket`], from text.
@@ -146,7 +167,7 @@ pub(super) fn parse_socket(text: &str) -> Result<SocketAddr, Trouble> {
 
 /// Parses the base URL of an HTTP API; `foreign_path` is the part of the path that we append ourselves.
 pub(super) fn base_url(node: &Node, foreign_path: &str) -> Result<Url, Trouble> {
-    parse_base_url(&text(node)?, foreign_path)
+    parse_base_url(&plain(node)?, foreign_path)
 }
 
 /// Like [`base_url`], from text.
@@ -184,7 +205,7 @@ pub(super) fn parse_base_url(text: &str, foreign_path: &str) -> Result<Url, Trou
 
 /// Parses a Matrix server name.
 pub(super) fn server_name(node: &Node) -> Result<OwnedServerName, Trouble> {
-    parse_server_name(&text(node)?)
+    parse_server_name(&plain(node)?)
 }
 
 /// Like [`server_name`], from text. Rejects labels that are empty or begin or end with a hyphen.
@@ -202,7 +223,7 @@ pub(super) fn parse_server_name(text: &str) -> Result<OwnedServerName, Trouble> 
 
 /// Parses a full Matrix user id.
 pub(super) fn user_id(node: &Node) -> Result<OwnedUserId, Trouble> {
-    let text = text(node)?;
+    let text = plain(node)?;
     UserId::parse(&text).map_err(|_| {
         Trouble::new(
             format!("{} is not a full user id", shown(&text)),
@@ -214,7 +235,7 @@ pub(super) fn user_id(node: &Node) -> Result<OwnedUserId, Trouble> {
 
 /// Parses a room id or alias.
 pub(super) fn room_or_alias(node: &Node) -> Result<OwnedRoomOrAliasId, Trouble> {
-    let text = text(node)?;
+    let text = plain(node)?;
     RoomOrAliasId::parse(&text).map_err(|_| {
         Trouble::new(
             format!("{} is neither a room id nor an alias", shown(&text)),
@@ -227,7 +248,7 @@ pub(super) fn room_or_alias(node: &Node) -> Result<OwnedRoomOrAliasId, Trouble> 
 /// Parses a localpart or prefix that the specification allows for new users (v1.17, appendices 4.2.1).
 pub(super) fn localpart(node: &Node) -> Result<String, Trouble> {
     const LOCALPART_CHARS_MAX: usize = 64;
-    let text = text(node)?;
+    let text = plain(node)?;
     let fits = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || "._=/+-".contains(char);
     if text.is_empty() || text.len() > LOCALPART_CHARS_MAX || !text.chars().all(fits) {
         return Err(Trouble::new(
@@ -242,7 +263,7 @@ pub(super) fn localpart(node: &Node) -> Result<String, Trouble> {
 /// Parses the appservice's id, which becomes part of a URL path.
 pub(super) fn appservice_id(node: &Node) -> Result<String, Trouble> {
     const ID_CHARS_MAX: usize = 64;
-    let text = text(node)?;
+    let text = plain(node)?;
     let fits = |char: char| char.is_ascii_alphanumeric() || "._-".contains(char);
     if text.is_empty() || text.len() > ID_CHARS_MAX || !text.chars().all(fits) {
         return Err(Trouble::new(
@@ -257,7 +278,7 @@ pub(super) fn appservice_id(node: &Node) -> Result<String, Trouble> {
 /// Parses a model id; only the API knows which exist.
 pub(super) fn model(node: &Node) -> Result<String, Trouble> {
     const MODEL_CHARS_MAX: usize = 128;
-    let text = text(node)?;
+    let text = plain(node)?;
     if text.is_empty() || text.len() > MODEL_CHARS_MAX || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Trouble::new(
             format!("{} is not a model's name", shown(&text)),
@@ -270,11 +291,14 @@ pub(super) fn model(node: &Node) -> Result<String, Trouble> {
 
 /// Parses a path; a relative one starts in `base`, the folder of the file that contains it.
 pub(super) fn path(node: &Node, base: &Path) -> Result<PathBuf, Trouble> {
-    let text = text(node)?;
-    if text.is_empty() || text.contains('\0') {
+    let text = plain(node)?;
+    if text.is_empty() {
         return Err(Trouble::new("not a path", "A file or folder is expected.", "write its path."));
     }
-    Ok(below(base, &text))
+    match slips::unexpanded(&text) {
+        Some(trouble) => Err(trouble),
+        None => Ok(below(base, &text)),
+    }
 }
 
 /// Returns a path that starts in `base`, without the steps down and up again that people would stumble over. Through a

@@ -8,10 +8,11 @@ use url::Url;
 use super::{
     Appservice, Assistants, Audit, Homeserver, Limits, Log, LogFormat, Provision, Workspace,
     claude::EFFORTS,
-    fault::{Faults, Trouble},
+    fault::{Faults, Trouble, shown},
     grants::{self, Known},
     secrets::Sources,
     section::{Item, Section},
+    slips::check_plain,
     value,
     yaml::Node,
 };
@@ -31,6 +32,10 @@ pub(super) const ENTRIES_MAX: usize = 1_000;
 pub(super) const BRIDGES_MAX: usize = 50;
 /// Most bytes of the instructions of one coworker or of all assistants.
 pub(super) const INSTRUCTIONS_BYTES_MAX: usize = 16 << 10;
+
+/// What other programs call their levels.
+const NO_LEVELS: [&str; 10] =
+    ["verbose", "all", "everything", "warning", "warnings", "err", "fatal", "critical", "notice", "silent"];
 
 pub(super) fn homeserver(root: &Section<'_>, faults: &mut Faults) -> Option<Homeserver> {
     let section = root.section("homeserver", faults);
@@ -280,6 +285,15 @@ pub(super) fn log(root: &Section<'_>, faults: &mut Faults) -> Log {
     let format = section.choice("format", faults, &formats);
     let filter = section.get("filter", faults, |node| {
         let filter = value::line(node, 1_000)?;
+        check_plain(&filter)?;
+        // A single word is taken for a target, of which there is none of this name.
+        if let Some(word) = filter.split(',').map(str::trim).find(|word| NO_LEVELS.contains(&&*word.to_lowercase())) {
+            return Err(Trouble::new(
+                format!("{} is no level", shown(word)),
+                "Nothing would be logged for it.",
+                "use error, warn, info, debug or trace, alone or behind a target: `workmate=debug`.",
+            ));
+        }
         tracing_subscriber::EnvFilter::try_new(&filter).map_err(|_| {
             Trouble::new(
                 "not a list of log directives",

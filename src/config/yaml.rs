@@ -3,6 +3,8 @@
 //! It is built from `saphyr-parser`'s events, because `saphyr`'s own tree stops at the first duplicate key. Aliases,
 //! tags and further documents are useless in a configuration and are refused.
 
+mod lines;
+
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
 use super::fault::Trouble;
@@ -60,7 +62,21 @@ pub(super) fn parse(text: &str) -> Result<Node, (usize, Trouble)> {
         let (event, span) = event.map_err(|error| tree.unclosed(text, error.marker().line(), error.info()))?;
         tree.take(event, span.start.line())?;
     }
-    Ok(tree.root.unwrap_or(Node { line: 1, value: Value::Null }))
+    let root = tree.root.unwrap_or(Node { line: 1, value: Value::Null });
+    match commented_out(&root, 1, text) {
+        Some(fault) => Err(fault),
+        None => Ok(root),
+    }
+}
+
+/// Finds a value that is missing only because YAML takes it for a comment. `line` is that of the key.
+fn commented_out(node: &Node, line: usize, text: &str) -> Option<(usize, Trouble)> {
+    match &node.value {
+        Value::Null => Some((line, lines::commented_out(line_of(text, line))?)),
+        Value::Scalar { .. } => None,
+        Value::List(items) => items.iter().find_map(|item| commented_out(item, item.line, text)),
+        Value::Map(entries) => entries.iter().find_map(|entry| commented_out(&entry.node, entry.line, text)),
+    }
 }
 
 /// The tree under construction: the open lists and sections, outermost first.
@@ -99,7 +115,7 @@ impl Tree {
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
                 Some(Open::List { line, items }) => self.add(Node { line, value: Value::List(items) }),
                 Some(Open::Map { line, entries, .. }) => self.add(Node { line, value: Value::Map(entries) }),
-                None => Err(syntax(line, "an end without a beginning")),
+                None => Err(syntax("", line, "an end without a beginning")),
             },
         }
     }
@@ -109,12 +125,12 @@ impl Tree {
     fn unclosed(&self, text: &str, line: usize, info: &str) -> (usize, Trouble) {
         let began = match self.open.last() {
             Some(Open::List { line, .. } | Open::Map { line, .. }) => *line,
-            None => return syntax(line, info),
+            None => return syntax(text, line, info),
         };
         let (open, close) = if matches!(self.open.last(), Some(Open::List { .. })) { ('[', ']') } else { ('{', '}') };
         let is_open = |text: &str| text.matches(open).count() > text.matches(close).count();
         if began >= line || !text.lines().nth(began.saturating_sub(1)).is_some_and(is_open) {
-            return syntax(line, info);
+            return syntax(text, line, info);
         }
         let trouble = Trouble::new(
             format!("not YAML: the `{open}` here is not closed before line {line}"),
@@ -147,20 +163,26 @@ impl Tree {
     }
 }
 
-fn syntax(line: usize, info: &str) -> (usize, Trouble) {
-    let trouble = Trouble::new(
-        format!("not YAML: {info}"),
-        "Nothing after this line could be read.",
-        "look at this line and the one before: indentation, a missing colon, or a quote that is not closed.",
-    );
-    (line.max(1), trouble)
+fn syntax(text: &str, line: usize, info: &str) -> (usize, Trouble) {
+    const MEND: &str =
+        "look at this line and the one before: indentation, a missing colon, or a quote that is not closed.";
+    let line = line.max(1);
+    // The parser may notice a slip only on the line behind it.
+    let found = [line, line - 1].into_iter().find_map(|line| Some((line, lines::mend_of(line_of(text, line))?)));
+    let (line, mend) = found.unwrap_or((line, MEND.to_owned()));
+    (line, Trouble::new(format!("not YAML: {info}"), "Nothing after this line could be read.", mend))
+}
+
+/// Returns a line of a text, by its number from 1.
+fn line_of(text: &str, line: usize) -> &str {
+    line.checked_sub(1).and_then(|at| text.lines().nth(at)).unwrap_or_default()
 }
 
 fn refused(line: usize, what: &str) -> (usize, Trouble) {
     let trouble = Trouble::new(
         format!("{what} is not supported"),
         "A configuration is read by people: it says each thing once, in place.",
-        "write the value out as plain YAML.",
+        "write the value out as plain YAML; one that begins with `*` or `!` itself goes in quotes.",
     );
     (line, trouble)
 }

@@ -411,6 +411,26 @@ fn asks(message: &Message) -> bool {
     asking::is_question(after_quote(&message.body))
 }
 
+/// Returns whether a file's caption asks something itself, so that the file belongs to no earlier request.
+#[must_use]
+pub(crate) fn asks_by_caption(message: &Message) -> bool {
+    let caption = after_quote(&message.body);
+    is_captioned_file(message) && (asking::is_question(caption) || asking::asks_behind(caption))
+}
+
+/// Returns whether a file's caption is no more than a coworker's name: it says whom the file is for, and asks nothing.
+#[must_use]
+pub(crate) fn only_names(message: &Message, coworkers: &[CoworkerHere<'_>]) -> bool {
+    let says_nothing = |coworker: &CoworkerHere<'_>| {
+        !strip_address(&message.body, message.html.as_deref(), coworker).contains(char::is_alphanumeric)
+    };
+    is_captioned_file(message) && coworkers.iter().any(says_nothing)
+}
+
+fn is_captioned_file(message: &Message) -> bool {
+    matches!(message.kind, MessageKind::Attachment { .. }) && !message.kind.is_sticker() && !message.is_uncaptioned()
+}
+
 /// Returns whether people talk with messages of this kind.
 fn is_speech(message: &Message) -> bool {
     match message.kind {

@@ -14,7 +14,9 @@
 //! many slow requests keep nobody else waiting.
 //!
 //! A run that waits for nothing but people is parked ([`Schedule::park`], C12). It keeps its lane, so that its thread
-//! stays in order, but gives up its place in the room and in the whole until it goes on ([`Schedule::unpark`]).
+//! stays in order, but gives up its place in the room and in the whole until it goes on ([`Schedule::unpark`]), however
+//! many are parked: cards that nobody decides keep no other work waiting. Where too many are, new requests are declined,
+//! of whoever has so many in all rooms and in the room that has.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -22,6 +24,11 @@ use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 
 #[cfg(test)]
 mod tests;
+
+/// Parked runs of one person, in all rooms, from which on their new requests are declined.
+pub(crate) const PARKED_OF_PERSON_MAX: usize = 20;
+/// Parked runs in a room, of people or of errands, from which on new ones are declined there.
+pub(crate) const PARKED_OF_ROOM_MAX: usize = 50;
 
 /// What runs one after another: the runs of one user in one thread.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -50,7 +57,7 @@ pub struct ScheduleLimits {
     pub runs_max: usize,
     /// Runs going in one room.
     pub room_runs_max: usize,
-    /// Runs waiting in one room that people asked for; as many more may be errands, and as many parked.
+    /// Runs waiting in one room that people asked for; as many more may be errands.
     pub waiting_runs_max: usize,
 }
 
@@ -158,7 +165,7 @@ impl Schedule {
     /// Takes a ticket for a new run.
     ///
     /// # Errors
-    /// [`Full`] if the run would have to wait and too many of its kind wait in its room; the request is then declined.
+    /// [`Full`] if too many runs of its kind, or of its asker, wait already; the request is then declined.
     pub(crate) fn request(&mut self, lane: Lane, wanted: Wanted) -> Result<Ticket, Full> {
         if self.is_full(&lane.room, Some(&lane), wanted) {
             self.asker = None;
@@ -171,8 +178,18 @@ impl Schedule {
     /// yet to begin.
     #[must_use]
     pub(crate) fn is_full(&self, room: &RoomId, lane: Option<&Lane>, wanted: Wanted) -> bool {
-        let waiting = self.lines.get(room).map_or(0, |line| line.waiting_for(wanted));
-        waiting >= self.limits.waiting_runs_max && !self.is_free(room, lane, wanted)
+        let line = self.lines.get(room);
+        let waiting = line.map_or(0, |line| line.waiting_for(wanted));
+        let parked = line.map_or(0, |line| line.parked().filter(|parked| parked.wanted == wanted).count());
+        parked >= PARKED_OF_ROOM_MAX
+            || self.has_too_many_parked(self.asker.as_deref())
+            || waiting >= self.limits.waiting_runs_max && !self.is_free(room, lane, wanted)
+    }
+
+    /// Returns whether so many runs that this person asked for are parked that they leave no further one.
+    fn has_too_many_parked(&self, asker: Option<&UserId>) -> bool {
+        let parked = || self.lines.values().flat_map(Line::parked).filter(|parked| parked.asker.as_deref() == asker);
+        asker.is_some() && parked().count() >= PARKED_OF_PERSON_MAX
     }
 
     /// Takes a ticket for a run that an earlier process accepted; it is never declined.
@@ -208,14 +225,10 @@ impl Schedule {
         self.settle();
     }
 
-    /// Parks a ticket that goes; returns whether its places were freed. They are not if too many runs of its room are
-    /// parked already: the ticket then keeps them. A ticket that does not go is ignored.
+    /// Parks a ticket that goes: its places are free. Returns whether it went; one that does not is ignored.
     pub(crate) fn park(&mut self, ticket: Ticket) -> bool {
         let Some(at) = self.going.iter().position(|going| going.ticket == ticket) else { return false };
         let Some(line) = self.lines.get_mut(&self.going[at].room) else { return false };
-        if line.parked.len() + line.returning.len() >= self.limits.waiting_runs_max {
-            return false;
-        }
         let Some(of_line) = line.going.iter().position(|going| going.ticket == ticket) else { return false };
         line.parked.push(line.going.remove(of_line));
         self.going.remove(at);
@@ -357,6 +370,11 @@ impl Line {
 
     fn holds(&self, ticket: Ticket) -> bool {
         self.waits(ticket) || self.going.iter().chain(&self.parked).any(|held| held.ticket == ticket)
+    }
+
+    /// Returns what is parked, or was and waits to go on.
+    fn parked(&self) -> impl Iterator<Item = &Claim> {
+        self.parked.iter().chain(&self.returning)
     }
 
     fn has_waiting(&self) -> bool {

@@ -20,7 +20,7 @@ pub(crate) use self::{
     due::{LATE_AFTER_MS, begins_until, next_due, owing},
     phrase::{Meant, Reading, TEXT_CHARS_MAX},
     reminder::{Asked, REMINDER_CHARS_MAX, Reminder, ReminderError, Reminders, check_reminder},
-    room::{NewSchedule, RoomSchedule, RoomSchedules, TASK_CHARS_MAX, check, may_end},
+    room::{Counts, NewSchedule, RoomSchedule, RoomSchedules, TASK_CHARS_MAX, check, may_end},
     verdict::{Around, Handled, Progress, Skip, UNREAD_RUNS_MAX, Verdict, verdict},
     when::{Rule, When, WhenError},
 };

@@ -167,7 +167,8 @@ pub fn queued(place: usize) -> String {
 /// Declines a request because too many are waiting in its room (C11).
 #[must_use]
 pub fn too_many_waiting() -> String {
-    "Too many requests are waiting here already, so I didn't take this one. Please ask again in a few minutes."
+    "Too many requests are waiting already, for their turn or for somebody's OK, so I didn't take this one. Please ask \
+     again in a few minutes."
         .to_owned()
 }
 

@@ -355,7 +355,7 @@ mod tests {
             (timeout(), DuringAnswer, Fault::BrokenOff),
             (broken(), DuringAnswer, Fault::BrokenOff),
             (broken(), BeforeAnswer, Fault::Unreachable),
-            (Cause::BrokenStream(StreamError::NotUtf8), BeforeAnswer, Fault::Unreachable),
+            (Cause::BrokenStream(StreamError::Undecodable), BeforeAnswer, Fault::Unreachable),
             (Cause::TooLarge { request_bytes: 1 }, BeforeAnswer, Fault::TooLong),
             (Cause::InvalidRequest { status: 400, code: None, said: said() }, BeforeAnswer, Fault::RequestRefused),
             (Cause::ModelNotFound { model: "x".to_owned(), said: said() }, BeforeAnswer, Fault::ModelMissing),

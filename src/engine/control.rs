@@ -60,6 +60,14 @@ struct Entry {
     sending: Arc<FairMutex<()>>,
 }
 
+/// A request that is being worked on.
+pub(super) struct OpenRequest {
+    /// The thread of its answer; `None` on the timeline.
+    pub(super) thread: Option<OwnedEventId>,
+    /// Who works on it.
+    pub(super) users: BTreeSet<OwnedUserId>,
+}
+
 /// Removes a run from [`Running`] when it ends.
 pub(super) struct Registered {
     running: Running,
@@ -255,6 +263,16 @@ impl Running {
             taken.push(anew);
         }
         Ok(Some((newest, taken)))
+    }
+
+    /// Returns the newest request to which a file would be added, with its thread and who works on it.
+    pub(super) fn open_for(&self, event: &RoomEvent) -> Option<OpenRequest> {
+        let running = self.lock();
+        let here = running.values().filter(|entry| entry.room == event.room && edits::joins(event, &entry.open()));
+        let newest = here.max_by_key(|entry| entry.joined.1)?;
+        let (request, thread) = (&newest.request, newest.thread.clone());
+        let users = running.values().filter(|entry| entry.room == event.room && entry.request == *request);
+        Some(OpenRequest { thread, users: users.map(|entry| entry.user.clone()).collect() })
     }
 
     /// Returns the files that belong to a run's request.

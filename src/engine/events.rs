@@ -305,12 +305,8 @@ impl Engine {
             // It is neither obeyed nor noted, because notes in a thread decide who is asked next.
             return self.take_suspect(event, &verdict).await;
         }
-        if let Verdict::Nobody(Silence::NotAddressed | Silence::NoWords | Silence::AmbiguousThread) = verdict
-            && !Box::pin(self.pacing.take_joining(event)).await?
-            && let Some((placed, asked)) = self.goes_on(event, &scene)?
-        {
-            Box::pin(self.obey_verdict(&placed, came, &asked, accepted)).await?;
-            return self.note_thread(&placed, &asked, &scene);
+        if Box::pin(self.take_file(event, came, &verdict, &scene, accepted)).await? {
+            return Ok(());
         }
         Box::pin(self.obey_verdict(event, came, &verdict, accepted)).await?;
         // Noted last: an edit asks only newly asked coworkers, and must ask them again if a run could not be recorded.

@@ -103,8 +103,7 @@ impl Place {
         self.turn.clone().await.expect("a held place is told, or waits");
     }
 
-    /// Gives up the place in the room and in the whole, but keeps the lane; see [`Self::unpark`]. Does nothing if too
-    /// many runs are parked already.
+    /// Gives up the place in the room and in the whole, but keeps the lane; see [`Self::unpark`].
     pub(super) fn park(&self) {
         let mut waiting = self.lanes.lock();
         waiting.schedule.park(self.ticket);

@@ -8,7 +8,7 @@ use ruma::{OwnedEventId, OwnedRoomId, events::room::member::MembershipState};
 use serde_json::{Value, json};
 use workmate::{
     core::words,
-    standin::{Matcher, Turn},
+    standin::{Matcher, RecordedRequest, Turn},
 };
 
 use crate::{
@@ -144,6 +144,56 @@ async fn c6_the_picture_behind_the_question_is_seen_and_a_mention_edited_away_st
     let in_thread =
         |root: &OwnedEventId| seen.messages_of(&oncall).any(|said| said.thread_root() == Some(root.as_str()));
     assert!(in_thread(&request) && !in_thread(&file), "{seen}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn c6_a_captioned_file_joins_the_question_before_it_or_asks_its_own_and_never_both() -> Result<()> {
+    let office = Office::open().await?;
+    let (alice, oncall) = (&office.alice, office.oncall());
+    let room = office.room(RoomKind::Plain).await?;
+    let wall = SentFile::new("wall.png", "image/png", picture(60, 40, ImageFormat::Png)).as_image();
+    let asked = |question: &str| office.questions().iter().filter(|asked| asked.contains(question)).count();
+
+    // A question of its own, with the coworker's name or without: what was asked before goes on as it was.
+    for (first, second) in [("who built it?", "@oncall and who painted this one?"), ("is it old?", "what is on it?")] {
+        let (turn, gate) = Turn::text(format!("I know {first}")).gate_after(1);
+        office.script(first, turn);
+        let request = office.ask(alice, &room, first).await?;
+        office.claude.wait_for_request(|request| question_of(request).contains(first)).await?;
+        let caption = Message::text(second);
+        let caption = if second.starts_with('@') { caption.pill("@oncall", &oncall) } else { caption };
+        let file = alice.send_file(&room, &wall, Some(caption)).await?;
+        if second.starts_with('@') {
+            office.answer(alice, &room, &oncall, second).await?;
+        }
+        gate.release();
+        office.answer(alice, &room, &oncall, &format!("I know {first}")).await?;
+        let answer = office.answer(alice, &room, &oncall, second.trim_start_matches("@oncall ")).await?;
+        let root = if second.starts_with('@') { &file } else { &request };
+        assert_eq!(answer.thread_root(), Some(root.as_str()), "{answer:?}");
+        assert_eq!([asked(first), asked(second.trim_start_matches("@oncall "))], [1, 1], "{:?}", office.questions());
+    }
+
+    // No question of its own: it belongs to the one before, which is asked once more, with the picture.
+    for (first, caption) in [("what is wrong there?", "@oncall"), ("why is it wet?", "the wall, from the left")] {
+        let room = office.room(RoomKind::Plain).await?;
+        let (turn, _never_released) = Turn::text("I see no picture.").gate_after(1);
+        office.script(first, turn);
+        let before = office.claude.requests().len();
+        office.ask(alice, &room, first).await?;
+        office.claude.wait_for_request(|request| question_of(request).contains(first)).await?;
+        let words = Message::text(caption);
+        let words = if caption.starts_with('@') { words.pill("@oncall", &oncall) } else { words };
+        alice.send_file(&room, &wall, Some(words)).await?;
+        let has_both =
+            |request: &RecordedRequest| request.files().len() == 1 && request.body.to_string().contains(first);
+        office.claude.wait_for_request(has_both).await?;
+        office.answer(alice, &room, &oncall, "You asked").await?;
+        let then = format!("and after {first}");
+        office.asked_and_answered(&room, &then).await?;
+        assert_eq!(office.claude.requests().len() - before, 3, "{:?}", office.questions());
+    }
     Ok(())
 }
 

@@ -269,7 +269,7 @@ async fn c19_a_used_up_budget_is_said_before_work_begins_and_outlasts_a_restart(
     let find = |seen: &Timeline| seen.answer(&request, &oncall, alice).cloned();
     let said = office.alice.until(&room, "the word about the budget", find).await?;
 
-    assert!(said.body().starts_with("My budget for this month, $1, is used up, so I didn't start."), "{}", said.body());
+    assert!(said.body().starts_with("My budget is used up for this month ($1), so I didn't start."), "{}", said.body());
     assert!(said.body().contains("starts afresh on 1 ") && said.body().contains("can raise it"), "{}", said.body());
     assert_eq!(office.claude.requests().len(), asked, "the model is not asked");
     // Each person is told once; anyone who asks for the status learns it.

@@ -49,7 +49,7 @@ async fn c16_notes_are_added_listed_read_and_forgotten_by_members_and_outlast_a_
     says(&office, &office.alice, &room, "!notes", "This room has no notes").await?;
     says(&office, &office.alice, &room, &format!("!note {NOTE}"), "Noted as number 1").await?;
     says(&office, &office.bob, &room, "!note ask bob first", "Noted as number 2").await?;
-    says(&office, &office.bob, &room, "!note", "What shall I note?").await?;
+    says(&office, &office.bob, &room, "!note", "What should I note?").await?;
     let both = [(alice.to_string(), NOTE.to_owned()), (bob.to_string(), "ask bob first".to_owned())];
     assert_eq!(notes_in_prompt(&office, &room, "before the crash").await?, both);
 

@@ -1,7 +1,7 @@
 //! Tools' secrets (C13): servers tell all they know, the model repeats all it saw, and the planted secrets are searched
 //! for in everything that leaves Workmate.
 
-use std::{path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result};
 use axum::{Json, Router, http::HeaderMap, http::StatusCode, response::IntoResponse as _, response::Response};
@@ -288,6 +288,17 @@ async fn c13_planted_secrets_come_out_nowhere_though_servers_and_the_model_tell_
     assert!(last.contains(MASK) && last.contains(PLAIN) && last.contains("You are Bearer •••."), "{last}");
     let room = &shown[2].1;
     assert!(room.contains("You are Bearer •••.") && room.contains(PLAIN), "the answer repeats what the model saw");
-    assert!(shown.last().is_some_and(|(_, log)| log.contains("DEBUG")), "the log says what was asked for");
+    let log = &shown.last().context("the log is shown")?.1;
+    assert!(log.contains("DEBUG"), "the log says what was asked for");
+    // Neither what Workmate itself is trusted with, nor what was said, asked, called and answered.
+    let config = scene.office.workmate.config();
+    let settings: Value = serde_json::from_str(&fs::read_to_string(&config)?)?;
+    let own = |path: &str| settings.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut never = vec![own("/appservice/as_token"), own("/appservice/hs_token"), own("/claude/api_key")];
+    never.push(fs::read_to_string(own("/master_secret_file"))?.trim().to_owned());
+    never.extend([QUESTION, PIECES, PLAIN, "Noted: ", "You are Bearer", "I saw:"].map(str::to_owned));
+    assert!(never.iter().all(|needle| needle.len() > 5), "{never:?}");
+    let logged: Vec<_> = never.iter().filter(|needle| log.contains(needle.as_str())).collect();
+    assert_eq!(logged, Vec::<&String>::new());
     Ok(())
 }

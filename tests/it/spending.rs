@@ -124,7 +124,7 @@ async fn c23_a_burst_finds_what_is_reserved_and_spends_past_a_budget_by_no_more_
     until_runs_ended(&office.workmate, 20).await;
 
     assert_eq!(office.claude.requests().len(), 2);
-    let word = "This workspace's budget for this month, $0.50, is used up, so I didn't start.";
+    let word = "This workspace's budget is used up for this month ($0.50), so I didn't start.";
     for person in [&office.alice, &office.bob] {
         let told = |seen: &Timeline| {
             said(seen, &oncall, word).into_iter().find(|event| event.mentions(person.user_id())).map(|_| ())
@@ -204,7 +204,7 @@ async fn c23_an_assistant_has_a_breaker_and_a_budget() -> Result<()> {
     bob.send(&rooms[1], "and another").await?;
     bob.send(&rooms[1], "and a third").await?;
     let assistant = office.assistant_of(&bob);
-    let beginning = "My budget for today, $0.10, is used up, so I didn't start.";
+    let beginning = "My budget is used up for today ($0.10), so I didn't start.";
     bob.until(&rooms[1], "the word to bob", |seen| said(seen, &assistant, beginning).pop()).await?;
     until_runs_ended(&office.workmate, 7).await;
     assert_eq!(office.claude.requests().len(), 5);
@@ -319,7 +319,7 @@ async fn c23_admins_are_warned_once_and_see_the_ledger_and_all_sums_agree_after_
     let calls = office.claude.requests().len();
     office.bob.react(&room, &answer.event_id, "🔁").await?;
     let word = |seen: &Timeline| {
-        said(seen, &oncall, "Your budget for today, $0.10, is used up").into_iter().find(|event| {
+        said(seen, &oncall, "Your budget is used up for today ($0.10)").into_iter().find(|event| {
             event.mentions(office.bob.user_id()) && event.body().contains("The person who runs Workmate can raise it")
         })
     };

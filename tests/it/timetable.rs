@@ -256,7 +256,7 @@ async fn c20_a_room_sets_up_work_that_its_asker_approves_and_ends_it_again() -> 
     assert!(list.body().contains(office.bob.user_id().as_str()), "{}", list.body());
     // Alice made the room, so she is a moderator.
     office.ask(&office.alice, &room, "!unschedule 1").await?;
-    office.alice.until(&room, "that it ended", says(&oncall, "Schedule 1 is ended.")).await?;
+    office.alice.until(&room, "that it ended", says(&oncall, "Schedule 1 has ended.")).await?;
     office.ask(&office.bob, &room, "!unschedule 1").await?;
     office.alice.until(&room, "that there is none", says(&oncall, "There is no schedule 1")).await?;
 

@@ -95,7 +95,7 @@ impl Framing {
                 self.held.push(b'\n');
                 Ok(self.lines())
             }
-            Kind::Braced => match serde_json::from_slice(self.inner()) {
+            Kind::Braced => match serde_json::from_str(&String::from_utf8_lossy(self.inner())) {
                 Ok(value) => whole(&value).ok_or_else(|| self.is_foreign()),
                 Err(error) if error.is_eof() => Err(StreamError::EndedEarly),
                 Err(_) => Err(self.is_foreign()),
@@ -139,7 +139,7 @@ impl Framing {
         let inner = self.inner();
         let line = inner.split(|byte| *byte == b'\n').next().unwrap_or_default();
         // An incomplete value continues on the next line.
-        let Ok(value) = serde_json::from_slice::<Value>(line) else { return Vec::new() };
+        let Ok(value) = serde_json::from_str::<Value>(&String::from_utf8_lossy(line)) else { return Vec::new() };
         if is_event(&value) || value.is_object() && wrapped::inner(&value).is_some_and(|inner| is_event(&inner)) {
             self.kind = Kind::Lines;
             return self.lines();

@@ -1,4 +1,5 @@
-//! Server-sent events: bytes in, frames out (WHATWG HTML, "Interpreting an event stream").
+//! Server-sent events: bytes in, frames out (WHATWG HTML, "Interpreting an event stream"). Bytes that are no UTF-8
+//! become replacement characters, as the standard says: a letter that a gateway spoils costs that letter.
 
 use super::{Limits, StreamError};
 
@@ -146,7 +147,8 @@ impl Decoder {
             return Ok(None);
         }
         let line = std::mem::take(&mut self.line);
-        let mut line = str::from_utf8(&line).map_err(|_| StreamError::NotUtf8)?;
+        let line = String::from_utf8_lossy(&line);
+        let mut line = line.as_ref();
         if std::mem::take(&mut self.first_line) {
             line = line.strip_prefix('\u{feff}').unwrap_or(line);
         }
@@ -268,8 +270,12 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_not_utf8_is_refused() {
-        assert_eq!(decode(Limits::default(), [&b"data: \xff\n"[..]]), (vec![], Some(StreamError::NotUtf8)));
+    fn c19_bytes_that_are_no_utf8_become_replacement_characters_however_they_are_cut() {
+        let wire = b"event: a\ndata: caf\xe9 \xf0\x9f\x98 \xff\n\ndata: \xc3\xa9\n\n";
+        let expected = vec![frame("a", "caf\u{fffd} \u{fffd} \u{fffd}"), frame("", "é")];
+        for size in 1..wire.len() {
+            assert_eq!(decode(Limits::default(), wire.chunks(size)), (expected.clone(), None), "by {size}");
+        }
     }
 
     proptest! {

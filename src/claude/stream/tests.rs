@@ -44,6 +44,37 @@ const SAMPLE: &str = concat!(
     "data: whatever comes after\n\n",
 );
 
+/// Spoils a letter of the text, as a gateway with another encoding does.
+fn spoilt(bytes: &[u8]) -> Vec<u8> {
+    let at = bytes.windows(2).position(|pair| pair == "ü".as_bytes()).expect("the text has one");
+    [&bytes[..at], b"\xfc", &bytes[at + 2..]].concat()
+}
+
+#[test]
+fn c19_a_letter_that_is_no_utf8_costs_that_letter_and_not_the_answer() {
+    let bytes = spoilt(SAMPLE.as_bytes());
+    for cut in [1, 3, 64, bytes.len()] {
+        let (news, message) = assemble(bytes.chunks(cut));
+        assert!(news.contains(&Delta::Text("Gr\u{fffd}ße ".to_owned())), "by {cut}");
+        assert_eq!(message.expect("the answer survives").text(), "Gr\u{fffd}ße 🙂", "by {cut}");
+    }
+    let message =
+        r#"{"type":"message","id":"msg_1","content":[{"type":"text","text":"Grüße"}],"stop_reason":"end_turn"}"#;
+    let lines = [
+        r#"{"type":"message_start","message":{"id":"msg_1","content":[]}}"#,
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":"Grüße"}}"#,
+        r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#,
+        r#"{"type":"message_stop"}"#,
+    ];
+    for whole in [message.to_owned(), lines.join("\n")] {
+        let (mut assembler, mut news) = (Assembler::new(Limits::default()), VecDeque::new());
+        assembler.feed(&spoilt(whole.as_bytes()), &mut news).expect("it is an answer");
+        assembler.end(&mut news);
+        let message = assembler.finish();
+        assert_eq!(message.map(|message| message.text()).as_deref(), Ok("Gr\u{fffd}ße"), "{whole}");
+    }
+}
+
 type Outcome = (Vec<Delta>, Result<Message, StreamError>);
 
 fn assemble<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {

@@ -67,10 +67,13 @@ fn told_by(first: u8, second: u8) -> Kind {
     }
 }
 
-/// Returns a whole body as UTF-8.
+/// Returns a whole body as UTF-8; other bytes become replacement characters.
 pub(in crate::claude) fn narrowed(body: &[u8]) -> Vec<u8> {
     let mut wide = Wide::default();
     let mut narrow = wide.feed(body).into_owned();
     narrow.extend(wide.end());
-    narrow
+    match String::from_utf8(narrow) {
+        Ok(text) => text.into_bytes(),
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned().into_bytes(),
+    }
 }

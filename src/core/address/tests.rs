@@ -463,6 +463,38 @@ fn c5_a_files_name_is_no_mention_but_its_caption_is() {
 }
 
 #[test]
+fn c6_a_caption_asks_itself_only_names_or_belongs_to_what_was_asked_before() {
+    let captioned = |name: &str, caption: &str| Message {
+        kind: MessageKind::Attachment {
+            msgtype: "m.image".to_owned(),
+            name: name.to_owned(),
+            mime: None,
+            size: None,
+            voice: false,
+            media: None,
+        },
+        ..Message::text(caption)
+    };
+    for (message, asks_itself, names) in [
+        (captioned("x.png", "and who painted this one?"), true, false),
+        (captioned("x.png", "what is on it"), true, false),
+        (captioned("x.png", "please read this, too"), true, false),
+        (captioned("x.png", "kannst du das lesen"), true, false),
+        (captioned("x.png", "here is the wall"), false, false),
+        (captioned("x.png", "the wall, from the left"), false, false),
+        (captioned("x.png", "@oncall"), false, true),
+        (captioned("x.png", "oncall:"), false, true),
+        (captioned("x.png", "@oncall look at the wall"), false, false),
+        (captioned("what?.png", "what?.png"), false, false),
+        (Message::text("what is on it?"), false, false),
+        (Message::text("@oncall"), false, false),
+    ] {
+        let found = (asks_by_caption(&message), only_names(&message, &COWORKERS));
+        assert_eq!(found, (asks_itself, names), "{}", message.body);
+    }
+}
+
+#[test]
 fn c5_people_ask_in_words_acts_and_captions_and_in_nothing_else() {
     let file = |name: &str| MessageKind::Attachment {
         msgtype: "m.image".to_owned(),

@@ -12,6 +12,8 @@ use super::{decoded::Charset, is_invisible};
 
 mod mixed;
 mod rare;
+#[cfg(test)]
+mod short_ones;
 mod western;
 
 /// One in this many characters may be odd for a text: terminals, crashed writers and table cells leave some.

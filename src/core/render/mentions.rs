@@ -45,8 +45,12 @@ pub(super) fn split_mentions(text: &str, events: &mut Vec<Event<'_>>) {
 /// Returns whether `@room` stands before an address's path, so that the address reads like a call. In a path it is part
 /// of an address that leads somewhere (`https://example.org/@room/12`).
 pub(super) fn calls_in_its_host(address: &str) -> bool {
-    let host = address.find("://").map_or(0, |scheme| scheme + 3);
-    let path = address[host..].find(['/', '?', '#']).map_or(address.len(), |path| host + path);
+    // What has no host, such as a mail address, has no path either.
+    let path = address.find("://").map(|scheme| scheme + 3).and_then(|host| {
+        let path = address[host..].find(['/', '?', '#'])?;
+        Some(host + path)
+    });
+    let path = path.unwrap_or(address.len());
     address.match_indices('@').any(|(at, _)| at <= path && is_room_mention(address, at))
 }
 

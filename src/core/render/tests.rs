@@ -89,7 +89,7 @@ fn mentions_in_the_models_words_are_no_mentions() {
 
 #[test]
 fn an_address_that_reads_like_a_ping_is_no_link() {
-    for markdown in ["[mail](mailto:@ROOM)", "[x](https://@room.example/)", "<https://@room/>"] {
+    for markdown in ["[mail](mailto:@ROOM)", "[x](https://@room.example/)", "<https://@room/>", "</@room>"] {
         let html = render(markdown).html.unwrap_or_default().to_lowercase();
         assert!(!html.contains("href"), "{html}");
     }

@@ -197,16 +197,32 @@ fn c12_who_was_parked_goes_before_new_requests_of_its_room_and_in_its_rooms_turn
 }
 
 #[test]
-fn c12_as_many_are_parked_in_a_room_as_may_wait_there_and_the_next_keeps_its_place() {
-    let mut schedule = Schedule::new(ScheduleLimits { runs_max: 9, room_runs_max: 1, waiting_runs_max: 2 });
-    for (thread, parks) in [(0, true), (1, true), (2, false)] {
-        let ticket = ask(&mut schedule, 1, thread);
-        assert_eq!((schedule.take_granted(), schedule.park(ticket)), (vec![ticket], parks), "{thread}");
+fn c12_however_many_cards_are_open_all_places_are_free_and_only_whoever_has_too_many_is_declined() {
+    let limits = ScheduleLimits { runs_max: 32, room_runs_max: 4, waiting_runs_max: 2 };
+    let mut schedule = Schedule::new(limits);
+    let [greedy, victim] = [user_id!("@greedy:hs"), user_id!("@victim:hs")];
+    let ask_by = |schedule: &mut Schedule, asker: &UserId, room: usize, thread: usize| {
+        schedule.asked_by(Some(asker)).request(lane(room, thread), Wanted::ByPerson)
+    };
+    for thread in 0..PARKED_OF_PERSON_MAX {
+        let ticket = ask_by(&mut schedule, greedy, thread % 5, thread).expect("it need not wait");
+        assert_eq!((schedule.take_granted(), schedule.park(ticket)), (vec![ticket], true), "{thread}");
     }
-    let waits = ask(&mut schedule, 1, 3);
-    let other_room = ask(&mut schedule, 2, 0);
-    assert_eq!(schedule.take_granted(), [other_room]);
-    assert_eq!(schedule.ahead(waits), 0);
+    assert_eq!(schedule.counts(), (0, 0), "no place is held");
+    assert_eq!(ask_by(&mut schedule, greedy, 7, 0), Err(Full), "not even elsewhere");
+    assert!(!schedule.is_full(&lane(0, 0).room, None, Wanted::ByNobody));
+    let victims = ask_by(&mut schedule, victim, 0, 99).expect("others go on, there too");
+    assert_eq!(schedule.take_granted(), [victims]);
+
+    // A room whose cards are many people's.
+    for thread in 0..PARKED_OF_ROOM_MAX {
+        let asker = UserId::parse(format!("@p{thread}:hs")).expect("an id");
+        let ticket = ask_by(&mut schedule, &asker, 8, thread).expect("it need not wait");
+        assert!(schedule.take_granted() == [ticket] && schedule.park(ticket), "{thread}");
+    }
+    assert_eq!(ask_by(&mut schedule, victim, 8, 99), Err(Full));
+    let resumed = schedule.asked_by(Some(greedy)).resume(lane(9, 0), Wanted::ByPerson);
+    assert_eq!(schedule.take_granted(), [resumed], "what was accepted before is never declined");
 }
 
 #[test]
@@ -473,7 +489,6 @@ impl Watch {
             let people = |held: &Held| held.is == Is::Waiting && held.wanted == Wanted::ByPerson;
             let errands = |held: &Held| held.is == Is::Waiting && held.wanted == Wanted::ByNobody;
             prop_assert!(count(people) <= limits.waiting_runs_max && count(errands) <= limits.waiting_runs_max);
-            prop_assert!(count(|held| matches!(held.is, Is::Parked | Is::Returning(_))) <= limits.waiting_runs_max);
         }
         let idle = going < limits.runs_max && !able.is_empty();
         prop_assert!(!idle, "a run waits for nothing");

@@ -11,7 +11,7 @@ use super::{
 use crate::core::{time::Timestamp, zone::Zone};
 
 /// Most reminders of one owner.
-pub(super) const REMINDERS_MAX: usize = 100;
+pub(super) const REMINDERS_MAX: usize = 50;
 /// Most characters of what is reminded of.
 pub(crate) const REMINDER_CHARS_MAX: usize = 1_000;
 /// How late a reminder that comes again and again may be, in milliseconds: a day. One that comes once is never skipped.

@@ -14,6 +14,8 @@ use crate::core::{time::Timestamp, zone::Zone};
 pub(super) const SCHEDULES_OF_ROOM_MAX: usize = 20;
 /// Most schedules of a coworker that members set up, in all rooms.
 pub(super) const SCHEDULES_OF_COWORKER_MAX: usize = 500;
+/// Most schedules that one person has set up, with all coworkers in all rooms.
+pub(super) const SCHEDULES_OF_PERSON_MAX: usize = 50;
 /// Most characters of a task.
 pub(crate) const TASK_CHARS_MAX: usize = 2_000;
 
@@ -117,6 +119,29 @@ pub(crate) enum AddError {
     /// The coworker has as many as it may.
     #[error("this coworker has {SCHEDULES_OF_COWORKER_MAX} schedules, which is the most")]
     CoworkerFull,
+    /// The person has set up as many as they may.
+    #[error(
+        "whoever asks has set up {SCHEDULES_OF_PERSON_MAX} schedules in all rooms, which is the most for one person; \
+         `!unschedule` ends one, in the room that has it"
+    )]
+    PersonFull,
+}
+
+/// How many schedules there are in all rooms already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Those of the coworker.
+    pub of_coworker: usize,
+    /// Those that the person has set up.
+    pub of_person: usize,
+}
+
+impl Counts {
+    /// Counts those of a room, too.
+    pub(crate) fn add(&mut self, room: &RoomSchedules, coworker: &UserId, person: &UserId) {
+        self.of_coworker += room.schedules.iter().filter(|one| one.user == coworker).count();
+        self.of_person += room.schedules.iter().filter(|one| one.set_by == person).count();
+    }
 }
 
 impl RoomSchedules {
@@ -132,15 +157,14 @@ impl RoomSchedules {
         self.schedules.iter().find(|schedule| schedule.number == number)
     }
 
-    /// Adds a schedule and returns it; the existing one if the cause is known. `of_coworker` is how many the coworker
-    /// has in all rooms.
+    /// Adds a schedule and returns it; the existing one if the cause is known. `counts` are those of all rooms.
     ///
     /// # Errors
     /// [`AddError`]; nothing is changed then.
     pub(crate) fn add(
         &mut self,
         new: &NewSchedule<'_>,
-        of_coworker: usize,
+        counts: Counts,
         now: Timestamp,
     ) -> Result<RoomSchedule, AddError> {
         if let Some(known) = self.schedules.iter().find(|known| !new.cause.is_empty() && known.cause == new.cause) {
@@ -150,7 +174,10 @@ impl RoomSchedules {
         if self.schedules.len() >= SCHEDULES_OF_ROOM_MAX {
             return Err(AddError::RoomFull);
         }
-        if of_coworker >= SCHEDULES_OF_COWORKER_MAX {
+        if counts.of_person >= SCHEDULES_OF_PERSON_MAX {
+            return Err(AddError::PersonFull);
+        }
+        if counts.of_coworker >= SCHEDULES_OF_COWORKER_MAX {
             return Err(AddError::CoworkerFull);
         }
         self.last = self.last.saturating_add(1);

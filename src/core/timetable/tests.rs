@@ -1,7 +1,7 @@
 use super::{
     due::{MISSED_COUNTED_MAX, Owing},
     reminder::REMINDERS_MAX,
-    room::{AddError, SCHEDULES_OF_COWORKER_MAX, SCHEDULES_OF_ROOM_MAX},
+    room::{AddError, SCHEDULES_OF_COWORKER_MAX, SCHEDULES_OF_PERSON_MAX, SCHEDULES_OF_ROOM_MAX},
     verdict::Unread,
     *,
 };
@@ -241,12 +241,12 @@ fn c20_progress_of_an_earlier_version_is_read() {
 fn c18_schedules_are_taken_over_once_however_often_a_crash_cuts_that_in_two() {
     let (mut old, mut new_room, now) = (RoomSchedules::default(), RoomSchedules::default(), at(NOW));
     for cause in ["1", "2"] {
-        old.add(&new("daily at 9", "old", cause), 0, now).expect("added");
+        old.add(&new("daily at 9", "old", cause), Counts::default(), now).expect("added");
     }
     old.remove(1);
-    old.add(&new("daily at 9", "old", "3"), 0, now).expect("added");
-    new_room.add(&new("daily at 9", "new", "4"), 0, now).expect("added");
-    new_room.add(&new("daily at 9", "new", "5"), 0, now).expect("added");
+    old.add(&new("daily at 9", "old", "3"), Counts::default(), now).expect("added");
+    new_room.add(&new("daily at 9", "new", "4"), Counts::default(), now).expect("added");
+    new_room.add(&new("daily at 9", "new", "5"), Counts::default(), now).expect("added");
     let numbers = |taken: Vec<(RoomSchedule, RoomSchedule)>| -> Vec<(u32, u32)> {
         taken.iter().map(|(was, is)| (was.number, is.number)).collect()
     };
@@ -287,11 +287,11 @@ fn c20_a_room_keeps_a_few_schedules_under_numbers_that_stay() {
     let mut room = RoomSchedules::default();
     let now = at(NOW);
     let number = |added: Result<RoomSchedule, AddError>| added.map(|added| added.number);
-    assert_eq!(number(room.add(&new("daily at 9", "a", "1"), 0, now)), Ok(1));
-    assert_eq!(number(room.add(&new("daily at 9", "a", "1"), 0, now)), Ok(1), "the same call");
-    assert_eq!(number(room.add(&new("daily at 9", "b", "2"), 0, now)), Ok(2));
+    assert_eq!(number(room.add(&new("daily at 9", "a", "1"), Counts::default(), now)), Ok(1));
+    assert_eq!(number(room.add(&new("daily at 9", "a", "1"), Counts::default(), now)), Ok(1), "the same call");
+    assert_eq!(number(room.add(&new("daily at 9", "b", "2"), Counts::default(), now)), Ok(2));
     assert_eq!(room.remove(1).map(|one| one.task), Some("a".to_owned()));
-    assert_eq!(number(room.add(&new("daily at 9", "c", "3"), 0, now)), Ok(3));
+    assert_eq!(number(room.add(&new("daily at 9", "c", "3"), Counts::default(), now)), Ok(3));
     assert_eq!(room.remove(1), None);
     let long = "x".repeat(TASK_CHARS_MAX + 1);
     let table = [
@@ -302,13 +302,20 @@ fn c20_a_room_keeps_a_few_schedules_under_numbers_that_stay() {
         (NewSchedule { when: When::At(now), ..new("daily at 9", "a", "x") }, AddError::When(WhenError::Over)),
     ];
     for (new, expected) in table {
-        assert_eq!(room.add(&new, 0, now), Err(expected));
+        assert_eq!(room.add(&new, Counts::default(), now), Err(expected));
     }
-    assert_eq!(room.add(&new("daily at 9", "a", "x"), SCHEDULES_OF_COWORKER_MAX, now), Err(AddError::CoworkerFull));
+    let (of_coworker, of_person) = (SCHEDULES_OF_COWORKER_MAX, SCHEDULES_OF_PERSON_MAX);
+    for (counts, expected) in [
+        (Counts { of_coworker, of_person: 0 }, AddError::CoworkerFull),
+        (Counts { of_coworker: 0, of_person }, AddError::PersonFull),
+        (Counts { of_coworker, of_person }, AddError::PersonFull),
+    ] {
+        assert_eq!(room.add(&new("daily at 9", "a", "x"), counts, now), Err(expected));
+    }
     while room.list().len() < SCHEDULES_OF_ROOM_MAX {
-        room.add(&new("every 15 minutes", "a", ""), 0, now).expect("there is room");
+        room.add(&new("every 15 minutes", "a", ""), Counts::default(), now).expect("there is room");
     }
-    assert_eq!(room.add(&new("daily at 9", "a", "x"), 0, now), Err(AddError::RoomFull));
+    assert_eq!(room.add(&new("daily at 9", "a", "x"), Counts::default(), now), Err(AddError::RoomFull));
     let (alice, bob) = (ruma::user_id!("@alice:hs"), ruma::user_id!("@bob:hs"));
     let one = &room.list()[0];
     let may = [(alice, false, false), (bob, false, false), (bob, true, false), (bob, false, true)];
@@ -318,9 +325,37 @@ fn c20_a_room_keeps_a_few_schedules_under_numbers_that_stay() {
 }
 
 #[test]
+fn c20_c23_one_person_sets_up_so_many_schedules_however_many_rooms_and_coworkers_there_are() {
+    let (ci, ops) = (ruma::user_id!("@coworker-ci:hs"), ruma::user_id!("@coworker-ops:hs"));
+    let (alice, bob, now) = (ruma::user_id!("@alice:hs"), ruma::user_id!("@bob:hs"), at(NOW));
+    let mut rooms: Vec<RoomSchedules> = Vec::new();
+    let counts = |rooms: &[RoomSchedules], user: &ruma::UserId, set_by: &ruma::UserId| {
+        let mut counts = Counts::default();
+        rooms.iter().for_each(|room| counts.add(room, user, set_by));
+        counts
+    };
+    let mut added = 0;
+    for cause in (0..4 * SCHEDULES_OF_PERSON_MAX).map(|cause| cause.to_string()) {
+        let user = if added % 2 == 0 { ci } else { ops };
+        let wanted = NewSchedule { user, set_by: alice, ..new("daily at 9", "a", &cause) };
+        if rooms.last().is_none_or(|room| room.list().len() >= 3) {
+            rooms.push(RoomSchedules::default());
+        }
+        let counts = counts(&rooms, user, alice);
+        let done = rooms.last_mut().expect("a room").add(&wanted, counts, now);
+        assert!(done.is_ok() || done == Err(AddError::PersonFull), "{done:?}");
+        added += usize::from(done.is_ok());
+    }
+    assert_eq!(added, SCHEDULES_OF_PERSON_MAX);
+    let half = SCHEDULES_OF_PERSON_MAX / 2;
+    assert_eq!(counts(&rooms, ci, alice), Counts { of_coworker: half, of_person: 2 * half });
+    assert_eq!(counts(&rooms, ops, bob), Counts { of_coworker: half, of_person: 0 }, "others are not held up");
+}
+
+#[test]
 fn stored_schedules_look_so() {
     let mut room = RoomSchedules::default();
-    room.add(&new("every weekday at 9", "sum up", "1"), 0, at(NOW)).expect("added");
+    room.add(&new("every weekday at 9", "sum up", "1"), Counts::default(), at(NOW)).expect("added");
     let stored = serde_json::to_string(&room).expect("JSON");
     let expected = concat!(
         r#"{"schedules":[{"number":1,"user":"@coworker-ci:hs","set_by":"@alice:hs","said":"as said","#,

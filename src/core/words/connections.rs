@@ -57,7 +57,7 @@ fn days(days: u32) -> String {
 /// Says that the operator has not opened the listener.
 #[must_use]
 pub(crate) fn not_offered() -> String {
-    "This workspace doesn't offer connections. Whoever runs it can: with `mcp_listen` in Workmate's configuration."
+    "This workspace doesn't offer connections. The person who runs Workmate can turn them on, with `mcp_listen` in its configuration."
         .to_owned()
 }
 

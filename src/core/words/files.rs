@@ -18,7 +18,7 @@ pub fn unreadable(why: Unread) -> String {
                 .to_owned();
         }
         Unread::Silence => {
-            return "I heard nobody speak in it. Please record it again, or write what you need.".to_owned();
+            return "I heard no words in that recording. Please record it again, or write what you need.".to_owned();
         }
         Unread::TooLongToHear => {
             return format!(
@@ -66,7 +66,10 @@ pub(crate) fn unposted(unposted: &Unposted) -> String {
         (too_many, format!("left out: I post at most {POSTED_MAX}")),
         (too_large, "too large to post".to_owned()),
         (missing, format!("gone before I could fetch {}", it(missing))),
-        (secret, "held back, because a credential is in there".to_owned()),
+        (
+            secret,
+            format!("held back, because {} a credential", if secret == 1 { "it contains" } else { "they contain" }),
+        ),
         (broken, format!("left out, because no picture could be made of {}", it(broken))),
         (refused, "refused by the homeserver".to_owned()),
     ];

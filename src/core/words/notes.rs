@@ -38,7 +38,7 @@ pub fn noted(number: u32) -> String {
 #[must_use]
 pub fn not_noted(why: NoteError) -> String {
     match why {
-        NoteError::Blank => "What shall I note? Write it after `!note`.".to_owned(),
+        NoteError::Blank => "What should I note? Write it after `!note`.".to_owned(),
         NoteError::TooLong { chars } => {
             format!("That's too long for a note: it has {chars} characters, and {NOTE_CHARS_MAX} is the most.")
         }

@@ -61,7 +61,7 @@ pub fn service_status(status: &ServiceStatus) -> String {
 #[must_use]
 pub fn id_does_not_fit() -> String {
     "No assistant can be made for your user id: an assistant's own id is yours with a word in front, and a new id may have \
-     no more than 255 letters, none of them capital. Coworkers answer you in rooms all the same."
+     no more than 255 characters, and no capital letters. Coworkers answer you in rooms all the same."
         .to_owned()
 }
 

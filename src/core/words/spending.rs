@@ -59,12 +59,12 @@ pub(crate) fn budget_reached(full: &Full, set_by: Option<&UserId>, zone: &Zone) 
     let stopped = if begun { "so I stopped before I was done" } else { "so I didn't start" };
     match why {
         Why::Spent => format!(
-            "{whose} for {span}, {limit}, is used up, {stopped}. It starts afresh on {}. The person who runs Workmate \
+            "{whose} is used up for {span} ({limit}), {stopped}. It starts afresh on {}. The person who runs Workmate \
              can raise it.",
             zone.date(until)
         ),
         Why::Reserved => format!(
-            "What is being worked on may use up the rest of {}{} for {span}, {limit}, {stopped}. Please ask again in a few \
+            "What is being worked on may use up the rest of {}{} for {span} ({limit}), {stopped}. Please ask again in a few \
              minutes. The person who runs Workmate can raise it.",
             whose[..1].to_lowercase(),
             &whose[1..]

@@ -40,8 +40,8 @@ pub(crate) fn late(minutes: u64) -> String {
 #[must_use]
 pub(crate) fn missed(name: &str, due: &str, who: Option<&UserId>) -> String {
     format!(
-        "🗓️ **{}** · missed · {}\n\nIt was due on {due}, when I was away or too busy, and it is too late for it now. Ask me \
-         again if it is still wanted.",
+        "🗓️ **{}** · missed · {}\n\nIt was due on {due}, when I was away or too busy, and now it is too late. Ask me again if \
+         you still want it.",
         literal_name(name),
         set_by(who)
     )
@@ -87,13 +87,13 @@ pub(crate) fn reminder_set(reminder: &Reminder, zone: &Zone, now: Timestamp) -> 
     let number = reminder.number;
     match reminder.next(now) {
         Some(at) if reminder.is_task && matches!(reminder.when, When::At(_)) => {
-            format!("I'll do that on {}. `!unremind {number}` if not.", zone.day(at))
+            format!("I'll do that on {}. `!unremind {number}` cancels it.", zone.day(at))
         }
         Some(at) if reminder.is_task => {
             format!("I'll do that each time, next on {}. `!unremind {number}` ends it.", zone.day(at))
         }
         Some(at) if matches!(reminder.when, When::At(_)) => {
-            format!("I'll remind you on {}. `!unremind {number}` if not.", zone.day(at))
+            format!("I'll remind you on {}. `!unremind {number}` cancels it.", zone.day(at))
         }
         Some(at) => format!("I'll remind you each time, next on {}. `!unremind {number}` ends it.", zone.day(at)),
         None => "That moment is just over.".to_owned(),
@@ -250,7 +250,7 @@ pub(crate) fn schedules(lines: &[String], number: Option<u32>, coworker: &str) -
     let list = lines.join("\n");
     match number {
         _ if lines.is_empty() => "I have no schedules in this room.".to_owned(),
-        Some(number) => format!("{list}\n\n`@{coworker} !unschedule {number}` ends the one with that number."),
+        Some(number) => format!("{list}\n\n`@{coworker} !unschedule {number}` ends schedule {number}."),
         None => format!(
             "{list}\n\nThey stand in my file, so only the operator can end them; `@{coworker} !mute` pauses them here."
         ),
@@ -261,7 +261,7 @@ pub(crate) fn schedules(lines: &[String], number: Option<u32>, coworker: &str) -
 #[must_use]
 pub(crate) fn no_such_schedule(number: u32) -> String {
     format!(
-        "There is no schedule {number} in this room. `!schedules` lists them; those without a number stand in my file."
+        "There is no schedule {number} in this room. `!schedules` lists them; those without a number are set by the operators."
     )
 }
 
@@ -274,5 +274,5 @@ pub(crate) fn not_yours_to_end(number: u32) -> String {
 /// Confirms that a schedule is ended.
 #[must_use]
 pub(crate) fn schedule_ended(number: u32) -> String {
-    format!("Schedule {number} is ended.")
+    format!("Schedule {number} has ended.")
 }

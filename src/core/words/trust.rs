@@ -110,7 +110,7 @@ pub fn not_encrypted_here() -> String {
 #[must_use]
 pub fn other_encryption(name: &str, room: &str) -> String {
     format!(
-        "{name} can't answer in {room}: the room asks for a kind of encryption that I don't know, and I don't write there \
+        "{name} can't answer in {room}: the room asks for a kind of encryption that it doesn't know, and it doesn't write there \
          unencrypted. It works in a room with the usual encryption, or in one without any."
     )
 }

@@ -1,20 +1,90 @@
-//! Files that their sender posts shortly after a request whose answer has already come: they continue the request.
+//! Files that their sender posts shortly after a request: they belong to it while it is worked on, and continue it once its
+//! answer has come, unless their captions ask something themselves.
 
 use ruma::UserId;
+use tokio::time::Instant;
 
 use crate::{
     core::{
-        address::{self, Asked, Scene, Verdict, Why},
+        address::{self, Asked, Scene, Silence, Verdict, Why},
         edits::{self, JOINED_MAX, Open},
-        event::{EventKind, Message, RoomEvent},
+        event::{EventKind, Mentions, Message, RoomEvent},
+        sealed::Carriage,
     },
-    engine::{Engine, EngineError, commands::command_of},
+    engine::{Engine, EngineError, Shared, commands::command_of, control::OpenRequest},
 };
 
 /// Most of the sender's newest requests that are considered.
 const REQUESTS_MAX: usize = 8;
 
 impl Engine {
+    /// Takes a file that its sender posts soon after a request; returns whether nothing else is to be done about it.
+    pub(super) async fn take_file(
+        self: &Shared,
+        event: &RoomEvent,
+        came: Carriage,
+        verdict: &Verdict,
+        scene: &Scene<'_>,
+        accepted: Instant,
+    ) -> Result<bool, EngineError> {
+        let EventKind::Message(message) = &event.kind else { return Ok(false) };
+        let placed = match verdict {
+            Verdict::Asked(asked) if address::only_names(message, scene.coworkers) => {
+                let without = Message { mentions: Some(Mentions::default()), ..message.clone() };
+                let file = RoomEvent { kind: EventKind::Message(without), ..event.clone() };
+                let is_theirs = |open: OpenRequest| asked.iter().all(|asked| open.users.contains(&asked.user));
+                return Ok(
+                    self.running.open_for(&file).is_some_and(is_theirs) && Box::pin(self.pacing.take_joining(&file)).await?
+                );
+            }
+            Verdict::Nobody(Silence::NotAddressed | Silence::NoWords | Silence::AmbiguousThread) => {
+                if address::asks_by_caption(message)
+                    && self.running.open_for(event).is_some_and(|open| open.thread.is_some())
+                {
+                    Box::pin(self.asks_in_thread(event, scene)).await?
+                } else if Box::pin(self.pacing.take_joining(event)).await? {
+                    return Ok(true);
+                } else {
+                    self.goes_on(event, scene)?
+                }
+            }
+            _ => None,
+        };
+        let Some((placed, asked)) = placed else { return Ok(false) };
+        Box::pin(self.obey_verdict(&placed, came, &asked, accepted)).await?;
+        self.note_thread(&placed, &asked, scene)?;
+        Ok(true)
+    }
+
+    /// Takes a file on the timeline whose caption asks something as a message of the thread in which its sender's request
+    /// is answered; `None` if it is for others there.
+    async fn asks_in_thread(
+        &self,
+        event: &RoomEvent,
+        scene: &Scene<'_>,
+    ) -> Result<Option<(RoomEvent, Verdict)>, EngineError> {
+        let (Some(open), EventKind::Message(file)) = (self.running.open_for(event), &event.kind) else {
+            return Ok(None);
+        };
+        let Some(root) = open.thread.filter(|_| file.thread_root.is_none()) else { return Ok(None) };
+        let message = Message { thread_root: Some(root.clone()), ..file.clone() };
+        let placed = RoomEvent { kind: EventKind::Message(message), ..event.clone() };
+        let thread = self.thread_of(&placed)?;
+        if thread.joined.len() >= JOINED_MAX {
+            return Ok(None);
+        }
+        let scene = Scene { thread: Some(&thread.thread), ..*scene };
+        let around = self.look_around(&placed, &scene, &thread).await?;
+        let members = around.members();
+        let verdict = address::addressed(&placed, &around.seen(&scene, &members));
+        if !matches!(verdict, Verdict::Asked(_)) {
+            return Ok(None);
+        }
+        // It stands on the timeline, and is read as part of the thread.
+        self.note_joined(event, &root)?;
+        Ok(Some((placed, verdict)))
+    }
+
     /// Handles a file that continues its sender's request. Returns it as placed in the answer's thread, and who is
     /// asked; `None` if it continues nothing.
     pub(super) fn goes_on(

@@ -88,11 +88,11 @@ impl Engine {
             answer_within_hours: new.answer_within_hours,
             cause: &cause,
         };
-        let of_coworker = self.schedules_of(&record.user)?;
+        let counts = self.schedules_in_all_rooms(&record.user, &record.asker)?;
         let mut added = None;
         self.tables.schedules.update(&record.room, |kept: Option<RoomSchedules>| {
             let mut kept = kept.unwrap_or_default();
-            added = Some(kept.add(&wanted, of_coworker, now));
+            added = Some(kept.add(&wanted, counts, now));
             Some(kept)
         })?;
         let added = match added {
@@ -109,12 +109,12 @@ impl Engine {
         Ok(Ok((added, next)))
     }
 
-    fn schedules_of(&self, user: &UserId) -> Result<usize, StoreError> {
-        let mut count = 0;
+    fn schedules_in_all_rooms(&self, coworker: &UserId, person: &UserId) -> Result<timetable::Counts, StoreError> {
+        let mut counts = timetable::Counts::default();
         for kept in self.tables.schedules.iter() {
-            count += kept?.1.list().iter().filter(|one| one.user == user).count();
+            counts.add(&kept?.1, coworker, person);
         }
-        Ok(count)
+        Ok(counts)
     }
 
     /// Lists what works in a room at set times: the coworker's file first, then what members set up.

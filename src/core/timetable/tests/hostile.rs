@@ -126,9 +126,12 @@ fn c20_names_are_shown_on_one_line_and_turn_nothing_around() {
 fn c20_a_model_that_sets_up_a_hundred_schedules_fills_the_room_and_no_more() {
     let (mut room, now) = (RoomSchedules::default(), at(NOW));
     let causes: Vec<String> = (0..100).map(|n| format!("run|0|{n}")).collect();
-    let added = causes.iter().filter(|cause| room.add(&new("daily at 9", "!forget", cause), 0, now).is_ok()).count();
+    let add = |room: &mut RoomSchedules, cause: &str| {
+        room.add(&new("daily at 9", "!forget", cause), Counts::default(), now).is_ok()
+    };
+    let added = causes.iter().filter(|cause| add(&mut room, cause)).count();
     assert_eq!((added, room.list().len()), (SCHEDULES_OF_ROOM_MAX, SCHEDULES_OF_ROOM_MAX));
-    assert!(room.add(&new("daily at 9", "!forget", "run|0|3"), 0, now).is_ok(), "the same call adds nothing");
+    assert!(add(&mut room, "run|0|3"), "the same call adds nothing");
     assert_eq!(room.list().len(), SCHEDULES_OF_ROOM_MAX);
 }
 
@@ -136,7 +139,7 @@ fn c20_a_model_that_sets_up_a_hundred_schedules_fills_the_room_and_no_more() {
 fn c6_an_edit_takes_the_place_of_what_it_said_before() {
     let (mut room, now) = (RoomSchedules::default(), at(NOW));
     for cause in ["run|0|a", "run|0|b", "run|1|a", "running|0|a", "other"] {
-        room.add(&new("daily at 9", "x", cause), 0, now).expect("added");
+        room.add(&new("daily at 9", "x", cause), Counts::default(), now).expect("added");
     }
     let gone: Vec<u32> = room.replace("run", "run|1").iter().map(|one| one.number).collect();
     let left: Vec<u32> = room.list().iter().map(|one| one.number).collect();

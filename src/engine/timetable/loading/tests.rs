@@ -5,7 +5,7 @@ use ruma::{OwnedRoomId, room_id, user_id};
 use super::*;
 use crate::{
     core::{
-        timetable::{Calendar, NewSchedule, Reading, When},
+        timetable::{Calendar, Counts, NewSchedule, Reading, When},
         zone::Zone,
     },
     store::{Store, Table},
@@ -50,7 +50,7 @@ impl Records {
                     answer_within_hours: None,
                     cause: &format!("{number}"),
                 };
-                let added = kept.add(&new, 0, now).expect("there is room");
+                let added = kept.add(&new, Counts::default(), now).expect("there is room");
                 let next = next_due(&added.rule().expect("a rule"), now, now);
                 let handled = Handled { until: now, said: added.said.clone(), next, rooms: BTreeMap::new() };
                 records.timetable.put(&key_of_room(&room, &added), &handled).expect("stored");

@@ -5,7 +5,9 @@ pub(crate) mod check;
 #[cfg_attr(not(feature = "doubles"), path = "cli/no_demo.rs")]
 pub mod demo;
 pub(crate) mod health;
+pub(crate) mod doctor;
 pub(crate) mod init;
+pub(crate) mod pages;
 pub(crate) mod retire;
 pub mod say;
 pub(crate) mod serve;
@@ -45,6 +47,8 @@ pub enum Command {
     Init(init::InitArgs),
     /// Say everything that is wrong with the configuration, without starting.
     Check(check::CheckArgs),
+    /// Try everything that can be wrong, and say how to mend it.
+    Doctor(doctor::DoctorArgs),
     /// Serve the homeserver until stopped.
     Serve(serve::ServeArgs),
     /// Ask the Workmate that runs on this machine whether it is alive, for health checks.
@@ -55,6 +59,9 @@ pub enum Command {
     Retire(retire::RetireArgs),
     /// Show it all on this machine: a homeserver of its own, people, rooms, coworkers, an assistant.
     Demo(demo::DemoArgs),
+    /// Write manual pages and shell completions, for packages.
+    #[command(hide = true)]
+    Pages(pages::PagesArgs),
     /// Decode files in a sandbox: what `serve` starts by itself.
     #[command(hide = true)]
     Decode,
@@ -131,11 +138,13 @@ pub async fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Init(args) => init::run(&args),
         Command::Check(args) => Box::pin(check::run(&args)).await,
+        Command::Doctor(args) => return Box::pin(doctor::run(&args)).await,
         Command::Serve(args) => serve::run(args).await,
         Command::Health(args) => health::run(&args).await,
         Command::Audit(args) => audit::run(args),
         Command::Retire(args) => retire::run(&args),
         Command::Demo(args) => demo::run(args).await,
+        Command::Pages(args) => pages::run(&args),
         Command::Decode => return crate::sandbox::child::run(),
     };
     match done {

@@ -110,6 +110,8 @@ pub struct Config {
     pub health_listen: SocketAddr,
     /// Where the calls of webhooks are awaited, if there is a hook.
     pub hooks_listen: SocketAddr,
+    /// The public address of that listener, if the operator has named it.
+    pub hooks_url: Option<Url>,
     /// Where owners' own programs connect, and how long an unused connection lasts.
     pub connections: Connections,
     /// The data folder, as given relative to the config file.
@@ -193,6 +195,14 @@ impl Config {
     pub fn load_with(path: &Path, env: Env<'_>) -> Result<(Self, Vec<Fault>), Faults> {
         let (config, warnings) = load::load(path, env)?;
         if config.left_out.is_empty() { Ok((config, warnings)) } else { Err(config.left_out.into()) }
+    }
+
+    /// Like [`Self::load_with`], but leaves out the coworkers whose files have faults, as [`Self::load`] does.
+    ///
+    /// # Errors
+    /// If any other file has a fault: every fault of every file.
+    pub fn load_leaving_out(path: &Path, env: Env<'_>) -> Result<(Self, Vec<Fault>), Faults> {
+        load::load(path, env)
     }
 
     /// Returns whether any coworker has a webhook, so that their listener is opened.

@@ -24,6 +24,7 @@ pub mod proxy;
 pub(crate) mod pulse;
 pub(crate) mod roster;
 pub mod seals;
+pub(crate) mod trial;
 pub(crate) mod unseen;
 pub mod window;
 

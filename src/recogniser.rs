@@ -17,7 +17,10 @@ use tokio::{
 use url::Url;
 
 use crate::{
-    core::recogniser::{self, ANSWER_BYTES_MAX, NoWords, Sound},
+    core::{
+        reach,
+        recogniser::{self, ANSWER_BYTES_MAX, NoWords, Sound},
+    },
     secret::Secret,
 };
 
@@ -162,7 +165,7 @@ impl Recogniser {
     }
 
     async fn try_once(&self, form: bytes::Bytes) -> Result<String, Failure> {
-        let passing = |error: reqwest::Error| Failure::Passing(error.without_url().to_string());
+        let passing = |error: reqwest::Error| Failure::Passing(reach::chain(&error.without_url()));
         let mut request = self.0.http.post(self.0.endpoint.clone()).body(form);
         request = request.header(CONTENT_TYPE, format!("multipart/form-data; boundary={BOUNDARY}"));
         if let Some(key) = &self.0.settings.api_key {

@@ -45,6 +45,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod vault;
+mod verify;
 
 /// Most memory for the database's cache, in bytes.
 const CACHE_BYTES_MAX: u64 = 64 << 20;

@@ -52,6 +52,8 @@ const REFUSED_BYTES_MAX: usize = 64 << 10;
 const REFUSED_WAIT: Duration = Duration::from_secs(1);
 /// How long an answer may take; most senders wait for ten seconds.
 const ANSWER_WAIT: Duration = Duration::from_secs(9);
+/// What is answered to a call that is not made with POST; `workmate doctor` knows our listener by it.
+pub(crate) const NOT_POST: &str = "hooks are called with POST";
 /// When a refused sender may try again, in seconds.
 pub(crate) const AGAIN_S: u64 = 30;
 
@@ -147,7 +149,7 @@ pub(crate) fn router(
         read_of_hook: Mutex::default(),
     };
     let not_here = async || no_such_address();
-    let not_so = async || HookAnswer::refused(405, "hooks are called with POST");
+    let not_so = async || HookAnswer::refused(405, NOT_POST);
     Router::new()
         .route("/hooks/{name}", post(take))
         .fallback(not_here)

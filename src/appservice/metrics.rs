@@ -199,7 +199,19 @@ impl Metrics {
         read: impl Fn() -> usize + Send + Sync + 'static,
     ) {
         let read = Box::new(read);
-        self.collect(Observed { name, help, read });
+        self.collect(Observed { name, help, kind: MetricType::Gauge, read });
+    }
+
+    /// Registers a counter that `read` computes at each scrape and that only grows; `name` lacks the prefix `workmate_` and
+    /// the suffix `_total`.
+    pub(crate) fn count(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> usize + Send + Sync + 'static,
+    ) {
+        let read = Box::new(read);
+        self.collect(Observed { name, help, kind: MetricType::Counter, read });
     }
 
     /// Registers a gauge with labels that `read` computes at each scrape; `name` lacks the prefix `workmate_`.
@@ -210,7 +222,18 @@ impl Metrics {
         read: impl Fn() -> Vec<Labelled> + Send + Sync + 'static,
     ) {
         let read = Box::new(read);
-        self.collect(ObservedEach { name, help, read });
+        self.collect(ObservedEach { name, help, kind: MetricType::Gauge, read });
+    }
+
+    /// Registers counters with labels, as [`Self::count`] does.
+    pub(crate) fn count_each(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> Vec<Labelled> + Send + Sync + 'static,
+    ) {
+        let read = Box::new(read);
+        self.collect(ObservedEach { name, help, kind: MetricType::Counter, read });
     }
 
     fn collect(&self, collector: impl Collector) {
@@ -270,10 +293,11 @@ impl Metrics {
     }
 }
 
-/// A gauge computed at each scrape.
+/// A gauge or counter computed at each scrape.
 struct Observed {
     name: &'static str,
     help: &'static str,
+    kind: MetricType,
     read: Box<dyn Fn() -> usize + Send + Sync>,
 }
 
@@ -285,15 +309,20 @@ impl fmt::Debug for Observed {
 
 impl Collector for Observed {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let metric = encoder.encode_descriptor(self.name, self.help, None, MetricType::Gauge)?;
-        ConstGauge::new(count((self.read)())).encode(metric)
+        let metric = encoder.encode_descriptor(self.name, self.help, None, self.kind)?;
+        let number = (self.read)();
+        match self.kind {
+            MetricType::Counter => ConstCounter::new(number as u64).encode(metric),
+            _ => ConstGauge::new(count(number)).encode(metric),
+        }
     }
 }
 
-/// Gauges with labels, computed at each scrape.
+/// Gauges or counters with labels, computed at each scrape.
 struct ObservedEach {
     name: &'static str,
     help: &'static str,
+    kind: MetricType,
     read: Box<dyn Fn() -> Vec<Labelled> + Send + Sync>,
 }
 
@@ -309,9 +338,13 @@ impl Collector for ObservedEach {
         if each.is_empty() {
             return Ok(());
         }
-        let mut metric = encoder.encode_descriptor(self.name, self.help, None, MetricType::Gauge)?;
+        let mut metric = encoder.encode_descriptor(self.name, self.help, None, self.kind)?;
         for (labels, number) in each {
-            ConstGauge::new(number).encode(metric.encode_family(&labels)?)?;
+            let series = metric.encode_family(&labels)?;
+            match self.kind {
+                MetricType::Counter => ConstCounter::new(number).encode(series)?,
+                _ => ConstGauge::new(number).encode(series)?,
+            }
         }
         Ok(())
     }

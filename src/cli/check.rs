@@ -1,17 +1,21 @@
 //! `workmate check`: reports everything wrong with the configuration without starting; with `--live`, also what a start
 //! and the first request would meet.
 
-mod live;
-mod unit;
+pub(super) mod live;
+pub(super) mod unit;
 
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
 };
 
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use self::unit::Unit;
+use self::{
+    live::{Subject, list::Scope},
+    unit::Unit,
+};
 use super::{
     ConfigFile,
     say::{complain, say},
@@ -39,19 +43,14 @@ pub struct CheckArgs {
 /// Every fault, as text for the operator.
 pub(crate) async fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let path = args.config.path();
-    let unit = Unit::of(&unit::FOLDERS.map(Path::new), &path).unwrap_or_default();
+    let unit = unit_of(&path);
     let env = |name: &str| std::env::var(name).ok().or_else(|| unit.variables.get(name).cloned());
     let (summary, warnings) = check(&path, &env)?;
     for warning in warnings {
         complain(&format!("warning: {warning}"));
     }
-    for file in &unit.unreadable {
-        complain(&format!(
-            "warning: {}: the unit's environment cannot be read{}\n  What stands there, a key perhaps, is not known here.\n  \
-             Mend: run this with sudo.",
-            file.display(),
-            whose(file)
-        ));
+    for told in unreadable(&unit) {
+        complain(&format!("warning: {told}"));
     }
     say(&summary);
     if !args.live {
@@ -61,7 +60,17 @@ pub(crate) async fn run(args: &CheckArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let (config, _) = Config::load_with(&path, &env)?;
-    let (tried, is_faulty) = live::shown(&Box::pin(live::all(&path, &config, unit.user.as_deref())).await);
+    let broken_off = CancellationToken::new();
+    let subject = Subject {
+        path: &path,
+        config: &config,
+        unit: &unit,
+        scope: Scope::Live,
+        may_cost: false,
+        broken_off: &broken_off,
+    };
+    let (tried, _) = Box::pin(live::examine(subject)).await;
+    let (tried, is_faulty) = live::shown(&tried);
     say(tried);
     if is_faulty { Err(anyhow::anyhow!("not everything works; what does not is marked FAULT above")) } else { Ok(()) }
 }
@@ -79,6 +88,23 @@ fn never_due(path: &Path, config: &Config, now: Timestamp) -> Vec<Fault> {
         mend: "set a time that is still to come, or remove it.".to_owned(),
     };
     over.map(fault).collect()
+}
+
+/// Returns the systemd unit that serves a configuration, as far as it is readable.
+pub(super) fn unit_of(path: &Path) -> Unit {
+    Unit::of(&unit::FOLDERS.map(Path::new), path).unwrap_or_default()
+}
+
+/// Says which of a unit's files cannot be read.
+pub(super) fn unreadable(unit: &Unit) -> impl Iterator<Item = String> {
+    unit.unreadable.iter().map(|file| {
+        format!(
+            "{}: the unit's environment cannot be read{}\n  What stands there, a key perhaps, is not known here.\n  Mend: run \
+             this with sudo.",
+            file.display(),
+            whose(file)
+        )
+    })
 }
 
 /// Returns the summary and the warnings.
@@ -150,12 +176,12 @@ fn budgets(config: &Config) -> String {
 }
 
 /// Returns a URL without the trailing slash that parsing adds.
-fn shown(url: &Url) -> &str {
+pub(super) fn shown(url: &Url) -> &str {
     url.as_str().trim_end_matches('/')
 }
 
 /// Returns the registration to compare with: the configured one, or the one `init` writes if it exists.
-fn registration_file(path: &Path, config: &Config) -> Option<PathBuf> {
+pub(super) fn registration_file(path: &Path, config: &Config) -> Option<PathBuf> {
     let beside = || {
         let folder = path.parent().unwrap_or(Path::new(""));
         [folder.join("registration.yaml"), folder.join("../registration.yaml")].into_iter().find(|file| file.exists())

@@ -95,6 +95,7 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
     let hooks_listen = root
         .get("hooks_listen", faults, value::socket)
         .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 29333));
+    let hooks_url = root.get("hooks_url", faults, |node| value::base_url(node, "/hooks"));
     let connections = connections::connections(&root, faults);
     let data_dir =
         root.get("data_dir", faults, |node| value::path(node, base)).unwrap_or_else(|| value::below(base, "../data"));
@@ -150,6 +151,7 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
         appservice,
         health_listen,
         hooks_listen,
+        hooks_url,
         connections,
         data_dir,
         coworkers_dir: dir,

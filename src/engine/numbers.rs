@@ -14,9 +14,6 @@ pub(super) fn show(engine: &Shared) {
     };
     let shown = [
         show("runs_going_on", "Runs that wait or are answered.", |engine| engine.running.len()),
-        show("events_given_up", "Events since the start that could not be handled; each is in the log.", |engine| {
-            engine.given_up.load(Ordering::Relaxed)
-        }),
         show("events_awaiting_keys", "Events that cannot be decrypted yet.", |engine| engine.parked.len()),
         show("assistant_clients_open", "Assistants' clients; at most limits.assistants_live_max.", |engine| {
             engine.pool.passing_len()
@@ -26,6 +23,9 @@ pub(super) fn show(engine: &Shared) {
     for (name, help, read) in shown {
         engine.metrics.observe(name, help, read);
     }
+    let help = "Events that could not be handled; each is in the log";
+    let (name, help, read) = show("events_given_up", help, |engine| engine.given_up.load(Ordering::Relaxed));
+    engine.metrics.count(name, help, read);
     let coworkers = engine.config.coworkers.iter().map(|coworker| coworker.id.0.clone());
     engine.metrics.begin_with(coworkers, claude::Cause::NAMES);
     show_each(engine, "mcp_server_up", "Whether an MCP server can be called.", |engine| {
@@ -33,8 +33,10 @@ pub(super) fn show(engine: &Shared) {
         let all = health.up.into_iter().map(|name| (name, 1.0)).chain(health.down.into_iter().map(|name| (name, 0.0)));
         all.map(|(server, up)| (vec![("server", server)], up)).collect()
     });
-    let help = "Calls of people's own programs since the start, by what became of them.";
-    show_each(engine, "connection_calls", help, |engine| engine.connections.counted());
+    let help = "Calls of people's own programs, by what became of them";
+    let weak = Arc::downgrade(engine);
+    let counted = move || weak.upgrade().map(|engine| engine.connections.counted()).unwrap_or_default();
+    engine.metrics.count_each("connection_calls", help, counted);
     let help = "What was spent in this month, on this day (UTC), by the workspace and by coworkers.";
     show_each(engine, "budget_spent_usd", help, |engine| engine.budget.budgets_spent());
     let help = "What calls in progress have reserved, by the workspace and by coworkers.";

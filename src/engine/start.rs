@@ -42,8 +42,10 @@ use crate::{
     store::{Store, StoreError, make_private},
 };
 
-/// The wanted number of file descriptors; each open client takes about 22.
-const DESCRIPTORS_WANTED: u64 = 16_384;
+/// The wanted number of file descriptors.
+pub(crate) const DESCRIPTORS_WANTED: u64 = 16_384;
+/// About how many each open client takes.
+pub(crate) const DESCRIPTORS_OF_A_USER: u64 = 22;
 /// Pauses while the homeserver does not answer at a start; the last one repeats.
 const HOMESERVER_PAUSES: [Duration; 5] = [
     Duration::from_millis(500),

@@ -12,13 +12,17 @@ use std::{
     sync::Arc,
 };
 
-use matrix_sdk::{SessionMeta, SessionTokens, authentication::matrix::MatrixSession, store::RoomLoadSettings};
-use ruma::{OwnedDeviceId, OwnedUserId, UserId};
+use matrix_sdk::{
+    Client, SessionMeta, SessionTokens, SqliteCryptoStore, authentication::matrix::MatrixSession,
+    store::RoomLoadSettings,
+};
+use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
+use self::client::Keeps;
 use super::{
     account::{Account, Renewal},
     api::{AUTOMATED_FIELD, Api},
@@ -169,9 +173,8 @@ impl Provisioner {
                 tracing::warn!(user.id = %persona.user, "the store or the device was lost; a new device takes over");
             }
             clear(dir)?;
-            let device = format!("WM{}", &hex(&Sha256::digest(Secret::random().expose().as_bytes()))[..10]);
             let card = Card {
-                device: device.to_uppercase().into(),
+                device: fresh_device(),
                 opened: false,
                 avatar: None,
                 recovery: recovery::Stage::default(),
@@ -222,27 +225,68 @@ impl Provisioner {
     }
 
     async fn open_with(&self, user: OwnedUserId, dir: &Path, mut card: Card) -> Result<Arc<Account>, MatrixError> {
-        let token = self.api.proxy().admit(Identity::Device(user.clone(), card.device.clone()));
-        let (client, crypto) = client::build(&self.api, &self.master, &user, dir).await?;
-        let session = MatrixSession {
-            meta: SessionMeta { user_id: user.clone(), device_id: card.device.clone() },
-            tokens: SessionTokens { access_token: token.expose().to_owned(), refresh_token: None },
-        };
-        Box::pin(client.matrix_auth().restore_session(session, RoomLoadSettings::default())).await?;
+        let (client, token) = self.restored(&user, dir, &card.device, Keeps::Identity).await?;
         let is_fresh = !card.opened;
         if is_fresh {
             card.opened = true;
             write_card(dir, &card)?;
         }
+        let account = self.account(client, token, dir, Renewal { at: card.renewed_at, is_fresh }).await?;
+        Box::pin(self.recovery(&account, dir, card)).await?;
+        Ok(account)
+    }
+
+    /// Opens a user for a trial: a new device in place of every other, and nothing that outlives it. The user gets no
+    /// profile, no identity and no key backup.
+    pub(super) async fn open_for_trial(&self, user: &UserId, device_name: &str) -> Result<Arc<Account>, MatrixError> {
+        self.api.register(user.localpart()).await?;
+        for stale in self.api.devices(user).await? {
+            self.api.delete_device(user, &stale).await?;
+        }
+        let (dir, device) = (self.dir_of(user), fresh_device());
+        fs::create_dir_all(&dir).map_err(|cause| file_error(&dir, cause))?;
+        self.api.make_device(user, &device, device_name).await?;
+        self.api.check_device(user, &device).await?;
+        let (client, token) = self.restored(user, &dir, &device, Keeps::Device).await?;
+        self.account(client, token, &dir, Renewal { at: None, is_fresh: true }).await
+    }
+
+    async fn restored(
+        &self,
+        user: &UserId,
+        dir: &Path,
+        device: &DeviceId,
+        keeps: Keeps,
+    ) -> Result<((Client, SqliteCryptoStore), Secret), MatrixError> {
+        let token = self.api.proxy().admit(Identity::Device(user.to_owned(), device.to_owned()));
+        let (client, crypto) = client::build(&self.api, &self.master, user, dir, keeps).await?;
+        let session = MatrixSession {
+            meta: SessionMeta { user_id: user.to_owned(), device_id: device.to_owned() },
+            tokens: SessionTokens { access_token: token.expose().to_owned(), refresh_token: None },
+        };
+        Box::pin(client.matrix_auth().restore_session(session, RoomLoadSettings::default())).await?;
+        Ok(((client, crypto), token))
+    }
+
+    async fn account(
+        &self,
+        (client, crypto): (Client, SqliteCryptoStore),
+        token: Secret,
+        dir: &Path,
+        renewal: Renewal,
+    ) -> Result<Arc<Account>, MatrixError> {
         client.encryption().wait_for_e2ee_initialization_tasks().await;
-        let renewal = Renewal { at: card.renewed_at, is_fresh };
         let proxy = self.api.proxy();
         let shared = (proxy.pulse().clone(), proxy.seals().clone(), proxy.outdated().clone(), proxy.gate());
         let account = Account::new((client, crypto), token, dir.to_owned(), renewal, shared);
         account.sync().await?;
-        Box::pin(self.recovery(&account, dir, card)).await?;
         Ok(account)
     }
+}
+
+fn fresh_device() -> OwnedDeviceId {
+    let device = format!("WM{}", &hex(&Sha256::digest(Secret::random().expose().as_bytes()))[..10]);
+    device.to_uppercase().into()
 }
 
 fn card_path(dir: &Path) -> PathBuf {

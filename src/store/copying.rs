@@ -12,7 +12,7 @@ use std::{
 use nix::fcntl::{Flock, FlockArg};
 use tempfile::TempDir;
 
-use super::{LOCK_ATTEMPTS_MAX, LOCK_PAUSE_MS, Store, StoreError, is_full};
+use super::{LOCK_ATTEMPTS_MAX, LOCK_PAUSE_MS, Store, StoreError, is_full, rescue::open};
 
 /// The database's own file, which the process using it locks.
 const LOCKED: &str = "db";
@@ -36,7 +36,7 @@ impl Store {
         let copied = copy_into(dir, copy.path(), DEPTH_MAX);
         drop(held);
         copied.map_err(|error| if is_full(&error) { no_copy(dir, &error) } else { failed(error) })?;
-        match Self::open(copy.path(), key) {
+        match open(copy.path(), key) {
             Ok(store) => Ok((store, copy)),
             // Name the store's path; the copy's means nothing to the reader.
             Err(StoreError::WrongKey { .. }) => Err(StoreError::WrongKey { dir: dir.to_owned() }),

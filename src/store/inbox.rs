@@ -268,6 +268,11 @@ impl InboxTrees {
         })
     }
 
+    /// Returns the events that wait.
+    pub(super) fn entries(&self) -> &SealedTree {
+        &self.entries
+    }
+
     /// Returns the highest sequence number given out; 0 before the first.
     pub(super) fn last_seq(&self) -> Result<u64, StoreError> {
         let Some(bytes) = self.state.get(LAST_SEQ).map_err(|source| self.entries.failed(source))? else {

@@ -53,9 +53,14 @@ impl Store {
     }
 }
 
+/// Opens the store like [`Store::open`], and survives what sled panics about.
+pub(super) fn open(dir: &Path, key: &[u8; 32]) -> Result<Store, StoreError> {
+    caught(dir, || Store::open(dir, key))
+}
+
 /// sled takes some kinds of damage for its own bugs and panics.
-fn open(dir: &Path, key: &[u8; 32]) -> Result<Store, StoreError> {
-    catch_unwind(AssertUnwindSafe(|| Store::open(dir, key))).unwrap_or_else(|_| {
+pub(super) fn caught<T>(dir: &Path, reading: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(reading)).unwrap_or_else(|_| {
         let reason = "the database gives up reading them".to_owned();
         Err(StoreError::CorruptFiles { dir: dir.to_owned(), reason })
     })

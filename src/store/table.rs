@@ -299,7 +299,7 @@ impl SealedTree {
         serde_json::to_vec(value).map_err(|source| StoreError::Encode { table: self.name, source })
     }
 
-    fn open_plain(&self, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+    pub(super) fn open_plain(&self, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
         let plain = self.seal.open(self.name, key, sealed);
         plain.ok_or_else(|| self.corrupt("it does not open under the store's key"))
     }

@@ -354,7 +354,7 @@ async fn ends(scene: &Scene, token: &str) -> Result<()> {
         assert!(!logs.contains(hidden), "{hidden} is in the log");
     }
     let metrics = scene.http.get(format!("http://{}/metrics", office.slot.health_listen)).send().await?.text().await?;
-    assert!(metrics.contains("workmate_connection_calls{outcome=\"not_there\"}"), "{metrics}");
+    assert!(metrics.contains("workmate_connection_calls_total{outcome=\"not_there\"}"), "{metrics}");
     assert!(!metrics.contains(alice.user_id().as_str()) && !metrics.contains(team.as_str()));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Senders of webhooks that nobody here wrote: pinned, installed into `target/hook-senders`, kept for the next run, and
+//! Programs around Workmate that nobody here wrote, above all senders of webhooks: pinned, installed into `target/hook-senders`, kept for the next run, and
 //! skipped loudly where they cannot be had.
 
 use std::{
@@ -29,12 +29,12 @@ fn script(name: &str) -> PathBuf {
 
 /// Writes past the test harness, which hides the output of passing tests.
 fn skip(what: &str, why: &str) {
-    let line = format!("SKIPPED: webhooks are not tested with {what}: {}\n", why.lines().last().unwrap_or_default());
+    let line = format!("SKIPPED: nothing is tested with {what}: {}\n", why.lines().last().unwrap_or_default());
     std::io::stderr().write_all(line.as_bytes()).expect("stderr is open");
 }
 
 /// Installs something once, by these commands in its folder; returns the folder.
-async fn installed(name: &str, marker: &str, commands: Vec<Command>) -> Option<PathBuf> {
+pub(crate) async fn installed(name: &str, marker: &str, commands: Vec<Command>) -> Option<PathBuf> {
     let folder = folder(name);
     let marker = folder.join("installed").join(marker.replace('/', "_"));
     if !marker.exists() {

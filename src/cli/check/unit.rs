@@ -8,24 +8,30 @@ use std::{
 };
 
 /// Folders searched for units; an administrator's own come first.
-pub(super) const FOLDERS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
+pub(in crate::cli) const FOLDERS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
 /// The unit's name in the README.
 const NAME: &str = "workmate.service";
 
 /// The environment of the unit that serves a configuration.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Unit {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::cli) struct Unit {
     /// Its environment variables.
-    pub(super) variables: BTreeMap<String, String>,
+    pub(in crate::cli) variables: BTreeMap<String, String>,
     /// Environment files that we cannot read.
-    pub(super) unreadable: Vec<PathBuf>,
+    pub(in crate::cli) unreadable: Vec<PathBuf>,
     /// The user that it runs as.
-    pub(super) user: Option<String>,
+    pub(in crate::cli) user: Option<String>,
+    /// Its environment files, readable or not.
+    pub(in crate::cli) files: Vec<PathBuf>,
+    /// The variables that stand in the unit itself, which everybody may read.
+    pub(in crate::cli) shown: Vec<String>,
+    /// Its limit of file descriptors (`LimitNOFILE=`); a start raises the soft one to the hard one.
+    pub(in crate::cli) descriptors: Option<u64>,
 }
 
 impl Unit {
     /// Reads the unit that serves `config` from the first folder that has one.
-    pub(super) fn of(folders: &[&Path], config: &Path) -> Option<Self> {
+    pub(in crate::cli) fn of(folders: &[&Path], config: &Path) -> Option<Self> {
         let config = config.canonicalize().unwrap_or_else(|_| config.to_owned());
         folders.iter().find_map(|folder| {
             let text = with_drop_ins(folder)?;
@@ -40,7 +46,12 @@ impl Unit {
             let Some((key, value)) = line.split_once('=') else { continue };
             match (key.trim(), value.trim()) {
                 ("User", user) => unit.user = Some(user.to_owned()).filter(|user| !user.is_empty()),
-                ("Environment", given) => unit.variables.extend(words(given).iter().filter_map(|word| variable(word))),
+                ("Environment", given) => {
+                    let given: Vec<_> = words(given).iter().filter_map(|word| variable(word)).collect();
+                    unit.shown.extend(given.iter().map(|(name, _)| name.clone()));
+                    unit.variables.extend(given);
+                }
+                ("LimitNOFILE", limit) => unit.descriptors = descriptors(limit),
                 ("EnvironmentFile", file) => unit.read_file(Path::new(file.trim_start_matches('-'))),
                 _ => {}
             }
@@ -49,6 +60,7 @@ impl Unit {
     }
 
     fn read_file(&mut self, file: &Path) {
+        self.files.push(file.to_owned());
         match fs::read_to_string(file) {
             Ok(text) => {
                 let lines = text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';']));
@@ -61,6 +73,12 @@ impl Unit {
             Err(_) => {}
         }
     }
+}
+
+/// Reads the hard limit of `LimitNOFILE=`: a number, two with a colon between, or `infinity`.
+fn descriptors(limit: &str) -> Option<u64> {
+    let hard = limit.rsplit(':').next()?.trim();
+    if hard == "infinity" { Some(u64::MAX) } else { hard.parse().ok() }
 }
 
 fn with_drop_ins(folder: &Path) -> Option<String> {
@@ -117,17 +135,27 @@ mod tests {
         fs::create_dir(path("workmate.service.d")).expect("made");
         fs::write(path("workmate.service.d/a.conf"), "[Service]\nEnvironment=A=1 \"B=2 3\"\n").expect("written");
         fs::write(path("workmate.service.d/notes.txt"), "Environment=C=1\n").expect("written");
+        let key = path("key.env");
         let text = format!(
-            "[Service]\nUser=workmate\nExecStart=/usr/local/bin/workmate serve --config /etc/w.yaml\n\
+            "[Service]\nUser=workmate\nLimitNOFILE=1024:4096\nExecStart=/usr/local/bin/workmate serve --config /etc/w.yaml\n\
              EnvironmentFile=-{}\nEnvironmentFile=/nonexistent\n",
-            path("key.env").display()
+            key.display()
         );
         fs::write(path(NAME), text).expect("written");
 
         let unit = Unit::of(&[Path::new("/nonexistent"), dir.path()], Path::new("/etc/w.yaml")).expect("there is one");
         let variables = [("A", "1"), ("ANTHROPIC_API_KEY", "sk-ant-1"), ("B", "2 3")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        assert_eq!(unit, Unit { variables, unreadable: Vec::new(), user: Some("workmate".to_owned()) });
+        let expected = Unit {
+            variables,
+            unreadable: Vec::new(),
+            user: Some("workmate".to_owned()),
+            files: vec![key, "/nonexistent".into()],
+            shown: ["A", "B"].map(str::to_owned).into(),
+            descriptors: Some(4096),
+        };
+        assert_eq!(unit, expected);
+        assert_eq!([descriptors("infinity"), descriptors("x")], [Some(u64::MAX), None]);
         assert_eq!(Unit::of(&[dir.path()], Path::new("/etc/another.yaml")), None, "it serves another configuration");
     }
 }

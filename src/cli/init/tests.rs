@@ -261,7 +261,7 @@ fn what_it_says_names_the_registration_for_each_homeserver_and_no_secret() {
         "io.element.msc4190: true",
         "!admin appservices register\n",
         "--server-name NAME",
-        "workmate check --live --config ",
+        "workmate doctor --config ",
     ] {
         assert!(said.contains(wanted), "{wanted} is not in\n{said}");
     }

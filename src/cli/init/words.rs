@@ -48,12 +48,12 @@ pub(super) fn next_steps(args: &InitArgs, written: &Written) -> String {
     parts.push(if args.system {
         format!(
             "Then:\n  echo 'ANTHROPIC_API_KEY=…' | sudo tee {} > /dev/null\n  sudo systemctl enable --now workmate\n  sudo \
-             workmate check --live",
+             workmate doctor",
             written.config.with_file_name("environment").display()
         )
     } else {
         format!(
-            "Then:\n  export ANTHROPIC_API_KEY=…      (or set claude.api_key_file in the config)\n  workmate check --live \
+            "Then:\n  export ANTHROPIC_API_KEY=…      (or set claude.api_key_file in the config)\n  workmate doctor \
              --config {config}\n  workmate serve --config {config}",
             config = written.config.display()
         )
@@ -100,7 +100,7 @@ pub(super) fn rotated(rotated: &Rotated) -> String {
     format!(
         "Fresh tokens are written, and the registration that belongs to them:\n  {registration}\nWhat was there before (delete \
          it once all works):\n{copies}\n\nThen, without a pause that anybody notices:\n  1. give the homeserver the new \
-         registration\n  2. restart the homeserver, then workmate\n  3. workmate check --live",
+         registration\n  2. restart the homeserver, then workmate\n  3. workmate doctor",
         registration = absolute(&rotated.registration).display(),
         copies = copies.join("\n"),
     )

@@ -23,7 +23,7 @@ static DIRECTIVES: Form = Form { what: "`target=level` with commas between", pat
 const SECRET: K = K::Secret { as_value: true };
 
 /// The top level of `workmate.yaml`.
-pub(in crate::config) static WORKMATE: [Key; 20] = [
+pub(in crate::config) static WORKMATE: [Key; 21] = [
     key("homeserver", K::Section(&HOMESERVER), F::Required, "The Matrix homeserver that Workmate serves."),
     key("appservice", K::Section(&APPSERVICE), F::Required, "Workmate's side of the registration."),
     key(
@@ -37,6 +37,12 @@ pub(in crate::config) static WORKMATE: [Key; 20] = [
         K::Text(&ADDRESS),
         F::Word("127.0.0.1:29333"),
         "Where the calls of webhooks are awaited, at /hooks/<name>; opened only if a coworker has a hook.",
+    ),
+    key(
+        "hooks_url",
+        K::Text(&URL),
+        F::Nothing,
+        "The public address of hooks_listen, without /hooks, if a proxy stands in front of it; `workmate doctor` tries it.",
     ),
     key(
         "mcp_listen",

@@ -23,12 +23,22 @@ const CALL_TRIES: usize = 3;
 /// How long one call to the homeserver may take.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// What a user's client keeps of its encryption at the homeserver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keeps {
+    /// An identity and a key backup, which outlive the device.
+    Identity,
+    /// Nothing but the device.
+    Device,
+}
+
 /// Builds a user's client with stores in `dir`, sealed under the user's own key; also returns its key store.
 pub(super) async fn build(
     api: &Api,
     master: &MasterSecret,
     user: &UserId,
     dir: &Path,
+    keeps: Keeps,
 ) -> Result<(Client, SqliteCryptoStore), MatrixError> {
     let failed =
         |cause: String| MatrixError::UserStore { user: user.to_string(), dir: dir.display().to_string(), cause };
@@ -43,8 +53,8 @@ pub(super) async fn build(
         StoreConfig::new(CrossProcessLockConfig::SingleProcess).state_store(state).crypto_store(crypto.clone());
     // We use neither the SDK's event cache nor its media cache, so neither is opened on disk.
     let encryption = EncryptionSettings {
-        auto_enable_cross_signing: true,
-        auto_enable_backups: true,
+        auto_enable_cross_signing: keeps == Keeps::Identity,
+        auto_enable_backups: keeps == Keeps::Identity,
         backup_download_strategy: BackupDownloadStrategy::AfterDecryptionFailure,
     };
     let built = Client::builder()

@@ -9,7 +9,7 @@ use axum::{
     extract::Request,
     http::{
         StatusCode,
-        header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING},
+        header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HOST, TRANSFER_ENCODING},
     },
     response::{IntoResponse as _, Response},
 };
@@ -87,6 +87,22 @@ pub(crate) async fn homeserver_that_says_more(
                 Ok::<_, anyhow::Error>(Response::from_parts(parts, Body::from(body)))
             };
             answered.await.unwrap_or_else(|error| bad_gateway(&error.to_string()))
+        }
+    };
+    serve(Router::new().fallback(answer)).await
+}
+
+/// Returns the URL of a proxy to the shared homeserver whose `Date` headers are that many seconds ahead.
+pub(crate) async fn homeserver_whose_clock_is_off(seconds: i64) -> Result<Url> {
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let answer = move |request: Request| {
+        let http = http.clone();
+        async move {
+            let mut answer = pass_on(&http, request).await.unwrap_or_else(|error| bad_gateway(&error.to_string()));
+            let date = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
+            let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            answer.headers_mut().insert(DATE, date.parse().expect("a date is a header's value"));
+            answer
         }
     };
     serve(Router::new().fallback(answer)).await

@@ -1,4 +1,5 @@
-//! Checks files: whether the service's user can use them, and whether the master secret opens the store.
+//! Checks files: whether the service's user can use them, whether the master secret opens the store, and whether that is
+//! whole.
 
 use std::{
     fs,
@@ -6,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Found, Tried};
+use super::{Check, Found, Tried};
 use crate::{
     config::{Account, Config, own_uid},
     engine::{at_socket, door_of, too_full_to_start, try_data_dir},
@@ -18,13 +19,8 @@ const LOOKED_AT_MAX: usize = 20_000;
 /// Depth of nested folders that are checked.
 const DEPTH_MAX: usize = 6;
 
-pub(super) fn all(path: &Path, config: &Config, service_user: Option<&str>) -> Vec<Tried> {
-    let service = service(path, config, service_user);
-    vec![Tried::new("data", data(config, &service)), Tried::new("files", owners(path, config, &service))]
-}
-
 /// Whose everything has to be: the unit's user, or else whoever the data or the configuration belongs to.
-fn service(path: &Path, config: &Config, named: Option<&str>) -> Account {
+pub(super) fn service(path: &Path, config: &Config, named: Option<&str>) -> Account {
     let owner_of = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.uid());
     let own = own_uid().filter(|uid| *uid != 0);
     let by_data = || owner_of(&config.data_dir).or_else(|| owner_of(path)).or_else(own_uid).unwrap_or_default();
@@ -36,30 +32,51 @@ fn user(named: &str) -> Option<Account> {
     Account::named(named).or_else(|| named.parse().ok().map(Account::numbered))
 }
 
-/// Tests the data folder as a start does, and opens a copy of the store, so that nothing is changed.
-fn data(config: &Config, service: &Account) -> Found {
-    let dir = &config.data_dir;
+/// Tests the data folder as a start does.
+pub(super) fn data(path: &Path, config: &Config, service_user: Option<&str>) -> Tried {
+    let (dir, service) = (&config.data_dir, service(path, config, service_user));
     let is_another = own_uid() == Some(0) && service.uid != 0;
-    if let Some(reason) = too_full_to_start(dir) {
-        return Found::Fault(reason);
-    }
-    if let Err(error) = try_data_dir(dir, Some(service).filter(|_| is_another)) {
-        return Found::Fault(error.to_string());
+    let found = if let Some(reason) = too_full_to_start(dir) {
+        Found::Fault(reason)
+    } else if let Err(error) = try_data_dir(dir, Some(&service).filter(|_| is_another)) {
+        Found::Fault(error.to_string())
+    } else if is_begun(dir) {
+        Found::Fine(format!("{} can be written", dir.display()))
+    } else {
+        let is = if dir.is_dir() { "can be written, and is empty so far" } else { "can be made by the first start" };
+        Found::Fine(format!("{} {is}", dir.display()))
+    };
+    Tried::new(Check::Data, found)
+}
+
+/// Returns whether there is a store; a folder that was created beforehand contains none yet.
+fn is_begun(dir: &Path) -> bool {
+    dir.join("state/db").exists()
+}
+
+/// Opens a copy of the store and reads all of it, so that nothing is changed; `None` before the first start.
+pub(super) fn store(config: &Config) -> Option<Tried> {
+    let dir = &config.data_dir;
+    if !is_begun(dir) {
+        return None;
     }
     let state = dir.join("state");
-    // A folder that was created beforehand contains no database yet.
-    if !state.join("db").exists() {
-        let is = if dir.is_dir() { "can be written, and is empty so far" } else { "can be made by the first start" };
-        return Found::Fine(format!("{} {is}", dir.display()));
-    }
-    match Store::open_copy(&state, &config.master.derive("state")) {
-        Ok(_) => Found::Fine(format!("{} can be written, and opens with the master secret", dir.display())),
+    let shown = state.display().to_string();
+    let found = match Store::open_copy(&state, &config.master.derive("state")) {
+        Ok((store, copy)) => match store.verify() {
+            Ok(records) => {
+                Found::Fine(format!("{shown} opens with the master secret; all {records} records are whole"))
+            }
+            // Name the store's path; the copy's means nothing to the reader.
+            Err(error) => Found::Fault(error.to_string().replace(&copy.path().display().to_string(), &shown)),
+        },
         Err(StoreError::Locked { .. }) if is_served(dir) => {
-            Found::Fine(format!("{} is in use by the workmate that runs", state.display()))
+            Found::Fine(format!("{shown} is in use by the workmate that runs, whose condition `store` tells how it is"))
         }
         // The process that holds it serves nobody here, so a start would fail in the same way.
         Err(error) => Found::Fault(error.to_string()),
-    }
+    };
+    Some(Tried::new(Check::Store, found))
 }
 
 /// Returns whether a Workmate serves from this folder, by its control socket.
@@ -70,7 +87,11 @@ fn is_served(dir: &Path) -> bool {
     }
 }
 
-fn owners(path: &Path, config: &Config, service: &Account) -> Found {
+pub(super) fn owners(path: &Path, config: &Config, service_user: Option<&str>) -> Tried {
+    Tried::new(Check::Files, owned(path, config, &service(path, config, service_user)))
+}
+
+fn owned(path: &Path, config: &Config, service: &Account) -> Found {
     let Some(own) = own_uid() else { return Found::Open("not tried: there is no /proc here".to_owned()) };
     let (user, folder) = (&service.name, path.parent().unwrap_or(Path::new(".")));
     let (mut foreign, mut left) = (Vec::new(), LOOKED_AT_MAX);

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{Found, Tried};
+use super::{Check, Found, Tried};
 use crate::{
     config::Config,
     matrix::{
@@ -39,5 +39,5 @@ pub(super) async fn coworkers(config: &Config, api: &Api) -> Option<Tried> {
              workspace.lobby: true there is a room in which every app finds them by name."
         )
     };
-    Some(Tried::new("search", Found::Fine(text)))
+    Some(Tried::new(Check::Search, Found::Fine(text)))
 }

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Found, Tried};
+use super::{Check, Found, Subject, Tried, exchange, finding};
 use crate::{
     appservice::{
         self,
@@ -29,50 +28,58 @@ use crate::{
 const ASK_MAX: Duration = Duration::from_secs(15);
 /// How long it may take to ping us and report the result.
 const PING_MAX: Duration = Duration::from_secs(30);
-/// How long a running Workmate may take to answer on its health port.
-const LOOK_MAX: Duration = Duration::from_secs(3);
 
 /// Also returns how many milliseconds the homeserver's clock is ahead of ours, if it told the time.
-pub(super) async fn all(config: &Config, tasks: &TaskTracker, stop: &CancellationToken) -> (Vec<Tried>, Option<i64>) {
-    let runs = is_running(config).await;
+pub(super) async fn all(
+    subject: &Subject<'_>,
+    runs: bool,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> (Vec<Tried>, Option<i64>) {
+    let config = subject.config;
     let (listener, mut tried) = listeners(config, runs).await;
     let upstream = Upstream { url: config.homeserver.url.clone(), through: config.homeserver.proxy.clone() };
     let token = config.appservice.as_token.clone();
     let api = match Proxy::start(upstream, token, Seals::unkept(), tasks, stop.clone()).await {
         Ok(proxy) => Api::new(proxy),
         Err(error) => {
-            tried.push(Tried::new("homeserver", Found::Fault(format!("no call can be made: {error}"))));
+            tried.push(Tried::new(Check::Homeserver, Found::Fault(format!("no call can be made: {error}"))));
             return (tried, None);
         }
     };
-    let (found, answers) = ask(config, &api).await;
-    tried.push(Tried::new("homeserver", found));
+    let (found, answers) = match subject.within(Check::Homeserver, ask(config, &api)).await {
+        Ok(found) => found,
+        Err(Tried { found, .. }) => (found, false),
+    };
+    tried.push(Tried::new(Check::Homeserver, found));
     if !answers {
         return (tried, api.clock_ahead_ms());
     }
-    tried.extend(act(config, &api).await);
-    tried.push(Tried::new("deliveries", ping(config, &api, listener, runs, tasks, stop).await));
-    tried.extend(super::finding::coworkers(config, &api).await);
-    (tried, api.clock_ahead_ms())
-}
-
-/// Returns whether a Workmate with this configuration is running here, by asking its health port.
-async fn is_running(config: &Config) -> bool {
-    let mut address = config.health_listen;
-    if address.ip().is_unspecified() {
-        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-    }
-    let ask = async {
-        let http = reqwest::Client::builder().no_proxy().build().ok()?;
-        http.get(format!("http://{address}/readyz")).send().await.ok()?.json::<Value>().await.ok()
+    let acting = async {
+        let acted = subject.all(Check::Namespace, act(config, &api)).await;
+        let is_ours = acted.iter().all(|tried| !matches!(tried.found, Found::Fault(_)));
+        let exchanged = if is_ours && subject.is_wanted(Check::Encryption) {
+            exchange::all(subject, &api).await
+        } else {
+            Vec::new()
+        };
+        acted.into_iter().chain(exchanged).collect::<Vec<_>>()
     };
-    matches!(timeout(LOOK_MAX, ask).await, Ok(Some(report)) if report["conditions"]["deliveries"].is_object())
+    let pinging = async { vec![Tried::new(Check::Deliveries, ping(config, &api, listener, runs, tasks, stop).await)] };
+    let finding = async { finding::coworkers(config, &api).await.into_iter().collect() };
+    let (acted, pinged, found) = tokio::join!(
+        Box::pin(acting),
+        Box::pin(subject.all(Check::Deliveries, pinging)),
+        Box::pin(subject.all(Check::Search, finding)),
+    );
+    tried.extend(acted.into_iter().chain(pinged).chain(found));
+    (tried, api.clock_ahead_ms())
 }
 
 async fn listeners(config: &Config, runs: bool) -> (Option<TcpListener>, Vec<Tried>) {
     if runs {
         let text = format!("a workmate runs here and answers at {}", config.health_listen);
-        return (None, vec![Tried::new("ports", Found::Fine(text))]);
+        return (None, vec![Tried::new(Check::Ports, Found::Fine(text))]);
     }
     let (mut tried, mut appservice) = (Vec::new(), None);
     let hooks = config.has_hooks().then_some(("hooks_listen", config.hooks_listen));
@@ -81,12 +88,12 @@ async fn listeners(config: &Config, runs: bool) -> (Option<TcpListener>, Vec<Tri
         match try_listening(key, address).await {
             Ok(listener) if key == "appservice.listen" => appservice = Some(listener),
             Ok(_) => {}
-            Err(error) => tried.push(Tried::new("ports", Found::Fault(error.to_string()))),
+            Err(error) => tried.push(Tried::new(Check::Ports, Found::Fault(error.to_string()))),
         }
     }
     if tried.is_empty() {
         let text = format!("{} and {} are free", config.appservice.listen, config.health_listen);
-        tried.push(Tried::new("ports", Found::Fine(text)));
+        tried.push(Tried::new(Check::Ports, Found::Fine(text)));
     }
     (appservice, tried)
 }
@@ -133,12 +140,12 @@ async fn act(config: &Config, api: &Api) -> Vec<Tried> {
             Found::Fine("the service bot, coworkers and assistants are in ours".to_owned())
         }
         Ok(Ok(found)) => {
-            return found.iter().map(|told| Tried::new("namespace", Found::Fault(format!("{told}.")))).collect();
+            return found.iter().map(|told| Tried::new(Check::Namespace, Found::Fault(format!("{told}.")))).collect();
         }
         Ok(Err(error)) => Found::Open(format!("not told ({})", in_short(&error))),
         Err(_) => Found::Open("not told in time".to_owned()),
     };
-    vec![Tried::new("namespace", found)]
+    vec![Tried::new(Check::Namespace, found)]
 }
 
 /// Has the homeserver ping us. If no Workmate is running, opens its endpoint for that moment, for pings only.

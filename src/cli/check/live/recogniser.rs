@@ -1,6 +1,6 @@
 //! Tries the recogniser of voice messages with a second of silence.
 
-use super::{Found, Tried};
+use super::{Check, Found, Tried};
 use crate::{
     cli::check::shown,
     config::Config,
@@ -26,7 +26,7 @@ pub(super) async fn all(config: &Config) -> Vec<Tried> {
             Err(Unheard::Down(why)) => fault(url, &why),
         },
     };
-    vec![Tried::new("transcription", found)]
+    vec![Tried::new(Check::Transcription, found)]
 }
 
 fn fault(url: &str, why: &str) -> Found {

@@ -1,0 +1,85 @@
+//! `workmate pages`: manual pages and shell completions, made of the command line's own definition. Packages call it; by
+//! hand, `workmate pages --dir /usr/local/share` puts them where `man` and the shells look.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use clap::CommandFactory as _;
+use clap_complete::{Shell, generate_to};
+
+use super::{Cli, say::say};
+
+/// The program's name in pages and completions.
+const NAME: &str = "workmate";
+/// Where shells look for completions, below a `share` folder.
+const COMPLETIONS: [(Shell, &str); 3] = [
+    (Shell::Bash, "bash-completion/completions"),
+    (Shell::Zsh, "zsh/site-functions"),
+    (Shell::Fish, "fish/vendor_completions.d"),
+];
+/// Where bash looks for a command's completion: a file of the command's own name.
+const BASH: &str = "bash-completion/completions/workmate";
+
+/// What `pages` is told.
+#[derive(Clone, Debug, clap::Args)]
+pub struct PagesArgs {
+    /// The folder to write to, such as /usr/local/share.
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+}
+
+/// Writes the pages and completions.
+///
+/// # Errors
+/// When a file cannot be written.
+pub(crate) fn run(args: &PagesArgs) -> Result<()> {
+    let written = write(&args.dir)?;
+    say(format!("{written} manual pages, and completions for bash, zsh and fish, are in {}", args.dir.display()));
+    Ok(())
+}
+
+/// Returns how many manual pages were written.
+fn write(dir: &Path) -> Result<usize> {
+    let folder = |name: &str| {
+        let folder = dir.join(name);
+        fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+        anyhow::Ok(folder)
+    };
+    let man = folder("man/man1")?;
+    let failed = || format!("{} cannot be written", dir.display());
+    clap_mangen::generate_to(Cli::command(), &man).with_context(failed)?;
+    for (shell, place) in COMPLETIONS {
+        generate_to(shell, &mut Cli::command(), NAME, folder(place)?).with_context(failed)?;
+    }
+    let bash = dir.join(BASH);
+    fs::rename(bash.with_extension("bash"), &bash).with_context(failed)?;
+    Ok(fs::read_dir(&man).with_context(failed)?.count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_command_has_a_manual_page_and_the_shells_know_all_of_them() {
+        let dir = tempfile::tempdir().expect("a folder");
+        write(dir.path()).expect("written");
+        let read =
+            |name: &str| fs::read_to_string(dir.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let whole = read("man/man1/workmate.1");
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+            let name = command.get_name();
+            let page = read(&format!("man/man1/workmate-{name}.1"));
+            assert!(page.contains(".SH NAME") && page.contains(".SH OPTIONS"), "{name}: {page}");
+            assert!(whole.contains(name), "{name}");
+            for shell in [BASH, "zsh/site-functions/_workmate", "fish/vendor_completions.d/workmate.fish"] {
+                assert!(read(shell).contains(name), "{shell}: {name}");
+            }
+        }
+        assert!(read("man/man1/workmate-doctor.1").contains("Print one JSON object"));
+        assert!(!dir.path().join("man/man1/workmate-decode.1").exists(), "what is hidden is not explained");
+    }
+}

@@ -9,7 +9,6 @@ use ruma::UserId;
 
 use self::runtime::Runtime;
 use crate::{
-    claude,
     core::{
         destination::Refused,
         hex::hex,
@@ -75,6 +74,7 @@ mod runs;
 mod runtime;
 mod service;
 mod spending;
+mod standing;
 mod start;
 mod stepped_back;
 mod supervisor;
@@ -88,6 +88,7 @@ mod visits;
 mod voice;
 mod wards;
 mod watching;
+mod workspace;
 mod zones;
 
 pub use audit::{at_socket, door_of};
@@ -107,13 +108,11 @@ const SAFETY_SYNC: Duration = Duration::from_mins(5);
 /// their own; what is still here may touch everything. The runtime shows through ([`std::ops::Deref`]).
 struct Engine {
     runtime: Arc<Runtime>,
-    claude: Arc<claude::Client>,
     toolsets: Arc<toolsets::Toolsets>,
     inbox: Inbox,
     lanes: lanes::Lanes,
     makers: assistants::Makers,
     no_chats: assistants::NoChats,
-    members: provisioning::Members,
     headcounts: members::Headcounts,
     flows: trust::Flows,
     visits: visits::Visits,
@@ -130,20 +129,23 @@ struct Engine {
     service_chats: tokio::sync::Mutex<()>,
     /// Events that were given up because they could not be handled.
     given_up: AtomicUsize,
-    readable: readable::Readable,
+    readable: Arc<readable::Readable>,
     timetable: timetable::Timetable,
     batches: Arc<batches::Batches>,
     computing: Arc<computing::Computing>,
     notes: notes::NoteBook,
+    lobby: Arc<lobby::Lobby>,
+    people: Arc<standing::People>,
+    deserted: Arc<deserted::Deserted>,
     approvals: approvals::desk::Desk,
     bindings: Arc<bindings::Bindings>,
-    errands: errands::Errands,
-    paces: hooks::Paces,
-    connections: connections::Connections,
+    errands: Arc<errands::Errands>,
+    hooks: Arc<hooks::Hooks>,
+    connections: Arc<connections::Connections>,
     homeserver: Arc<homeserver::Homeserver>,
     model: Arc<model::Model>,
     wards: Arc<wards::Wards>,
-    audit: audit::Audit,
+    audit: Arc<audit::Audit>,
 }
 
 /// Why an event could not be handled.

@@ -349,7 +349,7 @@ impl Engine {
             }
             AssistantCommand::Reminding(reminding) => self.obey_reminding(owner, event, reminding).await?,
             AssistantCommand::Connecting(connecting) => {
-                return Box::pin(self.obey_connecting(account, owner, event, connecting)).await;
+                return Box::pin(self.connections.obey_connecting(account, owner, event, connecting)).await;
             }
             AssistantCommand::Open(what) => {
                 return self.open_on_command(account, owner, event, what.as_deref()).await;

@@ -8,11 +8,17 @@ mod why;
 
 pub use self::door::{at_socket, door_of};
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-use super::{Engine, Shared, budget};
+use super::{
+    budget::{self, Budget},
+    errands::Errands,
+    runtime::Runtime,
+    toolsets::Toolsets,
+    zones::Zones,
+};
 use crate::{
     appservice::health::Condition,
     clock,
@@ -30,17 +36,35 @@ const RETENTION_EVERY: Duration = Duration::from_hours(24);
 /// Runs removed in one go; other tasks run in between.
 const RETIRED_AT_ONCE_MAX: usize = 500;
 
-/// The engine's queue of lines for the audit room.
+/// What stays of runs, and who is shown it.
 pub(super) struct Audit {
+    runtime: Arc<Runtime>,
+    budget: Arc<Budget>,
+    toolsets: Arc<Toolsets>,
+    zones: Arc<Zones>,
+    errands: Arc<Errands>,
+    /// The queue of lines for the audit room.
     lines: mpsc::Sender<RunKey>,
     /// Taken once, by the task that writes the lines.
     waiting: std::sync::Mutex<Option<mpsc::Receiver<RunKey>>>,
 }
 
 impl Audit {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(
+        runtime: &Arc<Runtime>,
+        (budget, errands): (&Arc<Budget>, &Arc<Errands>),
+        (toolsets, zones): (&Arc<Toolsets>, &Arc<Zones>),
+    ) -> Self {
         let (lines, waiting) = mpsc::channel(LINES_WAITING_MAX);
-        Self { lines, waiting: std::sync::Mutex::new(Some(waiting)) }
+        Self {
+            runtime: runtime.clone(),
+            budget: budget.clone(),
+            toolsets: toolsets.clone(),
+            zones: zones.clone(),
+            errands: errands.clone(),
+            lines,
+            waiting: std::sync::Mutex::new(Some(waiting)),
+        }
     }
 
     /// Queues the line of a run that is in the index; never waits.
@@ -51,27 +75,27 @@ impl Audit {
     }
 }
 
-impl Engine {
+impl Audit {
     /// Returns whether the config asks for an audit room and names admins.
     pub(super) fn has_audit_room(&self) -> bool {
-        self.config.audit.room && !self.config.workspace.admins.is_empty()
+        self.runtime.config.audit.room && !self.runtime.config.workspace.admins.is_empty()
     }
 
     /// Starts the index's retention and the socket for questions about it.
-    pub(super) fn open_index(self: &Shared) {
-        self.tasks.spawn(retire(self.clone()));
-        self.tasks.spawn(door::serve(self.clone()));
+    pub(super) fn open_index(self: &Arc<Self>) {
+        self.runtime.tasks.spawn(retire(self.clone()));
+        self.runtime.tasks.spawn(door::serve(self.clone()));
     }
 
     /// Starts keeping the audit room, if there should be one. The service bot must be provisioned.
-    pub(super) fn keep_audit_room(self: &Shared) {
-        let waiting = self.audit.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    pub(super) fn keep_audit_room(self: &Arc<Self>) {
+        let waiting = self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         match waiting {
             Some(waiting) if self.has_audit_room() => {
-                self.tasks.spawn(room::keep(self.clone(), waiting));
+                self.runtime.tasks.spawn(room::keep(self.clone(), waiting));
             }
             Some(_) => {
-                self.tasks.spawn(budget::log(self.budget.clone()));
+                self.runtime.tasks.spawn(budget::log(self.budget.clone()));
             }
             None => {}
         }
@@ -79,19 +103,19 @@ impl Engine {
 
     /// Removes runs accepted before `from` and their outlays, at most [`RETIRED_AT_ONCE_MAX`]; returns how many.
     fn retire_some(&self, from: Timestamp) -> Result<usize, StoreError> {
-        let runs = self.tables.run_index.remove_first(RETIRED_AT_ONCE_MAX, |key| key.0 < from)?;
+        let runs = self.runtime.tables.run_index.remove_first(RETIRED_AT_ONCE_MAX, |key| key.0 < from)?;
         let outlays = self.budget.ledger.retire_some(from, RETIRED_AT_ONCE_MAX)?;
         Ok(runs.max(outlays))
     }
 }
 
 /// Removes runs past their retention, and errands that are over, at the start and once a day.
-async fn retire(engine: Shared) {
+async fn retire(audit: Arc<Audit>) {
     loop {
-        let from = audit::kept_from(clock::now(), engine.config.audit.retention_days);
+        let from = audit::kept_from(clock::now(), audit.runtime.config.audit.retention_days);
         let mut removed = 0;
         loop {
-            match engine.retire_some(from) {
+            match audit.retire_some(from) {
                 Ok(0) => break,
                 Ok(some) => removed += some,
                 Err(error) => {
@@ -102,19 +126,19 @@ async fn retire(engine: Shared) {
             tokio::task::yield_now().await;
         }
         if removed > 0 {
-            let days = engine.config.audit.retention_days;
+            let days = audit.runtime.config.audit.retention_days;
             tracing::info!(removed, days, "runs older than audit.retention_days were removed from the index");
         }
-        if let Err(error) = engine.forget_errands() {
+        if let Err(error) = audit.errands.forget_errands() {
             tracing::warn!(%error, "old errands cannot be forgotten; it is tried again in a day");
         }
         tokio::select! {
-            () = engine.stop.cancelled() => return,
+            () = audit.runtime.stop.cancelled() => return,
             () = tokio::time::sleep(RETENTION_EVERY) => {}
         }
         // Not at the start: a clock that is far ahead then would make every account look old.
-        if engine.health.get(Condition::Clock).reason().is_none()
-            && let Err(error) = engine.budget.ledger.drop_stale(clock::now())
+        if audit.runtime.health.get(Condition::Clock).reason().is_none()
+            && let Err(error) = audit.budget.ledger.drop_stale(clock::now())
         {
             tracing::warn!(%error, "unused budget accounts cannot be dropped; it is tried again in a day");
         }

@@ -103,7 +103,7 @@ impl Engine {
                 self.list_schedules(coworker, room, &self.zones.zone_of(&event.sender).await).await?
             }
             CoworkerCommand::Verify => words::trust::look_for_request(None),
-            CoworkerCommand::Why => self.why(user, event).await?,
+            CoworkerCommand::Why => self.audit.why(user, event).await?,
             CoworkerCommand::Forget => words::forgot_all(self.notes.forget(room).await?),
         })
     }

@@ -1,6 +1,6 @@
 //! Connections of an owner's own programs (A13): the commands in the owner's chat, who a call is, and where it ends.
 //!
-//! Whatever a call proves itself with ends in an owner and one of their connections ([`Engine::admit_connection`]).
+//! Whatever a call proves itself with ends in an owner and one of their connections ([`Connections::admit_connection`]).
 //! Everything that it then asks for is read by `reading`, with the check of `!open` at that moment.
 
 mod reading;
@@ -23,7 +23,9 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Engine, EngineError, Shared, word, word_transaction};
+use super::{
+    EngineError, readable::Readable, runtime::Runtime, word, word_transaction, workspace::Members, zones::Zones,
+};
 use crate::{
     appservice::metrics::Labelled,
     clock,
@@ -58,8 +60,12 @@ const PACES_MAX: usize = 1_024;
 const REFUSED_LOGGED_EVERY_MS: u64 = 60_000;
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// What is known of the connections at run time.
+/// The connections, and how fast each goes.
 pub(super) struct Connections {
+    runtime: Arc<Runtime>,
+    zones: Arc<Zones>,
+    readable: Arc<Readable>,
+    members: Arc<Members>,
     paces: Mutex<BTreeMap<By, Going>>,
     refused: Mutex<(SaidOnce, u64)>,
     counted: [AtomicU64; Became::ALL.len()],
@@ -84,8 +90,18 @@ impl Default for Going {
 
 impl Connections {
     /// Returns none, with keys derived from the master secret.
-    pub(super) fn new(master: &crate::secret::MasterSecret) -> Self {
+    pub(super) fn new(
+        runtime: &Arc<Runtime>,
+        zones: &Arc<Zones>,
+        readable: &Arc<Readable>,
+        members: &Arc<Members>,
+    ) -> Self {
+        let master = &runtime.config.master;
         Self {
+            runtime: runtime.clone(),
+            zones: zones.clone(),
+            readable: readable.clone(),
+            members: members.clone(),
             paces: Mutex::default(),
             refused: Mutex::default(),
             counted: Became::ALL.map(|_| AtomicU64::new(0)),
@@ -121,29 +137,29 @@ impl Connections {
 }
 
 /// Serves owners' programs until Workmate stops, if there is a listener for them.
-pub(super) fn serve(engine: &Shared, opened: Option<(TcpListener, Reached)>) {
+pub(super) fn serve(connections: &Arc<Connections>, opened: Option<(TcpListener, Reached)>) {
     let Some((listener, reached)) = opened else { return };
     let (calls, called) = mpsc::channel(CALLS_WAITING_MAX);
-    let (door, stop) = (engine.clone(), engine.stop.clone());
+    let (door, stop) = (connections.clone(), connections.runtime.stop.clone());
     let admit = move |header: Option<&str>| door.admit_connection(header);
     let routes = mcp_server::router(reached, calls, admit, stop.clone());
-    engine.tasks.spawn(answer_calls(engine.clone(), called));
-    engine.tasks.spawn(crate::listener::serve(listener, routes, mcp_server::CONNECTIONS_MAX, stop));
+    connections.runtime.tasks.spawn(answer_calls(connections.clone(), called));
+    connections.runtime.tasks.spawn(crate::listener::serve(listener, routes, mcp_server::CONNECTIONS_MAX, stop));
 }
 
 /// Answers calls until Workmate stops, each in a task of its own, as many as the listener lets through.
-async fn answer_calls(engine: Shared, mut calls: mpsc::Receiver<Call>) {
+async fn answer_calls(connections: Arc<Connections>, mut calls: mpsc::Receiver<Call>) {
     loop {
         let call = tokio::select! {
-            () = engine.stop.cancelled() => return,
+            () = connections.runtime.stop.cancelled() => return,
             call = calls.recv() => call,
         };
         let Some(Call { by, wanted, answer }) = call else { return };
-        let engine = engine.clone();
-        engine.tasks.clone().spawn(async move {
+        let connections = connections.clone();
+        connections.runtime.tasks.clone().spawn(async move {
             let answered = tokio::select! {
-                () = engine.stop.cancelled() => return,
-                answered = Box::pin(engine.answer_connection(&by, wanted)) => answered,
+                () = connections.runtime.stop.cancelled() => return,
+                answered = Box::pin(connections.answer_connection(&by, wanted)) => answered,
             };
             // The client may have hung up.
             let _ = answer.send(answered);
@@ -174,9 +190,9 @@ impl Given {
     }
 }
 
-impl Engine {
+impl Connections {
     fn unused_ms(&self) -> u64 {
-        u64::from(self.config.connections.unused_days) * DAY_MS
+        u64::from(self.runtime.config.connections.unused_days) * DAY_MS
     }
 
     /// Decides by its proof whose call it is.
@@ -194,19 +210,19 @@ impl Engine {
             }
         };
         let now = clock::now();
-        let counted = self.connections.with(&by, now, |going| going.calls.count(now, CALLS_PER_MINUTE_MAX));
+        let counted = self.with(&by, now, |going| going.calls.count(now, CALLS_PER_MINUTE_MAX));
         counted.map_err(|after_s| Denied::TooFast { after_s })?;
         Ok(by)
     }
 
     /// Returns whose connection a proof is. The next kind of proof is looked up beside this one.
     fn prove(&self, proof: Proof<'_>) -> Result<Option<By>, EngineError> {
-        let hash = proof.hash(&self.connections.key);
-        let Some(owner) = self.tables.connection_tokens.get(&hash)? else { return Ok(None) };
-        let kept = self.tables.connections.get(&owner)?.unwrap_or_default();
+        let hash = proof.hash(&self.key);
+        let Some(owner) = self.runtime.tables.connection_tokens.get(&hash)? else { return Ok(None) };
+        let kept = self.runtime.tables.connections.get(&owner)?.unwrap_or_default();
         let now = clock::now();
         let Some(number) = kept.proven(&hash, now, self.unused_ms()).map(|one| one.number) else { return Ok(None) };
-        if !self.config.assistants.enabled || !self.may_have_assistant(&owner)? {
+        if !self.runtime.config.assistants.enabled || !self.members.may_have_assistant(&owner)? {
             return Ok(None);
         }
         Ok(Some(By { owner, number }))
@@ -214,7 +230,7 @@ impl Engine {
 
     /// Says in the log, from time to time, that calls without a valid token are refused, and how many.
     fn log_unproven(&self) {
-        let mut refused = self.connections.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.1 += 1;
         if refused.0.is_due(clock::now(), REFUSED_LOGGED_EVERY_MS) {
             let count = std::mem::take(&mut refused.1);
@@ -223,12 +239,11 @@ impl Engine {
     }
 
     /// Answers one call, within its owner's rights at this moment, and notes it in their trail before it is answered.
-    async fn answer_connection(self: &Shared, by: &By, wanted: Wanted) -> Answer {
+    async fn answer_connection(self: &Arc<Self>, by: &By, wanted: Wanted) -> Answer {
         let now = clock::now();
         let what = wanted.name();
-        let counted = self
-            .connections
-            .with(by, now, |going| going.reads.count(now, READS_PER_MINUTE_MAX).map(|()| going.at_once.clone()));
+        let counted =
+            self.with(by, now, |going| going.reads.count(now, READS_PER_MINUTE_MAX).map(|()| going.at_once.clone()));
         let given = match counted {
             Err(after_s) => Given::refused(Became::TooFast, too_fast(after_s)),
             Ok(at_once) => {
@@ -246,7 +261,7 @@ impl Engine {
                 }
             }
         };
-        self.connections.count(given.became);
+        self.count(given.became);
         let Given { answer, became, room, messages } = given;
         let call = Called { at: now, by: by.number, what: what.to_owned(), room, messages, became };
         match self.note_connections_call(&by.owner, call).await {
@@ -269,29 +284,30 @@ impl Engine {
         let number = call.by;
         let mut shown = None;
         let mut is_here = false;
-        self.tables.connections.update(&owner.to_owned(), |kept: Option<Kept>| {
+        self.runtime.tables.connections.update(&owner.to_owned(), |kept: Option<Kept>| {
             // A record that was forgotten is not made again.
             let mut kept = kept?;
             is_here = kept.named(number).is_some();
             shown = kept.note_call(call);
             Some(kept)
         })?;
-        self.store.flush().await?;
+        self.runtime.store.flush().await?;
         Ok(if is_here { Noted::Here { shown } } else { Noted::Gone })
     }
 
     /// Returns whether the owner belongs to the workspace at this moment.
     async fn belongs(&self, owner: &UserId) -> Result<bool, EngineError> {
-        if !self.may_have_assistant(owner)? {
+        if !self.members.may_have_assistant(owner)? {
             return Ok(false);
         }
-        let (Some(space), Some(service)) = (self.members.space(), self.pool.kept(&self.service_user())) else {
+        let (Some(space), Some(service)) = (self.members.space(), self.runtime.pool.kept(&self.runtime.service_user()))
+        else {
             return Ok(true);
         };
         Ok(service.membership_of(&space, owner).await? == Some(Membership::Join))
     }
 
-    async fn give(self: &Shared, by: &By, wanted: Wanted) -> Result<Given, EngineError> {
+    async fn give(self: &Arc<Self>, by: &By, wanted: Wanted) -> Result<Given, EngineError> {
         if !self.belongs(&by.owner).await? {
             return Ok(Given::not_there());
         }
@@ -307,12 +323,12 @@ impl Engine {
     }
 
     /// Takes back the message that shows a token, once the token is used: nobody needs to read it any more.
-    fn take_token_back(self: &Shared, by: &By, shown: OwnedEventId) {
-        let (engine, by) = (self.clone(), by.clone());
-        self.tasks.spawn(async move {
+    fn take_token_back(self: &Arc<Self>, by: &By, shown: OwnedEventId) {
+        let (connections, by) = (self.clone(), by.clone());
+        self.runtime.tasks.spawn(async move {
             let taken = tokio::select! {
-                () = engine.stop.cancelled() => return,
-                taken = Box::pin(engine.redact_token(&by.owner, &shown)) => taken,
+                () = connections.runtime.stop.cancelled() => return,
+                taken = Box::pin(connections.redact_token(&by.owner, &shown)) => taken,
             };
             if let Err(error) = taken {
                 tracing::warn!(user.id = %by.owner, %error, "the message with a connection's token cannot be deleted");
@@ -321,15 +337,15 @@ impl Engine {
     }
 
     async fn redact_token(&self, owner: &UserId, shown: &ruma::EventId) -> Result<(), EngineError> {
-        let room = self.tables.assistants.get(&owner.to_owned())?.and_then(|record| record.room);
+        let room = self.runtime.tables.assistants.get(&owner.to_owned())?.and_then(|record| record.room);
         let Some(room) = room else { return Ok(()) };
-        let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
+        let account = Box::pin(self.runtime.pool.passing(&self.runtime.assistant_persona(owner))).await?;
         super::take_back(&account, &room, shown).await
     }
 
     /// Does what an owner's command about connections says.
     pub(super) async fn obey_connecting(
-        self: &Shared,
+        self: &Arc<Self>,
         account: &Account,
         owner: &UserId,
         event: &RoomEvent,
@@ -339,8 +355,12 @@ impl Engine {
         let text = match command {
             Connecting::Add(name) => return Box::pin(self.connect(account, owner, event, name)).await,
             Connecting::List => {
-                let kept = self.tables.connections.get(&owner.to_owned())?.unwrap_or_default();
-                words::connections(kept.list(), self.config.connections.unused_days, &self.zones.zone_of(owner).await)
+                let kept = self.runtime.tables.connections.get(&owner.to_owned())?.unwrap_or_default();
+                words::connections(
+                    kept.list(),
+                    self.runtime.config.connections.unused_days,
+                    &self.zones.zone_of(owner).await,
+                )
             }
             Connecting::Remove(number) => {
                 let ended = self.end_connection(owner, *number).await?;
@@ -361,8 +381,8 @@ impl Engine {
                 words::all_disconnected(numbers.len())
             }
             Connecting::Trail => {
-                let kept = self.tables.connections.get(&owner.to_owned())?.unwrap_or_default();
-                words::trail(&kept, &self.namespace.server, &self.zones.zone_of(owner).await)
+                let kept = self.runtime.tables.connections.get(&owner.to_owned())?.unwrap_or_default();
+                words::trail(&kept, &self.runtime.namespace.server, &self.zones.zone_of(owner).await)
             }
         };
         self.say_in_chat(account, event, &text).await
@@ -375,7 +395,7 @@ impl Engine {
     }
 
     async fn connect(
-        self: &Shared,
+        self: &Arc<Self>,
         account: &Account,
         owner: &UserId,
         event: &RoomEvent,
@@ -386,14 +406,14 @@ impl Engine {
             crate::core::event::EventKind::Edit { target, .. } => target,
             _ => &event.id,
         };
-        let Some(reached) = &self.config.connections.reached else {
+        let Some(reached) = &self.runtime.config.connections.reached else {
             return self.say_in_chat(account, event, &words::not_offered()).await;
         };
         let token = Secret::new(connection::token(Secret::random().expose()));
-        let hash = Proof::Pasted(token.expose()).hash(&self.connections.key);
+        let hash = Proof::Pasted(token.expose()).hash(&self.key);
         let mut added = Err(NotConnected::Full);
         let now = clock::now();
-        self.tables.connections.update(&owner.to_owned(), |kept: Option<Kept>| {
+        self.runtime.tables.connections.update(&owner.to_owned(), |kept: Option<Kept>| {
             let mut kept = kept.unwrap_or_default();
             // After a crash in between nobody knows the token that the command made; it makes another.
             kept.forget_unshown(by);
@@ -407,24 +427,28 @@ impl Engine {
                 return self.say_in_chat(account, event, &words::too_many_connections()).await;
             }
         };
-        self.tables.connection_tokens.put(&hash, &owner.to_owned())?;
-        self.store.flush().await?;
+        self.runtime.tables.connection_tokens.put(&hash, &owner.to_owned())?;
+        self.runtime.store.flush().await?;
         tracing::info!(user.id = %owner, "an owner connects a program of theirs");
-        let text =
-            words::connected(&connection, &reached.endpoint(), token.expose(), self.config.connections.unused_days);
+        let text = words::connected(
+            &connection,
+            &reached.endpoint(),
+            token.expose(),
+            self.runtime.config.connections.unused_days,
+        );
         // Each token has a message of its own: the homeserver takes the same transaction only once.
         let txn = word_transaction("connect", &hash, account.user());
         let shown = account.send(&event.room, &word(&text, None), txn).await?;
         self.change_connections(owner, |kept| kept.note_shown(connection.number, Some(shown)))?;
-        Ok(self.store.flush().await?)
+        Ok(self.runtime.store.flush().await?)
     }
 
     async fn end_connection(&self, owner: &UserId, number: u32) -> Result<Option<connection::Connection>, EngineError> {
         let mut ended = None;
         self.change_connections(owner, |kept| ended = kept.remove(number))?;
         if let Some(ended) = &ended {
-            self.tables.connection_tokens.remove(&ended.hash)?;
-            self.store.flush().await?;
+            self.runtime.tables.connection_tokens.remove(&ended.hash)?;
+            self.runtime.store.flush().await?;
         }
         Ok(ended)
     }
@@ -432,11 +456,11 @@ impl Engine {
     fn expire_connections(&self, owner: &UserId) -> Result<(), StoreError> {
         let mut expired = Vec::new();
         self.change_connections(owner, |kept| expired = kept.expire(clock::now(), self.unused_ms()))?;
-        expired.iter().try_for_each(|one| self.tables.connection_tokens.remove(&one.hash))
+        expired.iter().try_for_each(|one| self.runtime.tables.connection_tokens.remove(&one.hash))
     }
 
     fn change_connections(&self, owner: &UserId, change: impl FnOnce(&mut Kept)) -> Result<(), StoreError> {
-        self.tables.connections.update(&owner.to_owned(), |kept: Option<Kept>| {
+        self.runtime.tables.connections.update(&owner.to_owned(), |kept: Option<Kept>| {
             let mut kept = kept?;
             change(&mut kept);
             Some(kept)
@@ -448,18 +472,18 @@ impl Engine {
     pub(super) fn end_connections(&self, owner: &UserId) -> Result<(), StoreError> {
         let key = owner.to_owned();
         // Where the record cannot be read, its tokens prove nothing any more.
-        let kept = self.tables.connections.get(&key).ok().flatten().unwrap_or_default();
+        let kept = self.runtime.tables.connections.get(&key).ok().flatten().unwrap_or_default();
         for one in kept.list() {
-            self.tables.connection_tokens.remove(&one.hash)?;
+            self.runtime.tables.connection_tokens.remove(&one.hash)?;
         }
-        self.tables.connections.remove(&key)?;
-        self.connections.paces.lock().unwrap_or_else(PoisonError::into_inner).retain(|by, _| by.owner != *owner);
+        self.runtime.tables.connections.remove(&key)?;
+        self.paces.lock().unwrap_or_else(PoisonError::into_inner).retain(|by, _| by.owner != *owner);
         Ok(())
     }
 
     /// Returns how many connections there are.
     pub(super) fn connections_len(&self) -> usize {
-        self.tables.connection_tokens.len()
+        self.runtime.tables.connection_tokens.len()
     }
 }
 

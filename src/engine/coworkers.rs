@@ -18,7 +18,7 @@ use crate::{
         beginning::{Habit, place_of_answer},
         command::{CoworkerCommand, CoworkerRequest},
         context::{self, Kind, PINNED_MAX, Pinned},
-        event::{EventKind, MessageKind, Outgoing, Place, RoomEvent},
+        event::{EventKind, Outgoing, Place, RoomEvent},
         refused::{self, Breadth},
         run::{RunId, RunRecord},
         sealed::Carriage,
@@ -116,11 +116,13 @@ impl Engine {
         let reader = self.readable.reader(account, coworker, record, &facts).await?;
         let kept = self.readable.keep_readable_window(reader.as_ref(), &mut events, HISTORY_EVENTS).await?;
         let root = record.place.thread_root().map(ToOwned::to_owned);
-        let errands = self.errands_of(record, root.as_ref(), &events)?;
+        let errands = self.errands.errands_of(record, root.as_ref(), &events)?;
         events.retain(|event| errands.contains_key(&event.id) || !self.is_our_notice(event));
         let requests = record.requests();
         // A notice of ours that was sent a moment ago is not back yet.
-        if let Some(notice) = self.new_notice_of(record)?.filter(|new| events.iter().all(|event| event.id != new.id)) {
+        if let Some(notice) =
+            self.errands.new_notice_of(record)?.filter(|new| events.iter().all(|event| event.id != new.id))
+        {
             events.push(notice);
         }
         for needed in requests.iter().chain(&root) {
@@ -253,21 +255,6 @@ impl Engine {
             Err(error) if error.is_passing() => Err(error.into()),
             fetched => Ok(fetched.unwrap_or_default()),
         }
-    }
-
-    /// Returns whether this is a message of ours that says nothing about the room: first words, command answers, cards.
-    pub(super) fn is_our_notice(&self, event: &RoomEvent) -> bool {
-        let notice = matches!(&event.kind, EventKind::Message(message) if message.kind == MessageKind::Notice);
-        (notice && self.namespace.is_ours(&event.sender)) || self.is_our_card(event)
-    }
-
-    /// Returns whether this is an approval card of ours, or an edit of one.
-    fn is_our_card(&self, event: &RoomEvent) -> bool {
-        let card = match &event.kind {
-            EventKind::Message(message) | EventKind::Edit { new: message, .. } => message.kind == MessageKind::Card,
-            _ => false,
-        };
-        card && self.namespace.is_ours(&event.sender)
     }
 
     pub(super) async fn answer_command(

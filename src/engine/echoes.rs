@@ -120,7 +120,7 @@ impl Engine {
         let is_chat = self.tables.assistant_rooms.get(&event.room)?.is_some_and(|owner| owner == event.sender);
         let asked = readers.iter().find(|reader| is_chat || event.mentions(reader.user()));
         let Some(account) = asked else { return Ok(()) };
-        if !self.is_told_now(&event.room, &event.sender, |record| &mut record.undecryptable)? {
+        if !self.tables.is_told_now(&event.room, &event.sender, |record| &mut record.undecryptable)? {
             return Ok(());
         }
         let txn = word_transaction("in-doubt", event.id.as_str(), account.user());

@@ -10,13 +10,15 @@ mod pace;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
+use tokio::sync::mpsc;
 
-use self::{beginning::begin_all, pace::Pace};
-use super::{Engine, EngineError, Shared, records::RoomRecord};
+pub(super) use self::beginning::keep_beginning;
+use self::pace::Pace;
+use super::{EngineError, records::RoomRecord, runtime::Runtime};
 use crate::{
     clock,
     core::{
@@ -38,17 +40,11 @@ const NEW_MS: u64 = 5_000;
 
 /// The errands that wait to begin. Those of one coworker in one room begin in order.
 #[derive(Default)]
-pub(super) struct Errands {
-    lines: Mutex<HashMap<Desk, VecDeque<(ErrandId, OriginKind)>>>,
-    /// Held while one is accepted, so that the same cause is counted once.
-    accepting: Mutex<()>,
-    /// How fast they begin.
-    pub(super) pace: Pace,
-}
+struct Lines(Mutex<HashMap<Desk, VecDeque<(ErrandId, OriginKind)>>>);
 
-impl Errands {
+impl Lines {
     fn lock(&self) -> MutexGuard<'_, HashMap<Desk, VecDeque<(ErrandId, OriginKind)>>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds an errand to its line; returns whether there was none, so that somebody has to work on it.
@@ -87,10 +83,43 @@ impl Errands {
     }
 
     /// Returns whether so many of a kind wait at a desk that no further one is accepted.
-    pub(super) fn is_full(&self, desk: &Desk, kind: OriginKind) -> bool {
+    fn is_full(&self, desk: &Desk, kind: OriginKind) -> bool {
         let lines = self.lock();
         let waiting = lines.get(desk).map_or(0, |line| line.iter().filter(|(_, theirs)| *theirs == kind).count());
         waiting >= errand::ROOM_WAITING_MAX
+    }
+}
+
+/// The errands: those that are kept, and those that wait to begin.
+pub(super) struct Errands {
+    runtime: Arc<Runtime>,
+    lines: Lines,
+    /// Held while one is accepted, so that the same cause is counted once.
+    accepting: Mutex<()>,
+    /// How fast they begin.
+    pub(super) pace: Pace,
+    /// Tells whoever begins errands where the first waits; each place at most once until its line is empty again.
+    to_begin: mpsc::UnboundedSender<Desk>,
+    /// Taken once, by whoever begins them.
+    desks: Mutex<Option<mpsc::UnboundedReceiver<Desk>>>,
+}
+
+impl Errands {
+    pub(super) fn new(runtime: &Arc<Runtime>) -> Self {
+        let (to_begin, desks) = mpsc::unbounded_channel();
+        Self {
+            runtime: runtime.clone(),
+            lines: Lines::default(),
+            accepting: Mutex::new(()),
+            pace: Pace::default(),
+            to_begin,
+            desks: Mutex::new(Some(desks)),
+        }
+    }
+
+    /// Returns whether so many of a kind wait at a desk that no further one is accepted.
+    pub(super) fn is_full(&self, desk: &Desk, kind: OriginKind) -> bool {
+        self.lines.is_full(desk, kind)
     }
 }
 
@@ -113,36 +142,36 @@ pub(super) enum Accepted {
     },
 }
 
-impl Engine {
+impl Errands {
     /// Accepts an errand. What this reports as durable is on disk, and is carried out once however often it is handed
     /// in and whatever crashes.
-    pub(super) async fn accept_errand(self: &Shared, errand: Errand) -> Result<Accepted, EngineError> {
+    pub(super) async fn accept_errand(self: &Arc<Self>, errand: Errand) -> Result<Accepted, EngineError> {
         let taken = self.take_in(&errand)?;
         if let Accepted::Stopped { until, say: true } = taken {
-            self.tasks.spawn(self.clone().tell_too_fast(errand, until));
+            self.runtime.tasks.spawn(self.clone().tell_too_fast(errand, until));
             return Ok(taken);
         }
         let Accepted::Durable { is_new } = taken else { return Ok(taken) };
         // Also where it was known: another call may have stored it a moment ago.
-        self.store.flush().await?;
+        self.runtime.store.flush().await?;
         if is_new {
             let (room, user) = (&errand.room, &errand.user);
             tracing::info!(room.id = %room, user.id = %user, errand.id = errand.id.as_str(), "an errand is accepted");
         }
-        if self.life.is_serving() {
+        if self.runtime.life.is_serving() {
             self.line_up(&errand);
         }
         Ok(taken)
     }
 
     fn take_in(&self, errand: &Errand) -> Result<Accepted, EngineError> {
-        let _accepting = self.errands.accepting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _accepting = self.accepting.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.kept_errand(&errand.id)?;
         let left = match known {
             Some(known) if !Self::may_come_again(&known) => return Ok(Accepted::Durable { is_new: false }),
             left => left,
         };
-        if self.errands.is_full(&desk_of(errand), errand.origin.kind) {
+        if self.is_full(&desk_of(errand), errand.origin.kind) {
             return Ok(Accepted::Full);
         }
         if let Gate::Stopped { until, say, .. } = self.gate_errand(errand)? {
@@ -157,17 +186,17 @@ impl Engine {
 
     /// Returns an errand as it is on disk.
     pub(super) fn kept_errand(&self, id: &ErrandId) -> Result<Option<Errand>, StoreError> {
-        self.tables.errands.get(&id.as_str().to_owned())
+        self.runtime.tables.errands.get(&id.as_str().to_owned())
     }
 
     fn keep_errand(&self, errand: &Errand) -> Result<(), StoreError> {
-        self.tables.errands.put(&errand.id.as_str().to_owned(), errand)
+        self.runtime.tables.errands.put(&errand.id.as_str().to_owned(), errand)
     }
 
     /// Asks the breakers for errands, of the room and of a watch's sender, whether one may be accepted, and counts it.
     fn gate_errand(&self, errand: &Errand) -> Result<Gate, EngineError> {
         let (mut gate, room, now) = (Gate::Open, &errand.room, clock::now());
-        self.tables.rooms.update(room, |record: Option<RoomRecord>| {
+        self.runtime.tables.rooms.update(room, |record: Option<RoomRecord>| {
             let mut record = record.unwrap_or_default();
             gate = errand::gate(errand, &mut record.errand_breakers, &mut record.watch_breakers, now);
             Some(record)
@@ -181,7 +210,7 @@ impl Engine {
 
     /// Notes which errands' runs an earlier process had recorded. Before runs go on.
     pub(super) fn settle_errands(&self) -> Result<(), StoreError> {
-        for errand in self.tables.errands.iter() {
+        for errand in self.runtime.tables.errands.iter() {
             let (_, errand) = errand?;
             if errand.stage == Stage::Accepted && self.has_run(&errand)? {
                 self.keep_errand(&Errand { stage: Stage::Begun, ..errand })?;
@@ -199,19 +228,19 @@ impl Engine {
     /// Returns whether the run of a request that was accepted at `at` is recorded: it goes on, or has ended.
     pub(super) fn is_recorded(&self, request: &EventId, user: &UserId, at: Timestamp) -> Result<bool, StoreError> {
         let run = RunId::of(request, user).as_str().to_owned();
-        Ok(self.tables.runs.get(&run)?.is_some() || self.tables.run_index.get(&(at, run))?.is_some())
+        Ok(self.runtime.tables.runs.get(&run)?.is_some() || self.runtime.tables.run_index.get(&(at, run))?.is_some())
     }
 
     /// Returns whether an errand's run is going on.
     fn is_carried_out(&self, errand: &Errand) -> Result<bool, StoreError> {
         let Some(request) = &errand.request else { return Ok(false) };
         let run = RunId::of(request, &errand.user).as_str().to_owned();
-        Ok(self.tables.runs.get(&run)?.is_some())
+        Ok(self.runtime.tables.runs.get(&run)?.is_some())
     }
 
     /// Begins what was accepted and has not begun, in order.
-    pub(super) fn take_up_errands(self: &Shared) {
-        let waiting = self.tables.errands.iter().filter_map(Result::ok).map(|(_, errand)| errand);
+    pub(super) fn take_up_errands(&self) {
+        let waiting = self.runtime.tables.errands.iter().filter_map(Result::ok).map(|(_, errand)| errand);
         let mut waiting: Vec<Errand> = waiting.filter(|errand| errand.stage == Stage::Accepted).collect();
         waiting.sort_by(|a, b| (a.accepted_at, &a.id).cmp(&(b.accepted_at, &b.id)));
         for errand in waiting {
@@ -219,10 +248,11 @@ impl Engine {
         }
     }
 
-    fn line_up(self: &Shared, errand: &Errand) {
+    fn line_up(&self, errand: &Errand) {
         let desk = desk_of(errand);
-        if self.errands.push(&desk, &errand.id, errand.origin.kind) {
-            self.tasks.spawn(begin_all(self.clone(), desk));
+        if self.lines.push(&desk, &errand.id, errand.origin.kind) {
+            // Nobody begins them any more once Workmate stops.
+            let _ = self.to_begin.send(desk);
         }
     }
 
@@ -244,7 +274,7 @@ impl Engine {
     ) -> Result<BTreeMap<OwnedEventId, Brief>, StoreError> {
         let in_thread = events.iter().filter(|event| {
             let theirs = event.thread_root();
-            theirs.is_some() && theirs == root.map(|root| &**root) && self.is_our_notice(event)
+            theirs.is_some() && theirs == root.map(|root| &**root) && self.runtime.is_our_notice(event)
         });
         let ids = std::iter::once(&record.request).chain(root).chain(in_thread.map(|event| &event.id));
         let mut found = BTreeMap::new();
@@ -258,7 +288,7 @@ impl Engine {
 
     /// Returns the errand of a coworker's that an event announces or caused; several may watch one message.
     fn errand_at(&self, room: &RoomId, event: &OwnedEventId, user: &UserId) -> Result<Option<Errand>, StoreError> {
-        let noted = self.tables.threads.get(&(room.to_owned(), event.clone()))?;
+        let noted = self.runtime.tables.threads.get(&(room.to_owned(), event.clone()))?;
         match noted.and_then(|mut noted| noted.errands.remove(user)) {
             Some(id) => self.kept_errand(&id),
             None => Ok(None),

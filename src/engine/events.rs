@@ -53,7 +53,7 @@ impl Engine {
                 // The room was made before the config said that this person is a guest or a bridge's puppet.
                 return Ok(Handled::Done);
             }
-            self.take_owners_membership(&owner, entry)?;
+            self.people.take_owners_membership(&owner, entry)?;
             if event.sender == owner && STEERING.contains(&event.event_type.as_str()) {
                 if let Some(steering) = self.read_plain(event).await {
                     Box::pin(self.take_steering(&steering, accepted)).await?;

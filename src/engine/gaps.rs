@@ -80,7 +80,7 @@ impl Engine {
             return Ok(0);
         }
         if stretch.is_cut {
-            return self.leave_too_large(account, room).await.map(|()| 0);
+            return self.deserted.leave_too_large(account, room).await.map(|()| 0);
         }
         let joined = stretch.events.iter().rposition(|event| is_coming(event, account.user()));
         let is_checked = joined.is_some() || self.tables.checked.get(&room.to_owned())?.is_some();

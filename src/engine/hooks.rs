@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -13,8 +13,10 @@ use tokio::{
 };
 
 use super::{
-    Engine, EngineError, Shared,
-    errands::{self, Accepted, Desk},
+    EngineError,
+    bindings::Bindings,
+    errands::{self, Accepted, Desk, Errands},
+    runtime::Runtime,
 };
 use crate::{
     appservice::hooks::{AGAIN_S, HookAnswer, HookCall},
@@ -54,7 +56,7 @@ enum Shut {
 }
 
 /// How fast the hooks are called.
-pub(super) struct Paces {
+struct Paces {
     /// By the names of hooks that exist.
     of_hooks: Mutex<BTreeMap<String, Pace>>,
     judging: Semaphore,
@@ -136,27 +138,43 @@ impl Pace {
 }
 
 /// Answers the calls of hooks until Workmate stops; each in a task of its own, as many as the listener lets through.
-pub(super) async fn answer_calls(engine: Shared, mut calls: mpsc::Receiver<HookCall>) {
+pub(super) async fn answer_calls(hooks: Arc<Hooks>, mut calls: mpsc::Receiver<HookCall>) {
     loop {
         let call = tokio::select! {
-            () = engine.stop.cancelled() => return,
+            () = hooks.runtime.stop.cancelled() => return,
             call = calls.recv() => call,
         };
         let Some(call) = call else { return };
-        engine.tasks.spawn(answer_call(engine.clone(), call));
+        hooks.runtime.tasks.spawn(answer_call(hooks.clone(), call));
     }
 }
 
-async fn answer_call(engine: Shared, HookCall { name, headers, body, answer }: HookCall) {
-    let answered = Box::pin(engine.take_call(&name, headers, body)).await;
+async fn answer_call(hooks: Arc<Hooks>, HookCall { name, headers, body, answer }: HookCall) {
+    let answered = Box::pin(hooks.take_call(&name, headers, body)).await;
     // The sender may have stopped waiting: what was promised is on disk all the same.
     let _ = answer.send(answered);
 }
 
-impl Engine {
+/// Takes what other systems report.
+pub(super) struct Hooks {
+    runtime: Arc<Runtime>,
+    bindings: Arc<Bindings>,
+    errands: Arc<Errands>,
+    paces: Paces,
+}
+
+impl Hooks {
+    pub(super) fn new(runtime: &Arc<Runtime>, bindings: &Arc<Bindings>, errands: &Arc<Errands>) -> Self {
+        Self { runtime: runtime.clone(), bindings: bindings.clone(), errands: errands.clone(), paces: Paces::default() }
+    }
+
     fn webhook(&self, name: &str) -> Option<(&Coworker, &Webhook)> {
-        let all =
-            self.config.coworkers.iter().flat_map(|coworker| coworker.hooks.iter().map(move |one| (coworker, one)));
+        let all = self
+            .runtime
+            .config
+            .coworkers
+            .iter()
+            .flat_map(|coworker| coworker.hooks.iter().map(move |one| (coworker, one)));
         all.into_iter().find(|(_, webhook)| webhook.hook.name == name)
     }
 
@@ -176,7 +194,7 @@ impl Engine {
         Err(HookAnswer::too_fast(TOO_MANY, after_s))
     }
 
-    async fn take_call(self: &Shared, name: &str, headers: hook::Headers, body: bytes::Bytes) -> HookAnswer {
+    async fn take_call(self: &Arc<Self>, name: &str, headers: hook::Headers, body: bytes::Bytes) -> HookAnswer {
         let Some((coworker, webhook)) = self.webhook(name) else { return no_such_hook() };
         let answer = match self.judge(webhook, headers, body).await {
             Ok(Ok(Judged::Dropped)) => HookAnswer::Accepted { became: "dropped" },
@@ -209,7 +227,7 @@ impl Engine {
     }
 
     fn key_of(&self, webhook: &Webhook) -> Option<Vec<u8>> {
-        let secret = self.config.credentials.get(&webhook.credential)?;
+        let secret = self.runtime.config.credentials.get(&webhook.credential)?;
         hook::key_of(webhook.hook.proof, secret.expose())
     }
 
@@ -232,7 +250,12 @@ impl Engine {
         judged
     }
 
-    async fn answer_delivery(self: &Shared, coworker: &Coworker, webhook: &Webhook, delivery: Delivery) -> HookAnswer {
+    async fn answer_delivery(
+        self: &Arc<Self>,
+        coworker: &Coworker,
+        webhook: &Webhook,
+        delivery: Delivery,
+    ) -> HookAnswer {
         match Box::pin(self.take_delivery(coworker, webhook, delivery)).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -243,7 +266,7 @@ impl Engine {
     }
 
     async fn take_delivery(
-        self: &Shared,
+        self: &Arc<Self>,
         coworker: &Coworker,
         webhook: &Webhook,
         delivery: Delivery,
@@ -253,26 +276,27 @@ impl Engine {
             tracing::error!(hook = hook.name, room = %hook.room, "a webhook's room does not exist");
             return Ok(HookAnswer::not_now("the hook's room does not exist"));
         };
-        let user = self.coworker_user(coworker);
-        if self.pool.kept(&user).is_some_and(|account| !account.is_in(&room)) {
+        let user = self.runtime.coworker_user(coworker);
+        if self.runtime.pool.kept(&user).is_some_and(|account| !account.is_in(&room)) {
             return Ok(HookAnswer::not_now(NOT_THERE));
         }
         let now = clock::now();
         let (errand, earlier) = hook.errand(delivery, &user, &room, now);
-        let known = earlier.map_or(Ok(None), |earlier| self.kept_errand(&earlier))?;
-        let is_known = known.is_some_and(|known| hook::is_same_delivery(&known, now) && !Self::may_come_again(&known));
+        let known = earlier.map_or(Ok(None), |earlier| self.errands.kept_errand(&earlier))?;
+        let is_known =
+            known.is_some_and(|known| hook::is_same_delivery(&known, now) && !Errands::may_come_again(&known));
         // Behind another report of the same matter an equal body is news: what is down again was up in between.
         let may_be_news = errand.body.is_some() && errand.matter.is_some();
-        if may_be_news && (is_known || self.kept_errand(&errand.id)?.is_some()) {
-            let (engine, of) = (self.clone(), errand.clone());
-            let newest = tokio::task::spawn_blocking(move || engine.newest_of_matter(&of));
+        if may_be_news && (is_known || self.errands.kept_errand(&errand.id)?.is_some()) {
+            let (hooks, of) = (self.clone(), errand.clone());
+            let newest = tokio::task::spawn_blocking(move || hooks.newest_of_matter(&of));
             let newest = newest.await.expect("reading does not panic")?.filter(|newest| newest.body != errand.body);
             if let Some(newest) = newest {
                 return self.accept_delivery(errand.behind(&newest), now).await;
             }
         }
         if is_known {
-            self.store.flush().await?;
+            self.runtime.store.flush().await?;
             return Ok(HookAnswer::Accepted { became: "known" });
         }
         self.accept_delivery(errand, now).await
@@ -282,7 +306,7 @@ impl Engine {
     fn newest_of_matter(&self, errand: &Errand) -> Result<Option<Errand>, StoreError> {
         let Some(key) = errand.matter_key().filter(|_| errand.body.is_some()) else { return Ok(None) };
         let mut newest: Option<Errand> = None;
-        for kept in self.tables.errands.iter() {
+        for kept in self.runtime.tables.errands.iter() {
             let (_, kept) = kept?;
             let is_newer = newest.as_ref().is_none_or(|newest| newest.accepted_at <= kept.accepted_at);
             if is_newer && kept.matter_key().as_ref() == Some(&key) {
@@ -292,9 +316,9 @@ impl Engine {
         Ok(newest)
     }
 
-    async fn accept_delivery(self: &Shared, errand: Errand, now: Timestamp) -> Result<HookAnswer, EngineError> {
+    async fn accept_delivery(self: &Arc<Self>, errand: Errand, now: Timestamp) -> Result<HookAnswer, EngineError> {
         let (hook, desk) = (errand.origin.name.clone(), errands::desk_of(&errand));
-        Ok(match self.accept_errand(errand).await? {
+        Ok(match self.errands.accept_errand(errand).await? {
             Accepted::Durable { is_new: true } => HookAnswer::Accepted { became: "accepted" },
             Accepted::Durable { is_new: false } => HookAnswer::Accepted { became: "known" },
             Accepted::Full => {

@@ -36,11 +36,11 @@ impl Engine {
         inviter: &UserId,
         accepted: Instant,
     ) -> Result<(), EngineError> {
-        if self.is_lobby(room)? {
-            return self.join_lobby(room, invited).await;
+        if self.lobby.is_lobby(room)? {
+            return self.lobby.join_lobby(room, invited).await;
         }
-        if self.namespace.who(invited) == Who::Service && self.is_the_space(room).await {
-            return self.join_space(room).await;
+        if self.namespace.who(invited) == Who::Service && self.people.is_the_space(room).await {
+            return self.people.join_space(room).await;
         }
         if self.namespace.who(invited) == Who::Service
             && self.namespace.who(inviter).is_person()
@@ -89,7 +89,7 @@ impl Engine {
         assistant: &UserId,
         owner: &UserId,
     ) -> Result<(), EngineError> {
-        if !self.may_have_assistant(owner)? {
+        if !self.people.members.may_have_assistant(owner)? {
             self.decline(room, assistant, Some(&declining::members_only())).await?;
             return Box::pin(self.say_privately(owner, &words::not_a_member())).await;
         }

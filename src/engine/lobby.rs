@@ -1,26 +1,28 @@
 //! The lobby (`workspace.lobby`), a room in which people's apps find the coworkers by name. The service bot makes and
 //! keeps it, all coworkers are in it, and nothing is asked or answered there.
 
+use std::sync::Arc;
+
 use ruma::{OwnedRoomId, RoomId, UserId};
 use sha2::{Digest as _, Sha256};
 
-use super::{Engine, EngineError, Shared, records::AuditRoom};
+use super::{EngineError, records::AuditRoom, runtime::Runtime};
 use crate::{
     core::{hex::hex, links::room_link, words},
-    matrix::{Account, lobby},
+    matrix::{Account, lobby as room},
 };
 
 /// The lobby's key in the settings table.
 const LOBBY: &str = "lobby";
 
 /// Makes the lobby, or brings it in line with the config, once at each start.
-pub(super) async fn keep_lobby(engine: Shared) {
-    if !engine.config.workspace.lobby {
+pub(super) async fn keep_lobby(lobby: Arc<Lobby>) {
+    if !lobby.runtime.config.workspace.lobby {
         return;
     }
     let kept = async {
         let mut tries = 0;
-        while let Err(error) = Box::pin(engine.see_to_lobby()).await {
+        while let Err(error) = Box::pin(lobby.see_to_lobby()).await {
             let Some(pause) = error.pause_after(tries) else {
                 tracing::error!(%error, "the lobby cannot be kept (workspace.lobby); it is tried again at the next start");
                 return;
@@ -30,14 +32,23 @@ pub(super) async fn keep_lobby(engine: Shared) {
         }
     };
     tokio::select! {
-        () = engine.stop.cancelled() => {}
+        () = lobby.runtime.stop.cancelled() => {}
         () = kept => {}
     }
 }
 
-impl Engine {
+/// The lobby, if the config asks for one.
+pub(super) struct Lobby {
+    runtime: Arc<Runtime>,
+}
+
+impl Lobby {
+    pub(super) fn new(runtime: &Arc<Runtime>) -> Self {
+        Self { runtime: runtime.clone() }
+    }
+
     fn lobby(&self) -> Result<Option<OwnedRoomId>, EngineError> {
-        Ok(self.tables.audit_room.get(&LOBBY.to_owned())?.and_then(|kept| kept.room))
+        Ok(self.runtime.tables.audit_room.get(&LOBBY.to_owned())?.and_then(|kept| kept.room))
     }
 
     /// Returns whether a room is the lobby, even if the config no longer asks for one.
@@ -47,14 +58,14 @@ impl Engine {
 
     /// Returns a link to the lobby if the config asks for one.
     pub(super) fn lobby_link(&self) -> Result<Option<String>, EngineError> {
-        let lobby = self.lobby()?.filter(|_| self.config.workspace.lobby);
-        Ok(lobby.map(|room| room_link(words::lobby_name(), &room, &self.namespace.server)))
+        let lobby = self.lobby()?.filter(|_| self.runtime.config.workspace.lobby);
+        Ok(lobby.map(|room| room_link(words::lobby_name(), &room, &self.runtime.namespace.server)))
     }
 
     /// Accepts a coworker's invite to the lobby.
     pub(super) async fn join_lobby(&self, room: &RoomId, user: &UserId) -> Result<(), EngineError> {
-        let Some(account) = self.pool.kept(user) else { return Ok(()) };
-        if self.coworker(user).is_none() {
+        let Some(account) = self.runtime.pool.kept(user) else { return Ok(()) };
+        if self.runtime.coworker(user).is_none() {
             return Ok(());
         }
         match account.join(room).await {
@@ -64,19 +75,19 @@ impl Engine {
                 Ok(())
             }
             Ok(()) => {
-                self.roster.enter(room, user);
+                self.runtime.roster.enter(room, user);
                 Ok(())
             }
         }
     }
 
     async fn see_to_lobby(&self) -> Result<(), EngineError> {
-        let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };
+        let Some(account) = self.runtime.pool.kept(&self.runtime.service_user()) else { return Ok(()) };
         account.sync().await?;
         let known = self.lobby()?.filter(|room| account.is_in(room));
         let room = match known {
             Some(room) => room,
-            None => match lobby::find(&account).await? {
+            None => match room::find(&account).await? {
                 Some(room) => room,
                 None => match self.make_lobby(&account).await? {
                     Some(room) => room,
@@ -86,20 +97,20 @@ impl Engine {
         };
         // Stored before anybody is invited, so that the invites are recognised as the lobby's.
         let kept = AuditRoom { room: Some(room.clone()), ..AuditRoom::default() };
-        self.tables.audit_room.put(&LOBBY.to_owned(), &kept)?;
-        self.store.flush().await?;
+        self.runtime.tables.audit_room.put(&LOBBY.to_owned(), &kept)?;
+        self.runtime.store.flush().await?;
         account.sync().await?;
-        self.roster.enter(&room, account.user());
+        self.runtime.roster.enter(&room, account.user());
         let facts = account.facts(&room).await?;
-        for user in self.users.iter().filter(|user| !facts.joined.contains(*user)) {
+        for user in self.runtime.users.iter().filter(|user| !facts.joined.contains(*user)) {
             if !facts.invited.contains(user) {
                 account.invite(&room, user).await?;
             }
             self.join_lobby(&room, user).await?;
         }
         // Former coworkers are removed, so that nobody finds them here.
-        for user in facts.joined.iter().filter(|user| self.namespace.is_ours(user) && *user != account.user()) {
-            if self.coworker(user).is_none() {
+        for user in facts.joined.iter().filter(|user| self.runtime.namespace.is_ours(user) && *user != account.user()) {
+            if self.runtime.coworker(user).is_none() {
                 account.remove(&room, user).await?;
             }
         }
@@ -107,16 +118,16 @@ impl Engine {
     }
 
     async fn make_lobby(&self, account: &Account) -> Result<Option<OwnedRoomId>, EngineError> {
-        let space = match &self.config.workspace.space {
-            Some(space) => Some(self.api().resolve(space).await?),
+        let space = match &self.runtime.config.workspace.space {
+            Some(space) => Some(self.runtime.api().resolve(space).await?),
             None => None,
         };
         let called = (words::lobby_name(), words::lobby_topic());
-        let made = self.api().make_lobby(account.user(), called, space.as_deref()).await?;
+        let made = self.runtime.api().make_lobby(account.user(), called, space.as_deref()).await?;
         if let Some(room) = &made {
             tracing::info!(room.id = %room, "the lobby is made");
             if space.is_none()
-                && let Err(error) = self.api().list_in_directory(account.user(), room).await
+                && let Err(error) = self.runtime.api().list_in_directory(account.user(), room).await
             {
                 tracing::info!(%error, "the lobby is not in the homeserver's list of rooms; the service bot links to it");
             }
@@ -126,13 +137,13 @@ impl Engine {
 
     /// Posts the list of coworkers if it has changed.
     async fn list_in_lobby(&self, account: &Account, room: &RoomId) -> Result<(), EngineError> {
-        let text = words::coworker_list(&self.listed(), None);
+        let text = words::coworker_list(&self.runtime.listed(), None);
         let list = hex(&Sha256::digest(&text)[..16]);
-        if self.api().listed_in_lobby(account.user(), room).await?.as_ref() == Some(&list) {
+        if self.runtime.api().listed_in_lobby(account.user(), room).await?.as_ref() == Some(&list) {
             return Ok(());
         }
         let txn = super::word_transaction("lobby", &format!("{room} {list}"), account.user());
         let event = account.send(room, &super::word(&text, None), txn).await?;
-        Ok(self.api().note_listed(account.user(), room, &list, event.as_str()).await?)
+        Ok(self.runtime.api().note_listed(account.user(), room, &list, event.as_str()).await?)
     }
 }

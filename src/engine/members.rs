@@ -57,8 +57,8 @@ impl Engine {
             }
             Membership::Leave | Membership::Ban if ours => self.take_departure(&event.room, change, accepted).await,
             _ if ours => Ok(()),
-            membership if self.members.is_space(&event.room) => self.take_in_space(change, membership),
-            _ if self.is_lobby(&event.room)? => Ok(()),
+            membership if self.people.members.is_space(&event.room) => self.people.take_in_space(change, membership),
+            _ if self.lobby.is_lobby(&event.room)? => Ok(()),
             _ if self.visits.company_changed(&event.room) => Ok(()),
             Membership::Join if self.is_shared_service_chat(&event.room, &change.user)? => {
                 self.leave_service_chat(&event.room).await
@@ -85,7 +85,7 @@ impl Engine {
             return Ok(());
         }
         // Before its runs end: what they carry out counts as left.
-        self.forget_errands_of(room, &change.user)?;
+        self.errands.forget_errands_of(room, &change.user)?;
         self.running.order(room, Which::Of(&change.user, None), &Order::Drop);
         self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
             let mut record = record?;
@@ -118,10 +118,10 @@ impl Engine {
         if !first.is_in(room) {
             return Ok(());
         }
-        if self.leave_if_deserted(first, room).await? {
+        if self.deserted.leave_if_deserted(first, room).await? {
             for other in accounts.iter().filter(|other| other.user() != first.user()) {
                 other.sync_since(accepted).await?;
-                self.leave_if_deserted(other, room).await?;
+                self.deserted.leave_if_deserted(other, room).await?;
             }
             return Ok(());
         }

@@ -18,7 +18,7 @@ pub(super) fn show(engine: &Shared) {
         show("assistant_clients_open", "Assistants' clients; at most limits.assistants_live_max.", |engine| {
             engine.pool.passing_len()
         }),
-        show("connections", "Connections of people's own programs.", Engine::connections_len),
+        show("connections", "Connections of people's own programs.", |engine| engine.connections.connections_len()),
     ];
     for (name, help, read) in shown {
         engine.metrics.observe(name, help, read);

@@ -356,7 +356,7 @@ impl Engine {
         {
             return Ok(());
         }
-        let due = self.is_told_now(room, &entry.event.sender, |record| &mut record.undecryptable)?;
+        let due = self.tables.is_told_now(room, &entry.event.sender, |record| &mut record.undecryptable)?;
         if due {
             let text = words::undecryptable(cause);
             let txn = super::word_transaction("undecryptable", entry.event.event_id.as_str(), account.user());

@@ -104,7 +104,7 @@ impl Engine {
             asked_at: event.sent_at,
             attempt,
             zone: self.zones.zone_name_of(&event.sender).await,
-            errand: self.charge_of(room, &request, &user)?,
+            errand: self.errands.charge_of(room, &request, &user)?,
             ..RunRecord::new(&user, room, &request, &event.sender, place, clock::now())
         };
         self.start_asked_run(&account, record, None).await

@@ -3,17 +3,17 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, RoomOrAliasId, UserId};
 
-use super::EngineError;
+use super::{EngineError, runtime::Runtime};
 use crate::{
     config::Coworker,
     core::{
         asker::{self, Asker, Openness, Reads},
-        event::RoomEvent,
+        event::{Membership, RoomEvent},
         run::RunRecord,
         visibility::Standing,
     },
@@ -27,8 +27,8 @@ const MOMENTS_MAX: usize = 4_096;
 type Moments = HashMap<(OwnedRoomId, OwnedEventId, OwnedUserId), Standing>;
 
 /// What may be read on whose behalf.
-#[derive(Default)]
 pub(super) struct Readable {
+    runtime: Arc<Runtime>,
     moments: Mutex<Moments>,
 }
 
@@ -55,6 +55,10 @@ impl Reader<'_> {
 }
 
 impl Readable {
+    pub(super) fn new(runtime: &Arc<Runtime>) -> Self {
+        Self { runtime: runtime.clone(), moments: Mutex::default() }
+    }
+
     /// Returns the reader for a run; `None` if its asker may read the whole room.
     pub(super) async fn reader<'a>(
         &self,
@@ -166,5 +170,34 @@ impl Readable {
         }
         moments.insert(key, standing);
         Ok(Some(standing))
+    }
+
+    /// Resolves an alias of this homeserver only: asking another server would tell it that somebody here asks.
+    pub(super) async fn room_of(&self, room: &RoomOrAliasId) -> Result<Option<OwnedRoomId>, EngineError> {
+        let alias = match <&RoomId>::try_from(room) {
+            Ok(id) => return Ok(Some(id.to_owned())),
+            Err(alias) => alias,
+        };
+        let service = self.runtime.pool.kept(&self.runtime.service_user());
+        let Some(service) = service.filter(|_| alias.server_name() == self.runtime.namespace.server) else {
+            return Ok(None);
+        };
+        Ok(service.resolve(alias).await?)
+    }
+
+    /// Returns a coworker that is in a room with the owner at this moment, by whom the room can be read.
+    ///
+    /// `None` whatever the reason: the same requests are made if the room does not exist, if no coworker is there (then
+    /// the service bot asks), and if the owner is not.
+    pub(super) async fn source_for(&self, owner: &UserId, room: &RoomId) -> Result<Option<Arc<Account>>, EngineError> {
+        let coworkers = self.runtime.users.iter().filter_map(|user| self.runtime.pool.kept(user));
+        let there: Option<Arc<Account>> = coworkers.into_iter().find(|account| account.is_in(room));
+        let is_there = there.is_some();
+        let Some(source) = there.or_else(|| self.runtime.pool.kept(&self.runtime.service_user())) else {
+            return Ok(None);
+        };
+        source.sync().await?;
+        let now = source.membership_of(room, owner).await?;
+        Ok((now == Some(Membership::Join) && is_there).then_some(source))
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    clock,
     core::{
         address::ThreadSoFar,
         audit::{RunKey, RunSummary},
@@ -28,7 +29,7 @@ use crate::{
         told::Told,
         voice::Waiting,
     },
-    store::{Store, Table},
+    store::{Store, StoreError, Table},
 };
 
 /// The record of a room that is not an assistant's.
@@ -436,6 +437,32 @@ pub(super) struct Tables {
 }
 
 impl Tables {
+    /// Changes what is known of a schedule, unless it is gone by now.
+    pub(super) fn note_handled(&self, key: &str, change: impl FnOnce(&mut Handled)) -> Result<(), StoreError> {
+        self.timetable.update(&key.to_owned(), |kept: Option<Handled>| {
+            let mut kept = kept?;
+            change(&mut kept);
+            Some(kept)
+        })?;
+        Ok(())
+    }
+
+    /// Returns whether a person is to be told something in a room now, at most once in a while, and notes it as told.
+    pub(super) fn is_told_now(
+        &self,
+        room: &RoomId,
+        person: &UserId,
+        told: impl FnOnce(&mut RoomRecord) -> &mut Told,
+    ) -> Result<bool, StoreError> {
+        let mut due = false;
+        self.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
+            let mut record = record.unwrap_or_default();
+            due = told(&mut record).is_due(person, clock::now());
+            Some(record)
+        })?;
+        Ok(due)
+    }
+
     pub(super) fn of(store: &Store) -> Self {
         Self {
             // Records about a person's sessions are sealed under that person's key and die with it (A3).

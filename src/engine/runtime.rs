@@ -16,7 +16,12 @@ use super::records::Tables;
 use crate::{
     appservice::{health::Health, metrics::Metrics},
     config::{Config, Coworker},
-    core::{people::Namespace, time::Timestamp},
+    core::{
+        event::{EventKind, MessageKind, RoomEvent},
+        people::Namespace,
+        time::Timestamp,
+        words::ListedCoworker,
+    },
     matrix::{Account, MatrixError, api::Api, pool::Pool, provision::Persona, roster::Roster},
     store::Store,
 };
@@ -164,5 +169,34 @@ impl Runtime {
             avatar: None,
             kind: "assistant",
         }
+    }
+
+    /// Returns whether this is a message of ours that says nothing about the room: first words, command answers, cards.
+    pub(super) fn is_our_notice(&self, event: &RoomEvent) -> bool {
+        let notice = matches!(&event.kind, EventKind::Message(message) if message.kind == MessageKind::Notice);
+        (notice && self.namespace.is_ours(&event.sender)) || self.is_our_card(event)
+    }
+
+    /// Returns whether this is an approval card of ours, or an edit of one.
+    pub(super) fn is_our_card(&self, event: &RoomEvent) -> bool {
+        let card = match &event.kind {
+            EventKind::Message(message) | EventKind::Edit { new: message, .. } => message.kind == MessageKind::Card,
+            _ => false,
+        };
+        card && self.namespace.is_ours(&event.sender)
+    }
+
+    /// Returns whether a user is a person of this homeserver.
+    pub(super) fn is_local_person(&self, user: &UserId) -> bool {
+        user.server_name() == self.namespace.server && self.namespace.who(user).is_person()
+    }
+
+    /// Returns the coworkers as people are told of them.
+    pub(super) fn listed(&self) -> Vec<ListedCoworker<'_>> {
+        self.users
+            .iter()
+            .zip(&self.config.coworkers)
+            .map(|(user, coworker)| ListedCoworker { user_id: user, name: &coworker.name, purpose: &coworker.purpose })
+            .collect()
     }
 }

@@ -27,7 +27,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let txn = super::word_transaction("welcome", room.as_str(), account.user());
         let is_admin = self.config.workspace.admins.contains(person);
-        let mut text = words::welcome(&self.listed(), self.lobby_link()?.as_deref());
+        let mut text = words::welcome(&self.listed(), self.lobby.lobby_link()?.as_deref());
         if is_admin {
             text = format!("{text}\n\n{}", words::service_help(true));
         }
@@ -51,7 +51,7 @@ impl Engine {
         let text = match command {
             ServiceCommand::Changes => self.toolsets.show_changes(&account, &event.room, &txn).await?,
             ServiceCommand::Accept(named) => self.toolsets.accept_change(person, &named).await?,
-            ServiceCommand::Coworkers => words::coworker_list(&self.listed(), self.lobby_link()?.as_deref()),
+            ServiceCommand::Coworkers => words::coworker_list(&self.listed(), self.lobby.lobby_link()?.as_deref()),
             // The app's own button works as well, and says nothing here.
             ServiceCommand::Verify => {
                 return Box::pin(self.verify_on_request(&account, person, &event.room, Place::Timeline, event)).await;
@@ -78,7 +78,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let text = if !self.fits_an_assistant(person) {
             words::id_does_not_fit()
-        } else if !self.may_have_assistant(person)? {
+        } else if !self.people.members.may_have_assistant(person)? {
             words::not_a_member()
         } else if self.config.assistants.enabled && person.server_name() == self.namespace.server {
             let persona = self.persona_after(person).await;
@@ -108,7 +108,7 @@ impl Engine {
             assistants_open: self.pool.passing_len(),
             running,
             waiting,
-            provisioning: self.provisioning_counts(),
+            provisioning: self.people.provisioning_counts(),
             servers_up: tools.up,
             servers_down: tools.down,
             claude: self.health.get(Condition::ClaudeKey).reason().map(ToOwned::to_owned),
@@ -119,17 +119,5 @@ impl Engine {
     pub(super) fn assistant_chat_link(&self, owner: &UserId, called: &str) -> Result<Option<String>, EngineError> {
         let room = self.tables.assistants.get(&owner.to_owned())?.and_then(|record| record.room);
         Ok(room.map(|room| room_link(called, &room, &self.namespace.server)))
-    }
-
-    pub(super) fn listed(&self) -> Vec<words::ListedCoworker<'_>> {
-        self.users
-            .iter()
-            .zip(&self.config.coworkers)
-            .map(|(user, coworker)| words::ListedCoworker {
-                user_id: user,
-                name: &coworker.name,
-                purpose: &coworker.purpose,
-            })
-            .collect()
     }
 }

@@ -176,15 +176,15 @@ pub async fn serve(config: Config, supervisor: &Supervisor, stop: CancellationTo
     tasks.spawn(answer_queries(engine.clone(), asked));
     if let Some(listener) = hooks_listener {
         let (calls, called) = mpsc::channel(super::hooks::CALLS_WAITING_MAX);
-        let door = engine.clone();
+        let door = engine.hooks.clone();
         let routes = hooks::router(calls, move |name, headers| door.admit_call(name, headers));
         tasks.spawn(listener::serve(listener, routes, hooks::CONNECTIONS_MAX, stop.clone()));
-        tasks.spawn(super::hooks::answer_calls(engine.clone(), called));
+        tasks.spawn(super::hooks::answer_calls(engine.hooks.clone(), called));
     }
-    super::connections::serve(&engine, connections);
+    super::connections::serve(&engine.connections, connections);
     tasks.spawn(super::model::keep_watch_of_claude(engine.model.clone()));
     tasks.spawn(super::toolsets::keep_watch_of_servers(engine.toolsets.clone()));
-    engine.open_index();
+    engine.audit.open_index();
     tasks.spawn(disk::keep_store(engine.clone()));
     // Not only once the homeserver answers: whatever waits for this service would wait for that too.
     supervisor.serves();
@@ -289,7 +289,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
         }
     }
     // Before runs go on: an errand whose run is recorded must not begin another.
-    engine.settle_errands()?;
+    engine.errands.settle_errands()?;
     engine.take_up_forgetting()?;
     engine.end_broken_off_verifications();
     engine.take_up_visits();
@@ -298,17 +298,22 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     engine.tasks.spawn(gaps::keep_up(engine.clone()));
     engine.tasks.spawn(super::owed::keep_paying(engine.clone()));
     engine.try_what_is_owed();
-    engine.tasks.spawn(deserted::keep_leaving(engine.clone()));
+    engine.tasks.spawn(deserted::keep_leaving(engine.deserted.clone()));
     engine.tasks.spawn(gaps::read_all_back(engine.clone()));
     engine.tasks.spawn(gaps::keep_assistants_up(engine.clone()));
     engine.tasks.spawn(provisioning::keep_members(engine.clone()));
-    engine.tasks.spawn(provisioning::look_for_leavers(engine.clone()));
+    engine.tasks.spawn(provisioning::look_for_leavers(
+        engine.people.clone(),
+        engine.runtime.clone(),
+        engine.people.members.clone(),
+    ));
     super::retiring::look_at_coworkers(&engine.runtime);
-    engine.keep_audit_room();
+    engine.audit.keep_audit_room();
     engine.tasks.spawn(super::online::keep_online(engine.runtime.clone(), engine.homeserver.clone()));
-    engine.tasks.spawn(super::lobby::keep_lobby(engine.clone()));
+    engine.tasks.spawn(super::lobby::keep_lobby(engine.lobby.clone()));
     engine.life.serve();
-    engine.take_up_errands();
+    engine.tasks.spawn(super::errands::keep_beginning(engine.clone()));
+    engine.errands.take_up_errands();
     engine.tasks.spawn(super::timetable::keep_timetable(engine.clone()));
     engine.tasks.spawn(super::batches::keep_batches(engine.batches.clone()));
     engine.tasks.spawn(super::computing::keep_files(engine.computing.clone()));

@@ -1,18 +1,16 @@
 //! Unencrypted messages where people encrypt: the sender is told once a day, an owner in their assistant's chat once an
 //! hour (C8, A3).
 
-use ruma::{RoomId, UserId};
+use ruma::UserId;
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, Shared, records::RoomRecord};
+use super::{Engine, EngineError, Shared};
 use crate::{
-    clock,
     core::{
         address::{Verdict, is_of_machines},
         event::{EventKind, RoomEvent},
         room_check::Privacy,
         sealed::{Carriage, is_suspect},
-        told::Told,
         voice::Voice,
         words,
     },
@@ -62,7 +60,7 @@ impl Engine {
             Box::pin(self.tell_unheard(&account, &event.room, &event.sender, voice)).await;
             return Ok(());
         }
-        if !self.is_told_now(&event.room, &event.sender, |record| &mut record.unencrypted_told)? {
+        if !self.tables.is_told_now(&event.room, &event.sender, |record| &mut record.unencrypted_told)? {
             return Ok(());
         }
         let txn = super::word_transaction("unencrypted", event.id.as_str(), user);
@@ -104,20 +102,5 @@ impl Engine {
         let txn = super::word_transaction("unencrypted", event.event_id.as_str(), account.user());
         account.send(&event.room_id, &super::word(&words::trust::not_encrypted_here(), None), txn).await?;
         Ok(())
-    }
-
-    pub(super) fn is_told_now(
-        &self,
-        room: &RoomId,
-        person: &UserId,
-        told: impl FnOnce(&mut RoomRecord) -> &mut Told,
-    ) -> Result<bool, EngineError> {
-        let mut due = false;
-        self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
-            let mut record = record.unwrap_or_default();
-            due = told(&mut record).is_due(person, clock::now());
-            Some(record)
-        })?;
-        Ok(due)
     }
 }

@@ -109,7 +109,7 @@ impl Engine {
     /// Handles an event that concerns one of ours in a direct chat: a verification, or a message to a visiting
     /// coworker. Returns true if it was such an event, so that it asks nobody else.
     pub(super) async fn take_in_direct_chat(self: &Shared, event: &RoomEvent) -> Result<bool, EngineError> {
-        if self.is_lobby(&event.room)? {
+        if self.lobby.is_lobby(&event.room)? {
             return Ok(true);
         }
         let visit = self.visits.of(&event.room);
@@ -270,7 +270,7 @@ impl Engine {
     async fn rooms_shared(&self, account: &Account, person: &UserId, but: &RoomId) -> Result<Vec<String>, EngineError> {
         let mut links = Vec::new();
         for room in account.joined().into_iter().filter(|room| room != but).take(ROOMS_LOOKED_AT_MAX) {
-            if self.is_lobby(&room)? {
+            if self.lobby.is_lobby(&room)? {
                 continue;
             }
             let facts = account.facts(&room).await?;

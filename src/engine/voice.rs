@@ -46,7 +46,7 @@ impl Engine {
             Voice::NoPower | Voice::Replaced => |record| &mut record.no_power_told,
             Voice::Heard | Voice::OtherEncryption => |record| &mut record.other_encryption_told,
         };
-        match self.is_told_now(room, person, told) {
+        match self.tables.is_told_now(room, person, told) {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => return tracing::error!(room.id = %room, %error, "who was told cannot be noted"),

@@ -86,13 +86,13 @@ impl Engine {
     }
 
     async fn hand_in_watched(self: &Shared, errand: Errand, event: &RoomEvent) -> Result<(), EngineError> {
-        let accepted = Box::pin(self.accept_errand(errand.clone())).await?;
+        let accepted = Box::pin(self.errands.accept_errand(errand.clone())).await?;
         if !matches!(accepted, Accepted::Durable { .. }) {
             // Nobody sends it again. Where a breaker stopped it, the room is told by that.
             tracing::info!(room.id = %event.room, event.id = %event.id, ?accepted, "a watched event is not taken up");
         }
         if accepted == Accepted::Full {
-            self.tell_full(&errand).await?;
+            self.errands.tell_full(&errand).await?;
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ use ruma::{
 use serde::de::IgnoredAny;
 
 mod facts;
+mod fields;
 mod message;
 mod redaction;
 
@@ -144,7 +145,7 @@ pub(super) fn from_decrypted(room: &RoomId, raw: &Raw<AnySyncTimelineEvent>, sen
 
 /// Returns what an encrypted event says in the clear about its relation; `None` if it says nothing.
 pub(super) fn around(raw: &Raw<AnySyncTimelineEvent>) -> Option<Message> {
-    let is_there = message::content(raw).get("m.relates_to").is_some_and(|relation| !relation.is_null());
+    let is_there = fields::content(raw).get("m.relates_to").is_some_and(|relation| !relation.is_null());
     match facts::sealed(raw) {
         EventKind::Undecryptable(message) if is_there => Some(message.unwrap_or_else(|| Message::text(""))),
         _ => None,

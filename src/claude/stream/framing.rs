@@ -6,7 +6,11 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use super::{Limits, StreamError, event::KNOWN, wide::Wide, wrapped};
+use super::{
+    Limits, StreamError,
+    wide::Wide,
+    wrapped::{self, is_event, is_message},
+};
 
 /// The UTF-8 byte order mark.
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -180,12 +184,6 @@ fn whole(value: &Value) -> Option<Vec<u8>> {
     wrapped::inner(value).and_then(|inner| whole(&inner))
 }
 
-pub(super) fn is_message(value: &Value) -> bool {
-    value["type"] == "message"
-        || value["content"].is_array()
-        || (value["content"].is_string() && value["role"] == "assistant")
-}
-
 /// Returns the events of a whole message in one event's data, or `None` for other data.
 pub(super) fn in_one(data: &str) -> Option<impl Iterator<Item = String>> {
     // A look at every event's text is cheaper than parsing it twice.
@@ -205,11 +203,6 @@ fn blocks(content: &Value) -> Vec<Value> {
         Value::String(_) => vec![block(content)],
         _ => Vec::new(),
     }
-}
-
-/// Returns whether a value is a stream event. A whole body with an error is a refusal, and handled as such.
-pub(super) fn is_event(value: &Value) -> bool {
-    value["type"].as_str().is_some_and(|kind| kind != "error" && KNOWN.contains(&kind))
 }
 
 fn told(events: &[Value]) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::framing::{is_event, is_message};
+use super::event::KNOWN;
 
 /// Names under which gateways put an answer.
 const NAMES: [&str; 9] = ["data", "response", "result", "message", "output", "body", "payload", "completion", "answer"];
@@ -48,4 +48,16 @@ pub(super) fn in_data(data: &str) -> Option<String> {
     let value: Value = serde_json::from_str(data).ok()?;
     let is_wrapped = !is_event(&value) && !is_message(&value);
     is_wrapped.then(|| inner(&value)).flatten().map(|inner| inner.to_string())
+}
+
+/// Returns whether a value is a whole message, as far as one can tell.
+pub(super) fn is_message(value: &Value) -> bool {
+    value["type"] == "message"
+        || value["content"].is_array()
+        || (value["content"].is_string() && value["role"] == "assistant")
+}
+
+/// Returns whether a value is a stream event. A whole body with an error is a refusal, and handled as such.
+pub(super) fn is_event(value: &Value) -> bool {
+    value["type"].as_str().is_some_and(|kind| kind != "error" && KNOWN.contains(&kind))
 }

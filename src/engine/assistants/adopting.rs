@@ -54,7 +54,7 @@ impl Engine {
             && self.roster.of(room).is_empty()
             && !self.no_chats.has(room)
             && self.tables.assistants.get(owner)?.is_none_or(|record| record.room.is_none());
-        if !may_be_one || self.tables.rooms.get(room)?.is_some() || !self.may_have_assistant(owner)? {
+        if !may_be_one || self.tables.rooms.get(room)?.is_some() || !self.people.members.may_have_assistant(owner)? {
             return Ok(false);
         }
         let persona = self.assistant_persona(owner);

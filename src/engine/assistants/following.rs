@@ -49,7 +49,7 @@ impl Engine {
                 account.sync().await?;
                 self.attend(account, owner, &room).await?;
             }
-            Upgraded::Refused if self.may_have_assistant(owner)? => {
+            Upgraded::Refused if self.people.members.may_have_assistant(owner)? => {
                 Box::pin(self.clone().ensure_assistant(owner)).await?;
             }
             Upgraded::Refused | Upgraded::Not | Upgraded::Awaited => {}

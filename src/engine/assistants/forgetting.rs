@@ -66,7 +66,7 @@ impl Engine {
                 self.tables.runs.remove_of(&owner)?;
                 self.tables.owed.remove_of(&owner)?;
                 self.tables.reminders.remove(&owner)?;
-                self.end_connections(&owner)?;
+                self.connections.end_connections(&owner)?;
             }
             tracing::info!(user.id = %owner, "forgetting is taken up again");
             self.tasks.spawn(self.clone().go_on_forgetting(owner, job.command));
@@ -166,7 +166,7 @@ impl Engine {
         self.tables.owed.remove_of(owner)?;
         self.tables.containers.remove_of(owner)?;
         self.tables.reminders.remove(&owner.to_owned())?;
-        self.end_connections(owner)?;
+        self.connections.end_connections(owner)?;
         // The index and the sessions may be many.
         let removing = tokio::task::spawn_blocking(move || {
             runs.remove_of(&theirs)?;

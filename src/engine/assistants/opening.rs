@@ -4,14 +4,12 @@
 //! typing or state. `core::opened` decides what may be read, from the homeserver's current answers, when the room is
 //! opened and again at every turn; no content is stored.
 
-use std::sync::Arc;
-
-use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId, RoomOrAliasId, UserId};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId, UserId};
 
 use crate::{
     core::{
         context,
-        event::{EventKind, Membership, Message, RoomEvent},
+        event::{EventKind, Message, RoomEvent},
         links::{self, Target},
         opened::{self, AGAIN_EVENTS_MAX, AROUND_EVENTS, Found, OPENED_MAX, Opened, READ_EVENTS, Range, Source},
         run::RunRecord,
@@ -135,7 +133,7 @@ impl Engine {
     ) -> Result<String, EngineError> {
         let kept = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
         let current = self.opened_in_session(account, owner, by, &kept).await?;
-        let Some(room) = self.room_of(&target.room).await? else { return Ok(words::opened::cannot_open()) };
+        let Some(room) = self.readable.room_of(&target.room).await? else { return Ok(words::opened::cannot_open()) };
         let wanted = Wanted { event: target.event.as_deref(), known: None };
         let reading = self.read_for(owner, &room, wanted).await?;
         let Some(reading) = reading else { return Ok(words::opened::cannot_open()) };
@@ -178,17 +176,6 @@ impl Engine {
         events.retain(|event| is_of_the_two(account, event, owner));
         let session = self.session_of(account, owner, &events, kept, &by.id);
         Ok(opened::current(&kept.opened, &events, session.begins))
-    }
-
-    /// Resolves an alias of this homeserver only: asking another server would tell it that somebody here asks.
-    pub(in crate::engine) async fn room_of(&self, room: &RoomOrAliasId) -> Result<Option<OwnedRoomId>, EngineError> {
-        let alias = match <&RoomId>::try_from(room) {
-            Ok(id) => return Ok(Some(id.to_owned())),
-            Err(alias) => alias,
-        };
-        let service = self.pool.kept(&self.service_user());
-        let Some(service) = service.filter(|_| alias.server_name() == self.namespace.server) else { return Ok(None) };
-        Ok(service.resolve(alias).await?)
     }
 
     /// Reads for a turn the rooms that the session has open, with the current rights. A room that may no longer be read
@@ -253,34 +240,16 @@ impl Engine {
         self.note(owner, |record| record.withheld.close(&mut record.opened, is_closed, &in_progress))
     }
 
-    /// Returns a coworker that is in a room with the owner at this moment, by whom the room can be read.
-    ///
-    /// `None` whatever the reason: the same requests are made if the room does not exist, if no coworker is there (then
-    /// the service bot asks), and if the owner is not.
-    pub(in crate::engine) async fn source_for(
-        &self,
-        owner: &UserId,
-        room: &RoomId,
-    ) -> Result<Option<Arc<Account>>, EngineError> {
-        let coworkers = self.users.iter().filter_map(|user| self.pool.kept(user));
-        let there: Option<Arc<Account>> = coworkers.into_iter().find(|account| account.is_in(room));
-        let is_there = there.is_some();
-        let Some(source) = there.or_else(|| self.pool.kept(&self.service_user())) else { return Ok(None) };
-        source.sync().await?;
-        let now = source.membership_of(room, owner).await?;
-        Ok((now == Some(Membership::Join) && is_there).then_some(source))
-    }
-
     /// Reads what an owner may read of a room, through a coworker that is there.
     ///
-    /// `None` whatever the reason, see [`Self::source_for`].
+    /// `None` whatever the reason, see [`Readable::source_for`](crate::engine::readable::Readable::source_for).
     async fn read_for(
         &self,
         owner: &UserId,
         room: &RoomId,
         wanted: Wanted<'_>,
     ) -> Result<Option<Reading>, EngineError> {
-        let Some(source) = self.source_for(owner, room).await? else { return Ok(None) };
+        let Some(source) = self.readable.source_for(owner, room).await? else { return Ok(None) };
         match Box::pin(read(&source, owner, room, wanted)).await {
             Err(error) if !error.is_passing() => {
                 tracing::debug!(user.id = %source.user(), %error, "a room cannot be opened");

@@ -25,12 +25,13 @@ use tokio::{
     sync::{Semaphore, mpsc},
 };
 
+use super::Audit;
 use crate::{
     core::{
         audit::{Answer, Ask, By, Entry, Filter, Spending, add_up, select},
         time::Timestamp,
     },
-    engine::{Engine, Shared, retiring},
+    engine::retiring,
     store::StoreError,
 };
 
@@ -66,8 +67,8 @@ pub fn at_socket<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io
 }
 
 /// Listens until Workmate stops.
-pub(super) async fn serve(engine: Shared) {
-    let path = door_of(&engine.config.data_dir);
+pub(super) async fn serve(audit: Arc<Audit>) {
+    let path = door_of(&audit.runtime.config.data_dir);
     let listener = match open(&path) {
         Ok(listener) => listener,
         Err(error) => {
@@ -79,15 +80,15 @@ pub(super) async fn serve(engine: Shared) {
     loop {
         let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
         let caller = tokio::select! {
-            () = engine.stop.cancelled() => break,
+            () = audit.runtime.stop.cancelled() => break,
             caller = listener.accept() => caller,
         };
         match caller {
             Ok((caller, _)) => {
-                let (engine, stop) = (engine.clone(), engine.stop.clone());
-                engine.tasks.clone().spawn(async move {
+                let (audit, stop) = (audit.clone(), audit.runtime.stop.clone());
+                audit.runtime.tasks.clone().spawn(async move {
                     let _place = place;
-                    let answered = stop.run_until_cancelled(answer(&engine, caller)).await;
+                    let answered = stop.run_until_cancelled(answer(&audit, caller)).await;
                     if let Some(Err(error)) = answered {
                         tracing::debug!(%error, "a question about past runs was broken off");
                     }
@@ -118,15 +119,15 @@ fn open(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn answer(engine: &Shared, caller: UnixStream) -> io::Result<()> {
+async fn answer(audit: &Arc<Audit>, caller: UnixStream) -> io::Result<()> {
     let (reading, mut writing) = caller.into_split();
     let mut line = String::new();
     let mut reading = BufReader::new(reading.take(ASK_BYTES_MAX));
     tokio::time::timeout(CALLER_PATIENCE, reading.read_line(&mut line)).await??;
     let (answers, mut answered) = mpsc::channel(READ_AHEAD);
-    let engine = engine.clone();
+    let audit = audit.clone();
     if let Ok(Ask::Retire(id)) = serde_json::from_str(&line) {
-        let said = Box::pin(retiring::retire(&engine.runtime, &id))
+        let said = Box::pin(retiring::retire(&audit.runtime, &id))
             .await
             .unwrap_or_else(|error| Answer::Failed(error.to_string()));
         for answer in [said, Answer::Done] {
@@ -138,7 +139,7 @@ async fn answer(engine: &Shared, caller: UnixStream) -> io::Result<()> {
     }
     // Reading the whole index takes long and blocks on the disk.
     let reading = tokio::task::spawn_blocking(move || match serde_json::from_str(&line) {
-        Ok(ask) => engine.answer_ask(&ask, &answers),
+        Ok(ask) => audit.answer_ask(&ask, &answers),
         Err(error) => {
             let why = format!("the question cannot be read: {error}\n  Mend: use the workmate that is running to ask.");
             let _ = answers.blocking_send(Answer::Failed(why));
@@ -154,7 +155,7 @@ async fn answer(engine: &Shared, caller: UnixStream) -> io::Result<()> {
     writing.shutdown().await
 }
 
-impl Engine {
+impl Audit {
     /// Sends answers until all are sent or the caller has gone.
     fn answer_ask(&self, ask: &Ask, answers: &mpsc::Sender<Answer>) {
         let said = match ask {
@@ -169,9 +170,13 @@ impl Engine {
     }
 
     fn say_spending(&self, by: By, since: Option<Timestamp>, answers: &mpsc::Sender<Answer>) -> Result<(), StoreError> {
-        let (outlays, index) = (self.budget.ledger.outlays(), self.tables.run_index.iter());
-        let (rows, sum) =
-            add_up(Spending::new(by, since, self.config.workspace.zone.clone()), outlays, index, &self.namespace)?;
+        let (outlays, index) = (self.budget.ledger.outlays(), self.runtime.tables.run_index.iter());
+        let (rows, sum) = add_up(
+            Spending::new(by, since, self.runtime.config.workspace.zone.clone()),
+            outlays,
+            index,
+            &self.runtime.namespace,
+        )?;
         for answer in rows.into_iter().map(Answer::Spent).chain([Answer::SpentInAll(sum)]) {
             if answers.blocking_send(answer).is_err() {
                 break;
@@ -181,13 +186,13 @@ impl Engine {
     }
 
     fn say_runs(&self, ask: &Ask, answers: &mpsc::Sender<Answer>) -> Result<(), StoreError> {
-        let newest_first = self.tables.run_index.iter().rev();
+        let newest_first = self.runtime.tables.run_index.iter().rev();
         let (filter, named) = match ask {
             Ask::List(filter) => (filter.clone(), None),
             Ask::Show(run) => (Filter::default(), Some(run)),
             Ask::Spend { .. } | Ask::Retire(_) => return Ok(()),
         };
-        for entry in select(newest_first, &filter, &self.namespace) {
+        for entry in select(newest_first, &filter, &self.runtime.namespace) {
             let entry: Entry = entry?;
             let wanted = named.is_none_or(|run| entry.is_named(run));
             if wanted && answers.blocking_send(Answer::Run(Box::new(entry))).is_err() {

@@ -2,6 +2,7 @@
 
 use ruma::OwnedEventId;
 
+use super::Audit;
 use crate::{
     clock,
     core::{
@@ -12,10 +13,9 @@ use crate::{
         run::{End, Ended, Outcome, Run, RunRecord},
         trail::Tally,
     },
-    engine::Engine,
 };
 
-impl Engine {
+impl Audit {
     /// Returns the run's record, which replaces its status (C13); `None` for a run without a status and tools.
     pub(in crate::engine) fn record_of_run(
         &self,
@@ -41,7 +41,7 @@ impl Engine {
     pub(in crate::engine) fn summary(&self, run: &Run, end: End) -> RunSummary {
         let (record, used, spent) = (run.record(), run.used(), self.budget.spent_on(run));
         let End { outcome, answer, .. } = end;
-        let coworker = match self.namespace.who(&record.user) {
+        let coworker = match self.runtime.namespace.who(&record.user) {
             Who::Coworker(id) if record.owner().is_none() => Some(id.0),
             _ => None,
         };

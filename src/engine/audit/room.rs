@@ -1,17 +1,18 @@
 //! The audit room (C13): made once, found again later, with one line without content for each coworker's run.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use ruma::{OwnedRoomId, OwnedUserId};
 use tokio::sync::mpsc;
 
+use super::Audit;
 use crate::{
     core::{
         audit::{Entry, RunKey, RunSummary},
         words,
     },
     engine::{
-        Engine, EngineError, Shared,
+        EngineError,
         budget::Pace,
         records::{AUDIT_ROOM, AuditRoom},
     },
@@ -25,35 +26,35 @@ use crate::{
 const LOOKED_BACK_MAX: usize = 10_000;
 
 /// Finds or makes the room, then writes its lines one after another.
-pub(super) async fn keep(engine: Shared, waiting: mpsc::Receiver<RunKey>) {
-    let stop = engine.stop.clone();
+pub(super) async fn keep(audit: Arc<Audit>, waiting: mpsc::Receiver<RunKey>) {
+    let stop = audit.runtime.stop.clone();
     tokio::select! {
         () = stop.cancelled() => {}
-        () = Box::pin(keep_on(&engine, waiting)) => {}
+        () = Box::pin(keep_on(&audit, waiting)) => {}
     }
 }
 
-async fn keep_on(engine: &Engine, mut waiting: mpsc::Receiver<RunKey>) {
+async fn keep_on(audit: &Audit, mut waiting: mpsc::Receiver<RunKey>) {
     let mut tries = 0;
     let room = loop {
-        match Box::pin(engine.audit_room()).await {
+        match Box::pin(audit.audit_room()).await {
             Ok(room) => break room,
             Err(error) if !pause_after(&error, "the audit room cannot be set up", &mut tries).await => return,
             Err(_) => {}
         }
     };
-    for key in engine.lines_due() {
-        write_line(engine, &room, &key).await;
+    for key in audit.lines_due() {
+        write_line(audit, &room, &key).await;
     }
     let mut pace = Pace::default();
     loop {
         tokio::select! {
             key = waiting.recv() => match key {
-                Some(key) => write_line(engine, &room, &key).await,
+                Some(key) => write_line(audit, &room, &key).await,
                 None => return,
             },
-            () = pace.next(&engine.budget) => {
-                if warn_of_budgets(engine, &room).await {
+            () = pace.next(&audit.budget) => {
+                if warn_of_budgets(audit, &room).await {
                     pace.note();
                 }
             }
@@ -61,10 +62,10 @@ async fn keep_on(engine: &Engine, mut waiting: mpsc::Receiver<RunKey>) {
     }
 }
 
-async fn warn_of_budgets(engine: &Engine, room: &OwnedRoomId) -> bool {
+async fn warn_of_budgets(audit: &Audit, room: &OwnedRoomId) -> bool {
     let mut tries = 0;
     loop {
-        match Box::pin(engine.budget.warn_of_budgets(room)).await {
+        match Box::pin(audit.budget.warn_of_budgets(room)).await {
             Ok(is_sent) => return is_sent,
             Err(error) if !pause_after(&error, "a warning about budgets cannot be written", &mut tries).await => {
                 return false;
@@ -74,9 +75,9 @@ async fn warn_of_budgets(engine: &Engine, room: &OwnedRoomId) -> bool {
     }
 }
 
-async fn write_line(engine: &Engine, room: &OwnedRoomId, key: &RunKey) {
+async fn write_line(audit: &Audit, room: &OwnedRoomId, key: &RunKey) {
     let mut tries = 0;
-    while let Err(error) = Box::pin(engine.tell_audit_room(room, key)).await {
+    while let Err(error) = Box::pin(audit.tell_audit_room(room, key)).await {
         if !pause_after(&error, "a line for the audit room cannot be written", &mut tries).await {
             return;
         }
@@ -95,22 +96,22 @@ async fn pause_after(error: &EngineError, what: &str, tries: &mut usize) -> bool
     true
 }
 
-impl Engine {
+impl Audit {
     /// Returns the audit room, making it if needed. Its members are then the admins in the config, except those who
     /// left.
     async fn audit_room(&self) -> Result<OwnedRoomId, EngineError> {
-        let account = self.service_account()?;
+        let account = self.runtime.service_account()?;
         account.sync().await?;
-        let kept = self.tables.audit_room.get(&AUDIT_ROOM.to_owned())?.unwrap_or_default();
+        let kept = self.runtime.tables.audit_room.get(&AUDIT_ROOM.to_owned())?.unwrap_or_default();
         let known = kept.room.filter(|room| account.is_in(room));
         let (room, mut invited) = match known {
             Some(room) => (room, kept.invited),
             None => (self.found_or_made(&account).await?, BTreeSet::new()),
         };
-        self.roster.enter(&room, account.user());
+        self.runtime.roster.enter(&room, account.user());
         self.see_to_admins(&account, &room, &mut invited).await?;
-        self.tables.audit_room.put(&AUDIT_ROOM.to_owned(), &AuditRoom { room: Some(room.clone()), invited })?;
-        self.store.flush().await?;
+        self.runtime.tables.audit_room.put(&AUDIT_ROOM.to_owned(), &AuditRoom { room: Some(room.clone()), invited })?;
+        self.runtime.store.flush().await?;
         Ok(room)
     }
 
@@ -118,11 +119,11 @@ impl Engine {
         if let Some(room) = audit_room::find(account).await? {
             return Ok(room);
         }
-        let admins = &self.config.workspace.admins;
+        let admins = &self.runtime.config.workspace.admins;
         let new = NewRoom {
             name: words::trail::audit_room_name(),
             topic: words::trail::audit_room_topic(),
-            federates: admins.iter().any(|admin| admin.server_name() != self.namespace.server),
+            federates: admins.iter().any(|admin| admin.server_name() != self.runtime.namespace.server),
         };
         let made = audit_room::create(account, &new).await?;
         tracing::info!(room.id = %made, admins = admins.len(), "the audit room was made");
@@ -137,7 +138,7 @@ impl Engine {
         invited: &mut BTreeSet<OwnedUserId>,
     ) -> Result<(), EngineError> {
         let facts = account.facts(room).await?;
-        let admins = &self.config.workspace.admins;
+        let admins = &self.runtime.config.workspace.admins;
         let inside: BTreeSet<OwnedUserId> = facts.joined.union(&facts.invited).cloned().collect();
         for former in inside.iter().filter(|user| !admins.contains(*user) && *user != account.user()) {
             match account.remove(room, former).await {
@@ -168,16 +169,19 @@ impl Engine {
 
     /// Writes a line if it is still due. The transaction id is the run's, so a resend after a crash is the same event.
     async fn tell_audit_room(&self, room: &OwnedRoomId, key: &RunKey) -> Result<(), EngineError> {
-        let Some(summary) = self.tables.run_index.get(key)?.filter(|summary| summary.line_due) else { return Ok(()) };
-        let account = self.service_account()?;
-        let entry = Entry::of(key.clone(), summary, &self.namespace);
+        let Some(summary) = self.runtime.tables.run_index.get(key)?.filter(|summary| summary.line_due) else {
+            return Ok(());
+        };
+        let account = self.runtime.service_account()?;
+        let entry = Entry::of(key.clone(), summary, &self.runtime.namespace);
         // A second guard for A4: whatever the index says, no line for an assistant's run.
         if entry.room.is_some() {
-            let line = words::trail::audit_line(&entry, &self.namespace.server);
+            let line = words::trail::audit_line(&entry, &self.runtime.namespace.server);
             let txn = crate::engine::word_transaction("audit", &key.1, account.user());
             account.send(room, &crate::engine::word(&line, None), txn).await?;
         }
-        self.tables
+        self.runtime
+            .tables
             .run_index
             .update(key, |summary: Option<RunSummary>| Some(RunSummary { line_due: false, ..summary? }))?;
         Ok(())
@@ -185,7 +189,7 @@ impl Engine {
 
     /// Returns the keys of earlier processes' runs whose lines are still due, oldest first.
     fn lines_due(&self) -> Vec<RunKey> {
-        let newest = self.tables.run_index.iter().rev().take(LOOKED_BACK_MAX).filter_map(Result::ok);
+        let newest = self.runtime.tables.run_index.iter().rev().take(LOOKED_BACK_MAX).filter_map(Result::ok);
         let mut due: Vec<RunKey> = newest.filter(|(_, summary)| summary.line_due).map(|(key, _)| key).collect();
         due.reverse();
         due

@@ -2,6 +2,7 @@
 
 use ruma::{EventId, UserId};
 
+use super::Audit;
 use crate::{
     core::{
         audit::{Entry, RunKey},
@@ -10,13 +11,13 @@ use crate::{
         trail::Decision,
         words,
     },
-    engine::{Engine, EngineError, records::ThreadRecord},
+    engine::{EngineError, records::ThreadRecord},
 };
 
 /// Most messages linked in the answer to `!why`.
 const LINKS_MAX: usize = 10;
 
-impl Engine {
+impl Audit {
     /// Answers `!why` about the message it replies to, or about the newest run in its thread.
     pub(in crate::engine) async fn why(&self, user: &UserId, event: &RoomEvent) -> Result<String, EngineError> {
         let replied = match &event.kind {
@@ -37,29 +38,29 @@ impl Engine {
     }
 
     fn kept_of(&self, event: &RoomEvent, id: &EventId) -> Result<ThreadRecord, EngineError> {
-        Ok(self.tables.threads.get(&(event.room.clone(), id.to_owned()))?.unwrap_or_default())
+        Ok(self.runtime.tables.threads.get(&(event.room.clone(), id.to_owned()))?.unwrap_or_default())
     }
 
     async fn told_of(&self, user: &UserId, event: &RoomEvent, key: RunKey) -> Result<String, EngineError> {
-        let Some(summary) = self.tables.run_index.get(&key)? else {
-            let going_on = self.tables.runs.get(&key.1)?.is_some();
+        let Some(summary) = self.runtime.tables.run_index.get(&key)? else {
+            let going_on = self.runtime.tables.runs.get(&key.1)?.is_some();
             return Ok(if going_on { words::trail::why_not_yet() } else { words::trail::why_unknown() });
         };
-        let entry = Entry::of(key, summary, &self.namespace);
+        let entry = Entry::of(key, summary, &self.runtime.namespace);
         // About another coworker's run or another room: not this one's to tell.
         if entry.room.as_ref() != Some(&event.room) || entry.user != user {
             return Ok(words::trail::why_unknown());
         }
         let decided: Vec<&UserId> =
             entry.tools.iter().filter_map(|tool| tool.decision.as_ref().and_then(Decision::by)).collect();
-        let names = match self.pool.kept(user) {
+        let names = match self.runtime.pool.kept(user) {
             Some(account) => account.names(&event.room, &decided).await,
             None => Names::default(),
         };
         Ok(words::trail::why(
             &entry,
             LINKS_MAX,
-            &self.namespace.server,
+            &self.runtime.namespace.server,
             &names,
             &self.zones.zone_of(&event.sender).await,
         ))

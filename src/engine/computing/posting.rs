@@ -60,7 +60,7 @@ impl Engine {
     }
 
     async fn look_at_made(&self, file: &str) -> Option<Look> {
-        match self.claude.look_at_file(file).await {
+        match self.computing.claude.look_at_file(file).await {
             Ok(Some(info)) => Some(Look { id: info.id, name: info.name, bytes: info.bytes }),
             Ok(None) => None,
             Err(error) => {
@@ -78,7 +78,7 @@ impl Engine {
         (place, bytes_left): (&Place, &mut u64),
         unposted: &mut Unposted,
     ) -> Result<(), EngineError> {
-        let bytes = match self.claude.read_file(&made.id, POSTED_EACH_MAX.min(*bytes_left)).await {
+        let bytes = match self.computing.claude.read_file(&made.id, POSTED_EACH_MAX.min(*bytes_left)).await {
             Ok(FileContent::Whole(bytes)) => bytes,
             Ok(FileContent::TooLarge) => {
                 unposted.too_large += 1;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use ruma::{EventId, OwnedUserId, RoomId, UserId};
 
-use super::Given;
+use super::{Connections, Given};
 use crate::{
     core::{
         connection::cursor::{Cursor, For},
@@ -19,7 +19,7 @@ use crate::{
         time::Timestamp,
         visibility::{self, Happened},
     },
-    engine::{Engine, EngineError},
+    engine::EngineError,
     matrix::{
         Account, MatrixError,
         account::{Edited, Page},
@@ -79,7 +79,7 @@ pub(super) fn or_not_there(given: Result<Given, EngineError>) -> Result<Given, E
     }
 }
 
-impl Engine {
+impl Connections {
     /// Answers a call with checked arguments.
     pub(super) async fn read_for_connection(&self, owner: &UserId, ask: Ask) -> Result<Given, EngineError> {
         or_not_there(match ask {
@@ -103,9 +103,9 @@ impl Engine {
 
     /// Returns the way into a room, if the owner may read it. The same calls are made whatever the reason why not.
     pub(super) async fn door(&self, owner: &UserId, named: &Named) -> Result<Option<Door>, EngineError> {
-        let Some(target) = named.room(&self.namespace.server) else { return Ok(None) };
-        let Some(room) = self.room_of(&target.room).await? else { return Ok(None) };
-        let Some(source) = self.source_for(owner, &room).await? else { return Ok(None) };
+        let Some(target) = named.room(&self.runtime.namespace.server) else { return Ok(None) };
+        let Some(room) = self.readable.room_of(&target.room).await? else { return Ok(None) };
+        let Some(source) = self.readable.source_for(owner, &room).await? else { return Ok(None) };
         let about = Self::about(&source, &room).await?;
         Ok(Some(Door { source, owner: owner.to_owned(), about }))
     }
@@ -125,12 +125,12 @@ impl Engine {
     pub(super) fn cursor(&self, text: Option<&str>, of: &For<'_>) -> Option<Cursor> {
         match text {
             None => Some(Cursor::default()),
-            Some(text) => Cursor::open(text, &self.connections.cursor_key, of),
+            Some(text) => Cursor::open(text, &self.cursor_key, of),
         }
     }
 
     pub(super) fn sealed(&self, next: Option<&Cursor>, of: &For<'_>) -> Option<String> {
-        next.map(|next| next.sealed(&self.connections.cursor_key, of))
+        next.map(|next| next.sealed(&self.cursor_key, of))
     }
 
     /// Keeps of a page without gaps what the owner may read, for an owner who is in the room now.

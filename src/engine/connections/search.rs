@@ -9,7 +9,7 @@ use std::time::Duration;
 use ruma::{EventId, OwnedUserId, UserId};
 use tokio::time::Instant;
 
-use super::Given;
+use super::{Connections, Given};
 use crate::{
     core::{
         connection::cursor::{Cursor, For},
@@ -20,7 +20,7 @@ use crate::{
         },
         time::Timestamp,
     },
-    engine::{Engine, EngineError},
+    engine::EngineError,
 };
 
 /// How long the first call looks back; the last page is read to its end.
@@ -56,7 +56,7 @@ impl Query {
     }
 }
 
-impl Engine {
+impl Connections {
     pub(super) async fn search_room(
         &self,
         owner: &UserId,

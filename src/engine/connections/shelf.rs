@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use ruma::{OwnedRoomId, UserId};
 
-use super::{Given, reading::ASKED_AT_ONCE};
+use super::{Connections, Given, reading::ASKED_AT_ONCE};
 use crate::{
     core::{
         connection::{
@@ -18,7 +18,7 @@ use crate::{
             tools::{ConnectionTool, Named},
         },
     },
-    engine::{Engine, EngineError},
+    engine::EngineError,
     matrix::Account,
     mcp_server::Answer,
 };
@@ -26,10 +26,10 @@ use crate::{
 /// Rooms that are looked at for one page; where fewer of them may be read than a page has, the next call goes on.
 const LOOKED_AT_MAX: usize = 400;
 
-impl Engine {
+impl Connections {
     /// Returns the rooms of coworkers, by id, each with a coworker that is there.
     fn coworkers_rooms(&self) -> Vec<(OwnedRoomId, Arc<Account>)> {
-        let accounts = self.users.iter().filter_map(|user| self.pool.kept(user));
+        let accounts = self.runtime.users.iter().filter_map(|user| self.runtime.pool.kept(user));
         let rooms = accounts.flat_map(|account| {
             let joined = account.joined();
             joined.into_iter().map(move |room| (room, account.clone()))
@@ -122,7 +122,7 @@ impl Engine {
             }
         }
         // A prompt that is not there takes the same way as a room that may not be read.
-        let named = named.unwrap_or_else(|| Named::new(format!("!none:{}", self.namespace.server)));
+        let named = named.unwrap_or_else(|| Named::new(format!("!none:{}", self.runtime.namespace.server)));
         let opened = Box::pin(self.newest_of(owner, &named, |about, text| answer::opening(about, &text))).await;
         super::reading::or_not_there(opened)
     }

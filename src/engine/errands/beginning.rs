@@ -1,6 +1,6 @@
 //! Begins errands: announces them and records their runs, one after the other in each room.
 
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 
 use ruma::OwnedEventId;
 use tokio::time::Instant;
@@ -31,7 +31,7 @@ const FULL_MAX: Duration = Duration::from_mins(1);
 const WORTH_A_LINE: usize = 4;
 
 /// How far an attempt to begin an errand came.
-pub(super) enum Tried {
+enum Tried {
     /// It has begun, or is left for good.
     Over,
     /// It has to wait; nothing is wrong.
@@ -43,23 +43,26 @@ pub(super) enum Tried {
 impl Engine {
     /// Begins an errand: announces it, and records its run.
     async fn begin_errand(self: &Shared, id: &ErrandId) -> Result<Tried, EngineError> {
-        let Some(errand) = self.kept_errand(id)? else { return Ok(Tried::Over) };
+        let Some(errand) = self.errands.kept_errand(id)? else { return Ok(Tried::Over) };
         if errand.stage != Stage::Accepted {
             return Ok(Tried::Over);
         }
-        if self.has_run(&errand)? {
-            self.keep_errand(&Errand { stage: Stage::Begun, ..errand })?;
+        if self.errands.has_run(&errand)? {
+            self.errands.keep_errand(&Errand { stage: Stage::Begun, ..errand })?;
             return Ok(Tried::Over);
         }
         let room = self.tables.rooms.get(&errand.room)?.unwrap_or_default();
         if room.muted.contains(&errand.user) {
-            return Box::pin(self.leave_errand(&errand, Left::Muted)).await;
+            Box::pin(self.errands.leave_errand(&errand, Left::Muted)).await?;
+            return Ok(Tried::Over);
         }
         if room.liveliness.is_paused() {
-            return Box::pin(self.leave_errand(&errand, Left::Paused)).await;
+            Box::pin(self.errands.leave_errand(&errand, Left::Paused)).await?;
+            return Ok(Tried::Over);
         }
         if errand.is_too_old(clock::now()) {
-            return Box::pin(self.leave_errand(&errand, Left::TooOld)).await;
+            Box::pin(self.errands.leave_errand(&errand, Left::TooOld)).await?;
+            return Ok(Tried::Over);
         }
         // Before the homeserver is asked anything: with a full line this comes again and again.
         let lane = errand.lane();
@@ -116,7 +119,7 @@ impl Engine {
             errand.thread = errand.thread.or_else(|| kept.as_ref().map(|thread| thread.root.clone()));
             let notice = self.post_notice(account, &errand).await?;
             errand.request = Some(notice.clone());
-            self.keep_errand(&errand)?;
+            self.errands.keep_errand(&errand)?;
             notice
         };
         let Some(key) = matter else { return Ok(errand) };
@@ -164,14 +167,14 @@ impl Engine {
         let place = errand.place(&request, latest);
         self.note_errand(&errand, &request, place.thread_root().map(ToOwned::to_owned))?;
         let begun_at = *errand.begun_at.get_or_insert_with(clock::now);
-        self.keep_errand(&errand)?;
+        self.errands.keep_errand(&errand)?;
         let record = errand.run(&request, place, came, self.config.limits.deadline_ms(), begun_at);
         let lane = record.lane();
         if self.start_run(record, Some(seen))? == Started::TooManyWait {
             return Ok(Tried::Full(Some(lane)));
         }
         errand.stage = Stage::Begun;
-        self.keep_errand(&errand)?;
+        self.errands.keep_errand(&errand)?;
         Ok(Tried::Over)
     }
 
@@ -198,10 +201,24 @@ impl Engine {
     }
 }
 
+/// Begins what is lined up, each place in a task of its own, until Workmate stops.
+pub(in crate::engine) async fn keep_beginning(engine: Shared) {
+    let desks = engine.errands.desks.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some(mut desks) = desks else { return };
+    loop {
+        let desk = tokio::select! {
+            () = engine.stop.cancelled() => return,
+            desk = desks.recv() => desk,
+        };
+        let Some(desk) = desk else { return };
+        engine.tasks.spawn(begin_all(engine.clone(), desk));
+    }
+}
+
 /// Begins a coworker's errands in a room one after the other, until none waits. An outage is waited out.
-pub(super) async fn begin_all(engine: Shared, desk: Desk) {
+async fn begin_all(engine: Shared, desk: Desk) {
     let (mut tries, mut refusals) = (0, 0);
-    while let Some(id) = engine.errands.first(&desk) {
+    while let Some(id) = engine.errands.lines.first(&desk) {
         let why = match caught(Box::pin(engine.begin_errand(&id))).await {
             Ok(Tried::Over) => None,
             Ok(Tried::Later) => {
@@ -236,10 +253,10 @@ pub(super) async fn begin_all(engine: Shared, desk: Desk) {
                 }
                 continue;
             }
-            Some(why) => engine.give_up_errand(&id, &why),
+            Some(why) => engine.errands.give_up_errand(&id, &why),
             None => {}
         }
-        engine.errands.done(&desk, &id);
+        engine.errands.lines.done(&desk, &id);
         (tries, refusals) = (0, 0);
     }
 }

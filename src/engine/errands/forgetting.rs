@@ -2,29 +2,29 @@
 
 use ruma::{RoomId, UserId};
 
+use super::Errands;
 use crate::{
     clock,
     core::{
         errand::{self, Errand, Left, MatterThread, Stage},
         time::Timestamp,
     },
-    engine::Engine,
     store::{StoreError, Table},
 };
 
-impl Engine {
+impl Errands {
     /// Forgets what is over; at the start and once a day.
     pub(in crate::engine) fn forget_errands(&self) -> Result<(), StoreError> {
         let now = clock::now();
-        forget_ended(&self.tables.errands, now)?;
-        forget_matters(&self.tables.matters, now)
+        forget_ended(&self.runtime.tables.errands, now)?;
+        forget_matters(&self.runtime.tables.matters, now)
     }
 
     /// Leaves what waits for a coworker that has left a room or was being carried out, and forgets which threads its matters had there: should it
     /// come back, it begins anew, and whoever sent may send again.
     pub(in crate::engine) fn forget_errands_of(&self, room: &RoomId, user: &UserId) -> Result<(), StoreError> {
-        self.errands.drop_line(&(room.to_owned(), user.to_owned()));
-        for errand in self.tables.errands.iter() {
+        self.lines.drop_line(&(room.to_owned(), user.to_owned()));
+        for errand in self.runtime.tables.errands.iter() {
             let (key, errand) = errand?;
             let is_over = match errand.stage {
                 Stage::Accepted => false,
@@ -35,9 +35,9 @@ impl Engine {
                 continue;
             }
             self.note_left(&errand, Left::NotThere)?;
-            self.tables.errands.put(&key, &Errand { stage: Stage::Left(Left::NotThere), ..errand })?;
+            self.runtime.tables.errands.put(&key, &Errand { stage: Stage::Left(Left::NotThere), ..errand })?;
         }
-        forget_matters_of(&self.tables.matters, room, user)
+        forget_matters_of(&self.runtime.tables.matters, room, user)
     }
 }
 

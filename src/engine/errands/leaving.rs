@@ -1,21 +1,25 @@
 //! Leaves errands that are not carried out, and says whether they may come again.
 
-use super::beginning::Tried;
+use std::sync::Arc;
+
+use super::Errands;
 use crate::{
     clock,
     core::{
         breaker::PAUSE_MS,
         errand::{Errand, ErrandId, Left, OriginKind, Stage},
         time::Timestamp,
+        timetable::Skip,
         words,
     },
-    engine::{Engine, EngineError, Shared, records::RoomRecord, word, word_transaction},
+    engine::{EngineError, records::RoomRecord, word, word_transaction},
+    store::StoreError,
 };
 
-impl Engine {
+impl Errands {
     /// Tells a room that what comes by itself is too much for a while (C14). It can be said later than that, or not at all.
-    pub(super) async fn tell_too_fast(self: Shared, errand: Errand, until: Timestamp) {
-        let Some(account) = self.pool.kept(&errand.user) else { return };
+    pub(super) async fn tell_too_fast(self: Arc<Self>, errand: Errand, until: Timestamp) {
+        let Some(account) = self.runtime.pool.kept(&errand.user) else { return };
         let minutes = until.ms_since(clock::now()).div_ceil(60_000);
         let message = word(&words::errands::too_fast(errand.origin.kind, minutes), None);
         let txn = word_transaction("too-fast", &format!("{}|{}", errand.room, until.as_ms()), account.user());
@@ -27,12 +31,12 @@ impl Engine {
     /// Says in a room, once in a while, that so much waits there that what nobody sends again is not taken up.
     pub(in crate::engine) async fn tell_full(&self, errand: &Errand) -> Result<(), EngineError> {
         let (mut due, now) = (false, clock::now());
-        self.tables.rooms.update(&errand.room, |record: Option<RoomRecord>| {
+        self.runtime.tables.rooms.update(&errand.room, |record: Option<RoomRecord>| {
             let mut record = record.unwrap_or_default();
             due = record.full_told.is_due(now, PAUSE_MS);
             Some(record)
         })?;
-        let Some(account) = self.pool.kept(&errand.user).filter(|_| due) else { return Ok(()) };
+        let Some(account) = self.runtime.pool.kept(&errand.user).filter(|_| due) else { return Ok(()) };
         tracing::warn!(room.id = %errand.room, kind = errand.origin.kind.name(), "too many errands wait; none is taken");
         let txn = word_transaction("full", errand.id.as_str(), account.user());
         if let Err(error) = account.send(&errand.room, &word(&words::errands::full(), None), txn).await {
@@ -41,8 +45,21 @@ impl Engine {
         Ok(())
     }
 
+    /// Notes that a due time which was accepted does not run after all.
+    pub(super) fn note_left(&self, errand: &Errand, why: Left) -> Result<(), StoreError> {
+        let Some(key) = &errand.schedule else { return Ok(()) };
+        let why = match why {
+            Left::Muted => Skip::Muted,
+            Left::TooOld => Skip::Missed,
+            Left::Paused | Left::NotThere => Skip::NotThere,
+        };
+        self.runtime.tables.note_handled(key, |kept| {
+            kept.rooms.entry(errand.room.clone()).or_default().left(errand.due_at, why);
+        })
+    }
+
     /// Leaves an errand for good; a notice of it that is there already says so.
-    pub(super) async fn leave_errand(&self, errand: &Errand, why: Left) -> Result<Tried, EngineError> {
+    pub(super) async fn leave_errand(&self, errand: &Errand, why: Left) -> Result<(), EngineError> {
         tracing::warn!(
             room.id = %errand.room, user.id = %errand.user, errand.id = errand.id.as_str(), ?why, "an errand is left"
         );
@@ -50,20 +67,20 @@ impl Engine {
         self.note_left(errand, why)?;
         self.keep_errand(&Errand { stage: Stage::Left(why), ..errand.clone() })?;
         if let (true, Some(notice), Some(account)) =
-            (errand.is_announced(), &errand.request, self.pool.kept(&errand.user))
+            (errand.is_announced(), &errand.request, self.runtime.pool.kept(&errand.user))
         {
             let txn = word_transaction("left", &errand.notice_cause(), account.user());
             if let Err(error) = account.edit(&errand.room, notice, &errand.notice_left(why), txn).await {
                 tracing::debug!(room.id = %errand.room, %error, "a notice cannot say that its errand is left");
             }
         }
-        Ok(Tried::Over)
+        Ok(())
     }
 
     /// Leaves an errand that its room refuses for good.
     pub(super) fn give_up_errand(&self, id: &ErrandId, why: &str) {
         tracing::error!(errand.id = id.as_str(), error = why, "an errand cannot begin; it is left");
-        let left = self.tables.errands.update(&id.as_str().to_owned(), |kept: Option<Errand>| {
+        let left = self.runtime.tables.errands.update(&id.as_str().to_owned(), |kept: Option<Errand>| {
             kept.map(|errand| Errand { stage: Stage::Left(Left::NotThere), ..errand })
         });
         let left = left.and_then(|left| left.map_or(Ok(()), |errand| self.note_left(&errand, Left::NotThere)));

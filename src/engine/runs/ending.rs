@@ -56,7 +56,7 @@ impl Engine {
         let record = run.record();
         let cards = self.card_ends(id, record)?;
         let left = owed::End {
-            record: self.record_of_run(record, end.outcome, self.budget.spent_on(run), names),
+            record: self.audit.record_of_run(record, end.outcome, self.budget.spent_on(run), names),
             cards: cards.edits,
             reactions: cards.reactions,
             posted: if end.taken_back { self.posted_of(record, end.answer.as_ref())? } else { Vec::new() },
@@ -106,7 +106,7 @@ impl Engine {
 
     /// The run leaves the journal and stays in the index, without content.
     async fn close_run(&self, id: &RunId, run: &Run, end: End) {
-        let summary = self.summary(run, end);
+        let summary = self.audit.summary(run, end);
         let key: RunKey = (run.record().accepted_at, id.as_str().to_owned());
         let closed = self.tables.run_index.put(&key, &summary).and_then(|()| self.tables.runs.remove(&key.1));
         let closed = match closed {

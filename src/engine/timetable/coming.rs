@@ -8,14 +8,13 @@ use crate::{
     clock,
     core::{
         batch::answer_by,
-        errand::{Errand, ErrandId, Left, Origin, OriginKind},
+        errand::{Errand, ErrandId, Origin, OriginKind},
         time::Timestamp,
         timetable::{Around, Handled, Progress, Skip, UNREAD_RUNS_MAX, Verdict, begins_until, owing, verdict},
         words,
     },
-    engine::{EngineError, Shared, errands::Accepted, word, word_transaction},
+    engine::{Engine, EngineError, Shared, errands::Accepted, word, word_transaction},
     matrix::Account,
-    store::StoreError,
 };
 
 /// When a schedule is to be looked at again.
@@ -28,7 +27,7 @@ pub(super) enum Next {
     NoChat,
 }
 
-impl super::Engine {
+impl Engine {
     /// Hands in what a schedule owes now.
     pub(super) async fn hand_in(self: &Shared, id: &Id) -> Tried<Next> {
         let Some(job) = self.job(id)? else { return Ok(Next::At(None)) };
@@ -53,7 +52,7 @@ impl super::Engine {
             return Ok(Next::Later);
         }
         let next = job.rule.next_after(owed.until);
-        self.note_handled(&job.key, |kept| (kept.until, kept.next) = (owed.until, next))?;
+        self.tables.note_handled(&job.key, |kept| (kept.until, kept.next) = (owed.until, next))?;
         self.store.flush().await?;
         if let (None, Id::Room(room, number)) = (next, id) {
             self.forget_schedule(room, *number)?;
@@ -100,7 +99,7 @@ impl super::Engine {
         if !self.carry_out(job, &room, verdict).await? {
             return Ok(false);
         }
-        self.note_handled(&job.key, |kept| {
+        self.tables.note_handled(&job.key, |kept| {
             // An earlier due time may have been left meanwhile.
             let progress = kept.rooms.remove(&room).unwrap_or_default();
             kept.rooms.insert(room, decide(&progress).1);
@@ -108,34 +107,11 @@ impl super::Engine {
         Ok(true)
     }
 
-    /// Changes what is known of a schedule, unless it is gone by now.
-    fn note_handled(&self, key: &str, change: impl FnOnce(&mut Handled)) -> Result<(), StoreError> {
-        self.tables.timetable.update(&key.to_owned(), |kept: Option<Handled>| {
-            let mut kept = kept?;
-            change(&mut kept);
-            Some(kept)
-        })?;
-        Ok(())
-    }
-
-    /// Notes that a due time which was accepted does not run after all.
-    pub(in crate::engine) fn note_left(&self, errand: &Errand, why: Left) -> Result<(), StoreError> {
-        let Some(key) = &errand.schedule else { return Ok(()) };
-        let why = match why {
-            Left::Muted => Skip::Muted,
-            Left::TooOld => Skip::Missed,
-            Left::Paused | Left::NotThere => Skip::NotThere,
-        };
-        self.note_handled(key, |kept| {
-            kept.rooms.entry(errand.room.clone()).or_default().left(errand.due_at, why);
-        })
-    }
-
     /// Does in one room what was decided; returns whether that is on disk.
     async fn carry_out(self: &Shared, job: &Job, room: &RoomId, verdict: Verdict) -> Tried<bool> {
         match verdict {
             Verdict::Run { due, is_late } => {
-                let accepted = self.accept_errand(errand_of(job, room, due, is_late)).await?;
+                let accepted = self.errands.accept_errand(errand_of(job, room, due, is_late)).await?;
                 Ok(matches!(accepted, Accepted::Durable { .. }))
             }
             Verdict::AskWhether { due } => self.ask_whether(job, room, due).await.map(|()| true),

@@ -74,7 +74,7 @@ impl Engine {
         // Its owner may have ended it, or had everything forgotten, while the notice was sent.
         let still = self.tables.reminders.get(owner)?.unwrap_or_default();
         if still.get(reminder.number).is_none_or(|one| one.cause != reminder.cause)
-            || self.is_recorded(&tasked.request, account.user(), tasked.at)?
+            || self.errands.is_recorded(&tasked.request, account.user(), tasked.at)?
         {
             return Ok(Done::Yes);
         }

@@ -8,7 +8,7 @@ use ruma::{
 };
 use serde_json::Value;
 
-use super::message;
+use super::fields::{content, mentions, number};
 use crate::core::{
     event::{EventKind, History, LiveLocation, Location, Message, MessageKind, POLL_ANSWERS_MAX, Poll, PollAnswer},
     id,
@@ -24,7 +24,7 @@ pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
     let is_state = state_key.is_some();
     if event_type == "m.room.history_visibility" && state_key == Some(Value::String(String::new())) {
         // A missing or unknown value counts as the tightest.
-        let content = message::content(raw);
+        let content = content(raw);
         let value = text_of(&content, "history_visibility").unwrap_or_default();
         return Some(EventKind::HistoryVisibility(History::parse(&value)));
     }
@@ -39,7 +39,7 @@ pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
         ("m.room.topic", true) => |content| text_of(content, "topic").map(EventKind::RoomTopic),
         _ => return None,
     };
-    let content = message::content(raw);
+    let content = content(raw);
     // A redaction empties a message's content, and a state event's too.
     if content.is_empty() && !is_state {
         return Some(EventKind::Redacted);
@@ -49,7 +49,7 @@ pub(super) fn of(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKind> {
 
 /// Returns what an undecryptable event says in the clear.
 pub(super) fn sealed(raw: &Raw<AnySyncTimelineEvent>) -> EventKind {
-    let content = message::content(raw);
+    let content = content(raw);
     if related(&content, "m.replace").is_some() {
         return EventKind::Undecryptable(None);
     }
@@ -61,7 +61,7 @@ pub(super) fn sealed(raw: &Raw<AnySyncTimelineEvent>) -> EventKind {
 fn poll_start(content: &JsonObject) -> Option<EventKind> {
     if let Some(target) = related(content, "m.replace") {
         let new = content.get("m.new_content").and_then(Value::as_object).unwrap_or(content);
-        let newly_mentioned = message::mentions(content).map(|all| all.users).unwrap_or_default();
+        let newly_mentioned = mentions(content).map(|all| all.users).unwrap_or_default();
         return Some(EventKind::Edit { target, new: poll_message(new), newly_mentioned });
     }
     Some(EventKind::Message(Message {
@@ -76,7 +76,7 @@ fn poll_message(content: &JsonObject) -> Message {
     let names = ["m.poll", "m.poll.start", "org.matrix.msc3381.poll.start"];
     let start = names.iter().find_map(|name| content.get(*name)?.as_object());
     let poll = start.and_then(poll);
-    let mentions = message::mentions(content);
+    let mentions = mentions(content);
     let message = |kind: MessageKind, body: String| Message { kind, mentions: mentions.clone(), ..Message::text(body) };
     match (poll, extensible(content)) {
         (Some((question, poll)), _) => message(MessageKind::Poll(poll), question),
@@ -96,7 +96,7 @@ fn poll(start: &JsonObject) -> Option<(String, Poll)> {
         Some(PollAnswer { id, text: extensible(answer)? })
     });
     let answers: Vec<PollAnswer> = answers.collect();
-    let selections_max = start.get("max_selections").and_then(message::number).unwrap_or(1).max(1);
+    let selections_max = start.get("max_selections").and_then(number).unwrap_or(1).max(1);
     let poll = Poll {
         selections_max: usize::try_from(selections_max).unwrap_or(POLL_ANSWERS_MAX),
         disclosed: text_of(start, "kind").is_some_and(|kind| kind.ends_with(".disclosed")),
@@ -132,7 +132,7 @@ fn location_event(content: &JsonObject) -> Option<EventKind> {
     };
     Some(EventKind::Message(Message {
         kind,
-        mentions: message::mentions(content),
+        mentions: mentions(content),
         thread_root: related(content, "m.thread"),
         reply_to: genuine_reply(content),
         ..Message::text(body)

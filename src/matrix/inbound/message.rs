@@ -1,21 +1,23 @@
 //! Messages (`m.room.message`, `m.sticker`), parsed field by field: an unreadable field costs only itself.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::borrow::Cow;
 
 use ruma::{
-    OwnedUserId,
     events::AnySyncTimelineEvent,
     serde::{JsonObject, Raw},
 };
 use serde::de::IgnoredAny;
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 
-use super::{CARD_MARK, facts, has_state_key};
+use super::{
+    CARD_MARK, facts,
+    fields::{content, mentions, number, users},
+    has_state_key,
+};
 use crate::{
     core::{
         address::OwnWords,
         event::{EventKind, GALLERY_FILES_MAX, Location, Mentions, Message, MessageKind, STICKER},
-        id, json,
     },
     matrix::media,
 };
@@ -128,14 +130,6 @@ pub(super) fn unreadable(sealed: EventKind) -> EventKind {
         }
         other => other,
     }
-}
-
-/// Returns an event's content, with unpaired surrogates replaced by U+FFFD.
-pub(super) fn content(raw: &Raw<AnySyncTimelineEvent>) -> JsonObject {
-    let Some(content) = raw.get_field::<Box<RawValue>>("content").ok().flatten() else { return JsonObject::new() };
-    serde_json::from_str(content.get())
-        .or_else(|_| serde_json::from_str(&json::whole(content.get())))
-        .unwrap_or_default()
 }
 
 fn is_redacted(raw: &Raw<AnySyncTimelineEvent>) -> bool {
@@ -353,42 +347,10 @@ fn location(content: &JsonObject) -> Option<Location> {
     Some(Location { geo_uri, ..whole })
 }
 
-/// Returns the mentions that can be parsed; a bad id costs only itself. `None` if the field is missing or not a list.
-pub(super) fn mentions(content: &JsonObject) -> Option<Mentions> {
-    match content.get("m.mentions")? {
-        Value::Object(all) => {
-            let users = all.get("user_ids").map(users).unwrap_or_default();
-            Some(Mentions { users, room: all.get("room") == Some(&Value::Bool(true)) })
-        }
-        list @ Value::Array(_) => Some(Mentions { users: users(list), room: false }),
-        _ => None,
-    }
-}
-
 /// Returns the person whom a verification request asks.
 fn verified(content: &JsonObject) -> Option<Mentions> {
     let to = content.get("to").filter(|_| text(content, "msgtype") == Some("m.key.verification.request"))?;
     Some(Mentions { users: users(to), room: false })
-}
-
-fn users(value: &Value) -> BTreeSet<OwnedUserId> {
-    let user = |value: &Value| value.as_str().and_then(id::user);
-    match value {
-        Value::Array(list) => list.iter().filter_map(user).collect(),
-        one => user(one).into_iter().collect(),
-    }
-}
-
-/// Returns a number that may be a string or have a fraction; drops negative and invalid ones.
-pub(super) fn number(value: &Value) -> Option<u64> {
-    match value {
-        Value::Number(number) => {
-            let rounded = || format!("{:.0}", number.as_f64()?).parse().ok();
-            number.as_u64().or_else(rounded)
-        }
-        Value::String(text) => text.trim().parse().ok(),
-        _ => None,
-    }
 }
 
 fn text<'a>(content: &'a JsonObject, field: &str) -> Option<&'a str> {

@@ -19,7 +19,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use super::{
     call::Kind,
     cutting::{Cutter, Sizes, TooLarge},
-    doubt, pacing,
+    pacing,
     repair::{self, Repaired},
     slimming::Slimmer,
     strip_hop_headers,
@@ -28,6 +28,10 @@ use crate::{
     core::reach,
     matrix::error::{is_errcode, is_unknown_device},
 };
+
+/// Response extension: the `errcode` of a refusal that may be a homeserver's. Never sent on the wire.
+#[derive(Clone, Debug)]
+pub(super) struct Refused(pub(super) String);
 
 /// Most bytes of an answer that is read whole.
 const BODY_BYTES_MAX: usize = 128 << 20;
@@ -199,7 +203,7 @@ async fn relay_refusal(answer: reqwest::Response) -> Response {
     let mut response = respond_whole(status, headers, body);
     if is_error {
         let errcode = said["errcode"].as_str().unwrap_or_default().to_owned();
-        response.extensions_mut().insert(doubt::Refused(errcode));
+        response.extensions_mut().insert(Refused(errcode));
     }
     if said["errcode"].as_str().is_some_and(is_unknown_device) {
         response.extensions_mut().insert(UnknownDevice);

@@ -11,7 +11,7 @@ use axum::{
     response::Response,
 };
 
-use super::answer::{Remark, refuse};
+use super::answer::{Refused, Remark, refuse};
 use crate::matrix::error::is_doubtful;
 
 /// Pauses before the repetitions of a call with a doubtful refusal.
@@ -22,10 +22,6 @@ pub(super) const AT_ONCE_MAX: usize = 32;
 const HELD_BYTES_MAX: usize = 256 << 10;
 /// Bytes below which no homeserver finds a call's body too large.
 const SMALL_BYTES: usize = 48 << 10;
-
-/// Response extension: the `errcode` of a refusal that may be a homeserver's. Never sent on the wire.
-#[derive(Clone, Debug)]
-pub(super) struct Refused(pub(super) String);
 
 /// The body of a call.
 pub(super) enum Payload {

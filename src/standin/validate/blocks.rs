@@ -2,9 +2,27 @@
 
 use serde_json::{Map, Value};
 
-use super::messages::Role;
 use super::{Request, fields, media};
 use crate::standin::problem::Problem;
+
+/// A message's role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    User,
+    Assistant,
+    System,
+}
+
+impl Role {
+    pub(super) fn of(message: &Value) -> Option<Self> {
+        match message["role"].as_str()? {
+            "user" => Some(Self::User),
+            "assistant" => Some(Self::Assistant),
+            "system" => Some(Self::System),
+            _ => None,
+        }
+    }
+}
 
 const USER_TYPES: &[&str] = &["text", "image", "document", "search_result", "tool_result", "container_upload"];
 const ASSISTANT_TYPES: &[&str] = &[

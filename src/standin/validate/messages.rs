@@ -2,28 +2,13 @@
 
 use serde_json::Value;
 
-use super::{Request, blocks, fields, headers};
+use super::{
+    Request,
+    blocks::{self, Role},
+    fields, headers,
+};
 use crate::standin::problem::Problem;
 use crate::standin::prompt::array;
-
-/// A message's role.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    User,
-    Assistant,
-    System,
-}
-
-impl Role {
-    pub(super) fn of(message: &Value) -> Option<Self> {
-        match message["role"].as_str()? {
-            "user" => Some(Self::User),
-            "assistant" => Some(Self::Assistant),
-            "system" => Some(Self::System),
-            _ => None,
-        }
-    }
-}
 
 /// Checks the `system` field.
 pub(super) fn check_system(request: &Request<'_>) -> Result<(), Problem> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::Request;
-use super::messages::Role;
+use super::blocks::Role;
 use crate::standin::problem::Problem;
 use crate::standin::prompt::array;
 

@@ -9,12 +9,23 @@ use serde_json::{
 use super::{
     EventMend, Losses, Mended, Place,
     fields::{Fields, parsed},
-    sync,
 };
 use crate::matrix::proxy::call::Kind;
 
 /// The type of the stub that replaces a dropped timeline event.
 const STUB: &str = "io.workmate.unreadable";
+
+/// The parts of a room that hold events, and their kinds of place.
+pub(super) const EVENTS: [(&str, Place); 6] = [
+    ("timeline", Place::Timeline),
+    ("state", Place::State),
+    ("state_after", Place::State),
+    ("org.matrix.msc4222.state_after", Place::State),
+    ("invite_state", Place::State),
+    ("knock_state", Place::State),
+];
+/// The lists of rooms in a sync.
+pub(super) const SECTIONS: [&str; 4] = ["join", "invite", "leave", "knock"];
 
 /// Returns whether any event of a body needs one of these mends.
 pub(super) fn any_is_mended(kind: Kind, read: &str, mends: &[&EventMend]) -> bool {
@@ -24,7 +35,7 @@ pub(super) fn any_is_mended(kind: Kind, read: &str, mends: &[&EventMend]) -> boo
     let mut found = false;
     let mut look = |place: Place, raw: &RawValue| found = found || mends.iter().any(|by| is_mended(by, place, raw));
     match kind {
-        Kind::Sync => sync::each_event(read, &mut look),
+        Kind::Sync => of_sync(read, &mut look),
         Kind::Event => of_list(serde_json::from_str(read).ok().map(|event| vec![event]), Place::Timeline, &mut look),
         Kind::State => of_list(serde_json::from_str(read).ok(), Place::State, &mut look),
         Kind::Members => of_fields(read, &[("chunk", Place::State)], &mut look),
@@ -48,6 +59,23 @@ fn of_fields(read: &str, names: &[(&str, Place)], look: &mut impl FnMut(Place, &
     let Ok(fields) = serde_json::from_str::<Fields>(read) else { return };
     for (name, place) in names {
         of_list(fields.get(name), *place, look);
+    }
+}
+
+/// Visits each event of each room in a sync.
+fn of_sync(read: &str, look: &mut impl FnMut(Place, &RawValue)) {
+    let Ok(body) = serde_json::from_str::<Fields>(read) else { return };
+    let Some(rooms) = body.raw("rooms").and_then(Fields::of) else { return };
+    for section in SECTIONS {
+        let Some(mut rooms) = rooms.raw(section).and_then(Fields::of) else { continue };
+        rooms.retain(|_, room| {
+            let Some(room) = Fields::of(room) else { return false };
+            for (part, place) in EVENTS {
+                let list = room.raw(part).and_then(Fields::of).and_then(|part| part.get("events"));
+                of_list(list, place, look);
+            }
+            false
+        });
     }
 }
 

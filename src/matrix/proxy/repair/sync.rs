@@ -19,34 +19,6 @@ use super::{
 };
 use crate::core::id;
 
-/// The parts of a room that hold events, and their kinds of place.
-const EVENTS: [(&str, Place); 6] = [
-    ("timeline", Place::Timeline),
-    ("state", Place::State),
-    ("state_after", Place::State),
-    ("org.matrix.msc4222.state_after", Place::State),
-    ("invite_state", Place::State),
-    ("knock_state", Place::State),
-];
-const SECTIONS: [&str; 4] = ["join", "invite", "leave", "knock"];
-
-/// Visits each event of each room in a sync.
-pub(super) fn each_event(read: &str, look: &mut impl FnMut(Place, &RawValue)) {
-    let Ok(body) = serde_json::from_str::<Fields>(read) else { return };
-    let Some(rooms) = body.raw("rooms").and_then(Fields::of) else { return };
-    for section in SECTIONS {
-        let Some(mut rooms) = rooms.raw(section).and_then(Fields::of) else { continue };
-        rooms.retain(|_, room| {
-            let Some(room) = Fields::of(room) else { return false };
-            for (part, place) in EVENTS {
-                let list = room.raw(part).and_then(Fields::of).and_then(|part| part.get("events"));
-                events::of_list(list, place, look);
-            }
-            false
-        });
-    }
-}
-
 /// Drops what cannot be parsed from a sync.
 pub(super) fn mend(body: &mut Fields, mends: &[&EventMend], losses: &mut Losses) {
     body.keep::<Presence>("presence", losses);
@@ -106,7 +78,7 @@ fn mend_room(room: &mut Fields, mends: &[&EventMend], losses: &mut Losses) {
     room.map::<OwnedEventId, UnreadNotificationsCount>("unread_thread_notifications", losses);
     with_events::<RoomAccountData>(room, "account_data", losses);
     with_events::<Ephemeral>(room, "ephemeral", losses);
-    for (name, place) in EVENTS {
+    for (name, place) in events::EVENTS {
         within(room, name, losses, |part, losses| {
             part.list::<IgnoredAny>("events", losses);
             events::mend_list(place, part, "events", mends, losses);

@@ -293,6 +293,8 @@ pub struct Claude {
     pub proxy: Option<Url>,
     /// The default model of coworkers and assistants.
     pub model: String,
+    /// The models asked in this order when the one before refuses.
+    pub fallback_models: Vec<String>,
     /// Their default effort.
     pub effort: Effort,
     /// `max_tokens` of each call: the most tokens for thinking and answer together.

@@ -65,6 +65,7 @@ pub(crate) mod served;
 pub(crate) mod session;
 pub(crate) mod steering;
 pub(crate) mod succession;
+pub mod thought;
 pub mod time;
 pub(crate) mod timetable;
 pub(crate) mod tokens;

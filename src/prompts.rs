@@ -86,6 +86,8 @@ pub enum Verdict {
     Declined,
     /// Nobody decided in time.
     Expired,
+    /// The provider refused what the call brought.
+    Withheld,
     /// The process ended during the call.
     OutcomeUnknown,
     /// The run was stopped.
@@ -104,6 +106,7 @@ pub fn verdict(verdict: Verdict) -> &'static str {
         Verdict::TooManyCalls => "too_many_calls",
         Verdict::Declined => "declined",
         Verdict::Expired => "expired",
+        Verdict::Withheld => "withheld",
         Verdict::OutcomeUnknown => "outcome_unknown",
         Verdict::Undone => "undone",
         Verdict::Truncated => "truncated",
@@ -202,6 +205,7 @@ mod tests {
             Verdict::TooManyCalls,
             Verdict::Declined,
             Verdict::Expired,
+            Verdict::Withheld,
             Verdict::OutcomeUnknown,
             Verdict::Undone,
             Verdict::Truncated,

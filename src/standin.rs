@@ -53,7 +53,7 @@ use url::Url;
 pub use batches::BatchPlan;
 pub use files::StoredFile;
 pub use journal::{RecordedFile, RecordedRequest, WAIT_SECONDS_MAX};
-pub use script::Matcher;
+pub use script::{Matcher, refusal_trigger};
 pub use turn::{Failure, Fault, Gate, Turn};
 
 use cache::Cache;
@@ -204,7 +204,12 @@ impl StandIn {
     /// Refuses, before any output, every request whose messages or system prompt contain the text, regardless of
     /// scripts.
     pub fn refuse(&self, text: &str) {
-        lock(&self.shared.scripts).refuse(text);
+        lock(&self.shared.scripts).refuse(None, text);
+    }
+
+    /// Does the same for one model alone.
+    pub fn refuse_by(&self, model: &str, text: &str) {
+        lock(&self.shared.scripts).refuse(Some(model), text);
     }
 
     /// Answers requests that no script answers by calling a function.

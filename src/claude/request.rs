@@ -34,6 +34,9 @@ pub struct Request {
     /// The effort; `None` means the model's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_config: Option<OutputConfig>,
+    /// How thinking is shown; `None` leaves it to the model, which then shows nothing of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<Thinking>,
     /// The container to compute in, where the model may.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<ContainerParams>,
@@ -97,6 +100,25 @@ pub struct InputMessage {
 pub struct OutputConfig {
     /// How much effort the model makes.
     pub effort: Effort,
+}
+
+/// `thinking`: what a model that thinks anyway tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Thinking {
+    /// As much as it sees fit.
+    Adaptive {
+        /// What is told of it.
+        display: Display,
+    },
+}
+
+/// `thinking.display`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Display {
+    /// A summary.
+    Summarized,
 }
 
 /// `container` of a request.
@@ -165,6 +187,7 @@ impl Request {
             messages: messages.collect(),
             cache_control: Some(CacheControl { ttl: Ttl::FiveMinutes }),
             output_config: effort.map(|effort| OutputConfig { effort }),
+            thinking: None,
             container: None,
             metadata: user_tag.map(|tag| Metadata { user_id: tag.to_owned() }),
         };
@@ -188,6 +211,19 @@ impl Request {
             last.content.push(ContentBlock::text(listing));
             last.content.extend(computing.uploads.iter().map(|upload| ContentBlock::container_upload(&upload.file)));
         }
+    }
+
+    /// Returns the same request with or without a summary of the thinking; for models that think without being told.
+    #[must_use]
+    pub fn with_summary(self, is_wanted: bool) -> Self {
+        let thinking = is_wanted.then_some(Thinking::Adaptive { display: Display::Summarized });
+        Self { thinking, ..self }
+    }
+
+    /// Returns the same request with an answer of so many tokens at the most.
+    #[must_use]
+    pub fn at_most(self, max_tokens: u32) -> Self {
+        Self { max_tokens: self.max_tokens.min(max_tokens), ..self }
     }
 
     /// Returns the same request for a new container.

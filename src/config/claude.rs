@@ -15,6 +15,8 @@ use crate::secret::Secret;
 const CLAUDE_URL: &str = "https://api.anthropic.com";
 /// The default model.
 pub(super) const MODEL: &str = "claude-opus-5-5";
+/// Most fallback models.
+pub(super) const FALLBACKS_MAX: usize = 3;
 /// The supported API versions, newest first.
 pub(super) const VERSIONS: [&str; 2] = ["2026-10-21", "2023-06-01"];
 /// Tokens for thinking and answer of one call.
@@ -55,6 +57,7 @@ pub(super) fn claude(root: &Section<'_>, sources: &Sources<'_>, faults: &mut Fau
     }
     let headers = headers(&section, sources, faults);
     let model = section.get("model", faults, value::model);
+    let fallback_models = fallbacks(&section, model.as_deref().unwrap_or(MODEL), faults);
     let effort = section.choice("effort", faults, &EFFORTS);
     let versions = VERSIONS.map(|version| (version, version));
     let api_version = section.choice("api_version", faults, &versions);
@@ -73,9 +76,37 @@ pub(super) fn claude(root: &Section<'_>, sources: &Sources<'_>, faults: &mut Fau
         idle_seconds: idle_seconds.unwrap_or(idle_default),
         proxy,
         model: model.unwrap_or_else(|| MODEL.to_owned()),
+        fallback_models,
         effort: effort.unwrap_or(Effort::Medium),
         output_tokens_max,
     })
+}
+
+/// Parses `fallback_models:`; each is another model than those before it.
+fn fallbacks(section: &Section<'_>, first: &str, faults: &mut Faults) -> Vec<String> {
+    let models = section.list("fallback_models", faults, value::model);
+    if models.len() > FALLBACKS_MAX {
+        let trouble = Trouble::new(
+            format!("{} models", models.len()),
+            "Whoever asks waits for each of them.",
+            format!("name at most {FALLBACKS_MAX}."),
+        );
+        section.report("fallback_models", trouble, faults);
+    }
+    let mut asked = vec![first];
+    for model in &models {
+        if asked.contains(&model.as_str()) {
+            let trouble = Trouble::new(
+                format!("{model} is asked already"),
+                "A model that has refused a request refuses it again.",
+                "name each model once, and not the one of claude.model.",
+            );
+            section.report("fallback_models", trouble, faults);
+            break;
+        }
+        asked.push(model);
+    }
+    models
 }
 
 /// Parses `headers:`, each a value or a reference (`{value_file: …}`); without any, uses the environment's.

@@ -323,6 +323,9 @@ fn model_doubts(root: &Section<'_>, config: &Config, warnings: &mut Faults) {
     let (claude, assistants) = (&config.claude, &config.assistants);
     let (of_all, of_assistants) = (root.again("claude"), root.again("assistants"));
     doubt_model((&of_all, "model", ""), (Some(&claude.model), Some(claude.effort)), claude, warnings);
+    for fallback in &claude.fallback_models {
+        doubt_model((&of_all, "fallback_models", ""), (Some(fallback), None), claude, warnings);
+    }
     if assistants.enabled {
         let asked = (assistants.model.as_ref(), assistants.effort);
         doubt_model((&of_assistants, "model", ""), asked, claude, warnings);

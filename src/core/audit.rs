@@ -81,6 +81,12 @@ pub struct RunSummary {
     /// The category in which the provider refused it; `unnamed` if the provider gave none, `None` if it did not refuse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// How many messages and other parts were left out because the provider refused them.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub left_out: u32,
+    /// Whether a model of `claude.fallback_models` answered, because those before it refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fallback: bool,
     /// When the request was accepted.
     pub accepted_at: Timestamp,
     /// When the run ended.
@@ -94,6 +100,11 @@ pub struct RunSummary {
     /// Whether its line in the audit room is still missing.
     #[serde(default)]
     pub line_due: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none(number: &u32) -> bool {
+    *number == 0
 }
 
 /// A run's usage of the model.
@@ -161,6 +172,12 @@ pub struct Entry {
     /// The category in which the provider refused it; `None` for assistants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// How many messages and other parts were left out because the provider refused them; 0 for assistants.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub left_out: u32,
+    /// Whether a model of `claude.fallback_models` answered, because those before it refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fallback: bool,
     /// What it came from, where nobody asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
@@ -211,6 +228,8 @@ impl Entry {
             tools: if public { summary.tools } else { Vec::new() },
             model: summary.model,
             refused: summary.refused.filter(|_| public),
+            left_out: if public { summary.left_out } else { 0 },
+            fallback: summary.fallback,
             origin: summary.origin.filter(|_| public),
             batch: summary.batch.filter(|_| public),
             spent,

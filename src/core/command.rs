@@ -31,6 +31,8 @@ pub(crate) enum CoworkerRequest<'a> {
     ForgetNote(u32),
     /// `!unschedule <number>`: end that schedule.
     Unschedule(u32),
+    /// `!reread <number>`: read that part again.
+    Reread(u32),
     /// Anything else: a prompt, without the leading mention.
     Prompt(&'a str),
 }
@@ -62,6 +64,10 @@ pub(crate) enum CoworkerCommand {
     Verify,
     /// `!schedules`
     Schedules,
+    /// `!leftout`
+    LeftOut,
+    /// `!reread`: read everything again that was left out, as far as the sender may.
+    Reread,
 }
 
 /// The word with which an owner has their assistant verify itself; for coworkers see [`CoworkerCommand::Verify`].
@@ -103,11 +109,13 @@ fn with_argument(text: &str) -> Option<CoworkerRequest<'_>> {
     match word.as_str() {
         "!note" => Some(CoworkerRequest::AddNote(argument)),
         // Without a number the list is shown: the model could not end anything, but might say that it did.
-        "!forget" | "!unschedule" => Some(match (word.as_str(), typed::number(argument)) {
+        "!forget" | "!unschedule" | "!reread" => Some(match (word.as_str(), typed::number(argument)) {
             _ if typed::is_question(argument) => CoworkerRequest::Command(CoworkerCommand::Help),
             ("!forget", Some(number)) => CoworkerRequest::ForgetNote(number),
             // `!forget it` may be meant for the model: of notes only numbers can be forgotten.
             ("!forget", None) => return None,
+            ("!reread", Some(number)) => CoworkerRequest::Reread(number),
+            ("!reread", None) => CoworkerRequest::Command(CoworkerCommand::LeftOut),
             (_, Some(number)) => CoworkerRequest::Unschedule(number),
             (_, None) => CoworkerRequest::Command(CoworkerCommand::Schedules),
         }),
@@ -138,6 +146,17 @@ pub(crate) enum AssistantCommand {
     Reminding(Reminding),
     /// A command about connections of the owner's own programs.
     Connecting(Connecting),
+    /// A command about what the provider refused.
+    Refusing(Refusing),
+}
+
+/// What an owner wants of what is left out, because the model's provider refused it (C26).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusing {
+    /// `!leftout`
+    List,
+    /// `!reread`, or `!reread <number>`
+    Reread(Option<u32>),
 }
 
 /// What an owner wants of their connections (A13).
@@ -239,6 +258,10 @@ impl AssistantCommand {
         if let Some(connecting) = Connecting::parse(&word, argument) {
             let asks = typed::is_question(text);
             return Some(if asks { Self::Help } else { Self::Connecting(connecting) });
+        }
+        if let Some(number) = typed::number(argument).filter(|_| word == "!reread") {
+            let asks = typed::is_question(text);
+            return Some(if asks { Self::Help } else { Self::Refusing(Refusing::Reread(Some(number))) });
         }
         let target = argument.trim_matches(|letter: char| matches!(letter, '<' | '>' | '`' | '*') || is_hidden(letter));
         let is_target = word == "!open"

@@ -144,8 +144,6 @@ pub struct Input<'a> {
 
 /// No errands, for where there are none.
 pub static NO_ERRANDS: BTreeMap<OwnedEventId, Brief> = BTreeMap::new();
-/// An empty map of names.
-static NO_NAMES: BTreeMap<OwnedUserId, String> = BTreeMap::new();
 
 impl<'a> Input<'a> {
     /// Returns the same input with only the newest events, as many as are considered.
@@ -157,15 +155,6 @@ impl<'a> Input<'a> {
             begin_is_fixed: self.begin_is_fixed && skipped == 0,
             ..self.clone()
         }
-    }
-
-    /// Reduces the input to the request: `alone` is the request with its edits (C26).
-    pub fn narrow_to(&mut self, alone: &'a [RoomEvent]) {
-        let encrypted = self.room.encrypted;
-        self.room = Room { encrypted, ..Room::default() };
-        (self.events, self.older, self.names) = (alone, true, &NO_NAMES);
-        (self.notes, self.pinned, self.replied_to) = (&[], Pinned::default(), &[]);
-        (self.opened, self.answered_meanwhile) = (&[], &[]);
     }
 }
 

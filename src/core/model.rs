@@ -22,6 +22,10 @@ pub(crate) const EFFORTS: [(&str, Effort); 5] = [
 pub struct Facts {
     /// The accepted efforts from low to high; empty if it accepts none, `None` if unknown.
     pub efforts: Option<Vec<Effort>>,
+    /// Most tokens of one answer; `None` if unknown.
+    pub output_tokens_max: Option<u32>,
+    /// Whether it thinks unless told otherwise, so that a summary of its thinking can be had and changes nothing else.
+    pub summarises: bool,
     /// The day of retirement, as `2026-11-30`.
     pub ends: Option<String>,
     /// Whether it has retired.
@@ -35,6 +39,21 @@ const ENDING: [(&str, &str, &str); 5] = [
     ("claude-sonnet-4-5-20250929", "2026-11-30", "claude-sonnet-5-5"),
     ("claude-opus-4-5", "2027-01-22", "claude-opus-5-5"),
     ("claude-opus-4-5-20251101", "2027-01-22", "claude-opus-5-5"),
+];
+
+/// Models that think adaptively if nothing is said about it.
+const THINKING: [&str; 11] = [
+    "claude-fable-5",
+    "claude-fable-5-1",
+    "claude-fable-5-2",
+    "claude-mythos-5",
+    "claude-mythos-5-1",
+    "claude-mythos-5-2",
+    "claude-opus-5",
+    "claude-opus-5-5",
+    "claude-sonnet-5",
+    "claude-sonnet-5-5",
+    "claude-haiku-5-5",
 ];
 
 impl Facts {
@@ -52,7 +71,15 @@ impl Facts {
             None
         };
         let ends = ENDING.iter().find(|(name, ..)| *name == model).map(|(_, day, _)| (*day).to_owned());
-        Self { efforts, ends, is_retired: false }
+        let are_short = is(&["claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5"]);
+        let output_tokens_max = are_short.then_some(64_000);
+        Self { efforts, output_tokens_max, summarises: is(&THINKING), ends, is_retired: false }
+    }
+
+    /// Returns how many tokens an answer may have: the wanted number, if the model can.
+    #[must_use]
+    pub fn output_tokens(&self, wanted: u32) -> u32 {
+        self.output_tokens_max.map_or(wanted, |most| wanted.min(most))
     }
 
     /// Returns the effort to send: the wanted one if accepted, else the next lower accepted one, else none.
@@ -134,6 +161,27 @@ mod tests {
         }
         let little = Facts { efforts: Some(vec![High]), ..Facts::default() };
         assert_eq!([little.effort(Low), little.effort(Max)], [None, Some(High)]);
+    }
+
+    #[test]
+    fn c9_only_a_model_that_thinks_by_itself_is_asked_for_a_summary_of_it() {
+        for (model, expected) in [
+            ("claude-opus-5-5", true),
+            ("claude-sonnet-5", true),
+            ("claude-haiku-5-5-20261001", true),
+            ("claude-opus-4-8", false),
+            ("claude-haiku-4-5", false),
+            ("somebody-s-model", false),
+        ] {
+            assert_eq!(Facts::known(model).summarises, expected, "{model}");
+        }
+    }
+
+    #[test]
+    fn c26_a_model_answers_no_longer_than_it_can() {
+        assert_eq!(Facts::known("claude-haiku-4-5").output_tokens(100_000), 64_000);
+        assert_eq!(Facts::known("claude-haiku-4-5").output_tokens(16_000), 16_000);
+        assert_eq!(Facts::known("claude-opus-5-5").output_tokens(100_000), 100_000);
     }
 
     #[test]

@@ -12,7 +12,6 @@
 
 use std::collections::VecDeque;
 
-use ruma::OwnedEventId;
 use serde::{Deserialize, Serialize};
 
 use super::{event::Outgoing, mask::Mask, time::Timestamp, tool::Toolset, work::Terms};
@@ -29,6 +28,7 @@ mod patience;
 mod phase;
 mod posting;
 mod record;
+mod refusing;
 mod saying;
 pub(in crate::core) mod showing;
 mod status;
@@ -52,6 +52,7 @@ pub(crate) use self::{
 use self::{
     patience::Patience,
     phase::{Phase, Posting},
+    refusing::Refusing,
     showing::{Show, Showing},
 };
 pub(crate) use super::{
@@ -115,12 +116,12 @@ pub(crate) struct Run {
     showing: Option<Showing>,
     /// The text that the model has written so far, and for how long it is busy.
     so_far: (String, u64),
+    /// The newest sentence of the summary of its thinking. It is never journaled.
+    thought: String,
     /// The model's reply, while something is on its way.
     reply: Option<Reply>,
-    /// What may be to blame where the request is refused (C26).
-    blamed: Vec<OwnedEventId>,
-    /// The same, while the request is asked by itself.
-    alone: Option<Vec<OwnedEventId>>,
+    /// What is known of refusals by the provider (C26).
+    refusing: Refusing,
     /// What is to be shown once nothing is on its way.
     outbox: VecDeque<Show>,
     posting: Option<Posting>,
@@ -150,9 +151,9 @@ impl Run {
             tools: Toolset::default(),
             showing: None,
             so_far: <(String, u64)>::default(),
+            thought: String::new(),
             reply: None,
-            blamed: Vec::new(),
-            alone: None,
+            refusing: Refusing::default(),
             outbox: VecDeque::new(),
             posting: None,
             failure: None,
@@ -196,8 +197,8 @@ impl Run {
             Input::LookedBack => self.looked_back(now),
             Input::CaughtUp => self.caught_up(),
             Input::Composed(ready) => self.composed(ready, now),
-            Input::Reserved(reserved) => self.reserved(reserved),
-            Input::Heard { text, waiting_ms } => self.heard(text, waiting_ms, now),
+            Input::Reserved(reserved) => self.reserved(reserved, now),
+            Input::Heard { text, thought, waiting_ms } => self.heard(text, thought, waiting_ms, now),
             Input::Replied(reply) => self.replied(reply, now),
             Input::Batch(news) => self.batched(news),
             Input::Ran { call, output, pictures } => self.ran(&call, output, pictures, now),

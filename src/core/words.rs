@@ -15,10 +15,10 @@ pub use self::assistant::{
     third_member,
 };
 pub use self::failures::{
-    Again, account_exhausted, answer_not_posted, answered_alone, broken_off, call_cut, cut_at_limit, cut_off, given_up,
-    internal, key_missing, key_refused, limit_before_words, limited_for, model_missing, model_unreachable, no_power,
-    nothing_to_say, overloaded_gave_up, overloaded_trying, refused, request_refused, room_replaced, too_long,
-    tools_failed, unfinished, work_too_long,
+    Again, account_exhausted, answer_not_posted, answered_alone, answered_without, answered_without_results,
+    broken_off, call_cut, cut_at_limit, cut_off, given_up, internal, key_missing, key_refused, limit_before_words,
+    limited_for, model_missing, model_unreachable, no_power, nothing_to_say, overloaded_gave_up, overloaded_trying,
+    refused, request_refused, room_replaced, too_long, tools_failed, unfinished, work_too_long,
 };
 pub use self::service::{ServiceStatus, id_does_not_fit, not_a_member, service_status};
 pub use self::tools::{ChangedTool, accepted, changed_tools, not_accepted, tool_changed, tools, tools_in_short};
@@ -41,6 +41,7 @@ pub(crate) mod errands;
 pub mod files;
 pub(crate) mod moving;
 pub(crate) mod opened;
+pub(crate) mod refusals;
 pub mod sessions;
 pub(crate) mod timetable;
 pub mod trust;
@@ -229,6 +230,13 @@ pub fn working_with_tools(seconds: u64, done: usize, running: &[String]) -> Stri
         parts.push(format!("now {}", codes(running).join(", ")));
     }
     format!("*Working on it{} …*", in_brackets(&parts))
+}
+
+/// The status of a run, and what the model is doing in its own words, which stand as code: nothing in them has an effect.
+#[must_use]
+pub fn with_thought(status: &str, line: &str) -> String {
+    let line: String = line.chars().filter(|letter| !matches!(letter, '`' | '\n' | '\r')).collect();
+    format!("{status}\n\n`{line}`")
 }
 
 /// The status of a run that continues once somebody has approved calls of these tools (C12).

@@ -88,6 +88,9 @@ pub struct Work {
     /// The ids of the files that code made at the provider, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     made: Vec<String>,
+    /// Whether what the provider's own tools found was refused, so that it answers without any.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unaided: bool,
     /// What is too large to be journaled with every step.
     #[serde(skip)]
     stowed: Stowed,
@@ -205,14 +208,15 @@ impl Work {
     }
 
     fn tool_use(&self, terms: &Terms<'_>) -> ToolUse {
-        if self.asked < terms.rounds_max { ToolUse::On } else { ToolUse::Off }
+        if self.asked < terms.rounds_max && !self.unaided { ToolUse::On } else { ToolUse::Off }
     }
 
     /// Takes a turn of the model, which used so many tokens, prompt included.
     #[must_use]
     pub fn take(&mut self, turn: &ModelTurn, tokens: u64, terms: &Terms<'_>) -> Next {
         let tool_use = self.tool_use(terms);
-        self.asked = self.asked.saturating_add(1);
+        // A refused turn did not use its turn.
+        self.asked = self.asked.saturating_add(u32::from(turn.stop != TurnStop::Refused));
         self.tokens = self.tokens.saturating_add(tokens);
         let known = self.rounds.iter().flat_map(|round| &round.results).map(|result| result.call.as_str());
         let turn = &ModelTurn { blocks: ids::made_unique(&turn.blocks, known), stop: turn.stop };
@@ -401,6 +405,51 @@ impl Work {
             tokens: self.tokens,
             ..Self::default()
         };
+    }
+
+    /// Counts tokens that were used beside the loop.
+    pub(crate) fn pay(&mut self, tokens: u64) {
+        self.tokens = self.tokens.saturating_add(tokens);
+    }
+
+    /// Returns whether as many tokens are used as a run may.
+    #[must_use]
+    pub(crate) fn is_worn_out(&self, terms: &Terms<'_>) -> bool {
+        self.tokens >= terms.tokens_max
+    }
+
+    /// Takes what tools brought last out of what goes to the model, because the provider refused it (C26): what its own
+    /// tools found in the refused turn, if it `looked_up` something; else the newest results; else all of them. Returns
+    /// whether there was anything.
+    pub(crate) fn withhold(&mut self, looked_up: bool) -> bool {
+        if looked_up && !self.unaided {
+            self.unaided = true;
+            return true;
+        }
+        let with_results = || self.rounds.iter().rposition(|round| !round.results.is_empty());
+        let Some(newest) = with_results() else { return false };
+        if self.withhold_of(newest) {
+            return true;
+        }
+        let found = (0..newest).fold(false, |found, at| self.withhold_of(at) | found);
+        if found {
+            // It stands behind results that read otherwise now.
+            self.strip_thinking();
+        }
+        found
+    }
+
+    fn withhold_of(&mut self, at: usize) -> bool {
+        let mark = verdict(Verdict::Withheld);
+        let mut found = false;
+        for result in self.rounds.get_mut(at).into_iter().flat_map(|round| &mut round.results) {
+            if result.text != mark {
+                mark.clone_into(&mut result.text);
+                self.stowed.show(&result.call, Vec::new());
+                found = true;
+            }
+        }
+        found
     }
 
     /// Takes all thinking out of the rounds: the provider ties it to what stood before it, and that has changed.

@@ -51,7 +51,7 @@ pub(super) trait Answerer<'e>: Send + Sync {
         &'a self,
         account: &'a Account,
         record: &'a mut RunRecord,
-        breadth: Breadth,
+        breadth: &'a Breadth,
     ) -> BoxFuture<'a, Result<Option<Asking<'e>>, EngineError>>;
 
     /// Returns the tools that a run has, once MCP servers are there.

@@ -17,6 +17,7 @@ use crate::{
         event::{EventKind, RoomEvent},
         prompt::{Effort, Prompt},
         redaction::takes_effect,
+        refused::{PROBE_TOKENS, Suspects},
         run::Fault,
         tokens::estimate,
         work::{ModelTurn, TurnStop},
@@ -30,7 +31,11 @@ pub(super) struct Asking<'a> {
     pub(super) model: &'a str,
     pub(super) effort: Effort,
     /// What may be to blame where the request is refused with it (C26).
-    pub(super) blamed: Vec<OwnedEventId>,
+    pub(super) suspects: Suspects,
+    /// How many further models can be asked if the first one refuses.
+    pub(super) fallbacks: usize,
+    /// Whether it is only to be found out if it is refused.
+    pub(super) probes: bool,
     /// What of the context matters to a container.
     pub(super) around: Around,
 }
@@ -66,6 +71,8 @@ pub(super) struct Question<'a> {
     pub(super) prompt: &'a Prompt,
     pub(super) model: &'a str,
     pub(super) effort: Effort,
+    /// Whether it is only to be found out if it is refused.
+    pub(super) probes: bool,
     pub(super) user_tag: String,
     /// What it has reserved.
     pub(super) hold: &'a Hold<'a>,
@@ -77,8 +84,10 @@ pub(super) type Reply = Result<ModelTurn, Fault>;
 impl Model {
     /// Asks the model and shows its progress. Dropping the future closes the stream at the provider.
     pub(super) async fn ask(&self, question: &Question<'_>, progress: &watch::Sender<Progress>) -> Reply {
-        let request_of =
-            |prompt: &Prompt| self.request_of((prompt, question.model), question.effort, &question.user_tag);
+        let request_of = |prompt: &Prompt| {
+            let request = self.request_of((prompt, question.model), question.effort, &question.user_tag);
+            if question.probes { request.at_most(PROBE_TOKENS) } else { request }
+        };
         let mut request = request_of(question.prompt);
         let with_files = question.prompt.has_files();
         let (mut first_break, mut broken, mut paid) = (None, 0, 0);
@@ -97,8 +106,8 @@ impl Model {
                     });
                     return Ok(ModelTurn { blocks: Vec::new(), stop: TurnStop::Refused });
                 }
-                // The model takes less effort than it was known to, or none.
-                Err(error) if self.learns_effort(&error, &request) => {
+                // The model takes less effort than it was known to, or tells nothing of its thinking.
+                Err(error) if self.learns_effort(&error, &request) || self.learns_summary(&error, &request) => {
                     request = if progress.borrow().files_refused {
                         request_of(&context::without_files(question.prompt))
                     } else {
@@ -168,6 +177,18 @@ impl Model {
         is_news
     }
 
+    /// Whether a request was refused for wanting a summary of the thinking, which is now known.
+    fn learns_summary(&self, error: &claude::Error, request: &claude::Request) -> bool {
+        let Cause::InvalidRequest { status: 400, said, .. } = &error.cause else { return false };
+        let said = said.as_str().to_lowercase();
+        let is_about = said.contains("display") || (said.contains("thinking") && !said.contains("block"));
+        let is_news = request.thinking.is_some() && is_about && self.claude.learn_summary_refused(&request.model);
+        if is_news {
+            tracing::info!(model = request.model, "a model gives no summary of its thinking");
+        }
+        is_news
+    }
+
     async fn ask_once(
         &self,
         question: &Question<'_>,
@@ -202,8 +223,11 @@ impl Model {
                 matches!(&delta, Delta::BlockStarted { kind, .. } if kind.ends_with("code_execution_tool_result"));
             let made = made.then(|| stream.made_files());
             progress.send_modify(|so_far| {
-                if let Delta::Text(more) = &delta {
-                    so_far.text.push_str(more);
+                match &delta {
+                    Delta::Text(more) => so_far.text.push_str(more),
+                    Delta::Thinking(more) => so_far.thought.push(more),
+                    Delta::BlockStopped { .. } => so_far.thought.end(),
+                    _ => {}
                 }
                 so_far.usage = usage;
                 if let Some(made) = made {
@@ -219,8 +243,10 @@ impl Model {
 
     /// Returns the request that asks this.
     pub(super) fn request_of(&self, (prompt, model): (&Prompt, &str), effort: Effort, tag: &str) -> claude::Request {
-        let effort = self.claude.facts(model).effort(effort);
-        claude::Request::from_prompt(prompt, model, effort, self.runtime.config.claude.output_tokens_max, Some(tag))
+        let facts = self.claude.facts(model);
+        let tokens_max = facts.output_tokens(self.runtime.config.claude.output_tokens_max);
+        let request = claude::Request::from_prompt(prompt, model, facts.effort(effort), tokens_max, Some(tag));
+        request.with_summary(facts.summarises)
     }
 
     /// Returns the turn that a whole answer is, and notes what it used.

@@ -11,6 +11,7 @@ mod naming;
 mod nodding;
 mod opening;
 mod privacy;
+mod sifting;
 
 use std::{
     collections::HashMap,
@@ -35,10 +36,10 @@ use crate::{
     core::{
         address::is_of_machines,
         command::{AssistantCommand, Reminding},
-        context::{self, Kind, SessionStart},
+        context::{self, Kind},
         destination::Refused,
         event::{EventKind, RoomEvent},
-        refused::{self, Breadth},
+        refused::{Breadth, Sieve},
         room_check::{Origin, Privacy, check_room},
         run::RunRecord,
         session::{Session, SessionBounds, current_session},
@@ -351,6 +352,7 @@ impl Engine {
             AssistantCommand::Connecting(connecting) => {
                 return Box::pin(self.connections.obey_connecting(account, owner, event, connecting)).await;
             }
+            AssistantCommand::Refusing(refusing) => self.obey_refusing(account, owner, event, *refusing).await?,
             AssistantCommand::Open(what) => {
                 return self.open_on_command(account, owner, event, what.as_deref()).await;
             }
@@ -380,14 +382,14 @@ impl Engine {
         &'a self,
         account: &Account,
         record: &mut RunRecord,
-        breadth: Breadth,
+        breadth: &Breadth,
     ) -> Result<Asking<'a>, EngineError> {
         let owner = &record.asker.clone();
         let room = &self.destination(record)?.room().to_owned();
         if self.attend(account, owner, room).await? == Privacy::Lost {
             return Err(Refused::Silent.into());
         }
-        let facts = account.facts(room).await?;
+        let mut facts = account.facts(room).await?;
         let kept = self.tables.assistants.get(owner)?.unwrap_or_default();
         let of_the_two = |event: &RoomEvent| {
             is_of_the_two(account, event, owner)
@@ -415,12 +417,17 @@ impl Engine {
             account.send(room, &super::word(&text, None), txn).await?;
             self.note(owner, |kept| kept.afresh_told = Some(record.request.clone()))?;
         }
-        kept.refused.leave_out(&mut events, Some(&record.request));
         let chat = Chatted { events: &events, known, begins: session.begins };
-        let opened = Box::pin(self.still_opened(account, record, &chat)).await?;
+        let mut opened = Box::pin(self.still_opened(account, record, &chat)).await?;
+        let requests = record.requests();
+        let mut sieve = Sieve::new(&kept.refused, breadth, &record.user, &requests);
+        let sifted =
+            sifting::sift(&mut sieve, (room, &mut facts.names), (&mut events, known, session.begins), &mut opened);
+        let (suspects, stale) = sieve.ended();
+        self.forget_refused(record, &stale)?;
         let opened: Vec<_> = opened.iter().map(Reading::shown).collect();
         let withheld = self.tables.assistants.get(owner)?.unwrap_or_default().withheld;
-        let (requests, zone) = (record.requests(), record.zone.clone());
+        let zone = record.zone.clone();
         let mut input = context::Input {
             me: &record.user,
             kind: Kind::Assistant { owner, instructions: &self.config.assistants.instructions },
@@ -433,8 +440,8 @@ impl Engine {
                 time_zones: None,
                 invited: &[],
             },
-            events: &events[..known],
-            older,
+            events: &events,
+            older: older || breadth.drops(),
             begin_is_fixed: false,
             names: &facts.names,
             requests: &requests,
@@ -447,29 +454,28 @@ impl Engine {
             opened: &opened,
             withheld: withheld.answers(),
             thread_root: None,
-            session: events.get(session.begins).map(|event| SessionStart::At(&event.id)),
+            session: sifted.start(),
             tokens_max: self.config.limits.context_tokens_max,
             file_limits: self.config.files(),
             files: None,
         };
-        let alone = refused::alone(&events[..known], &record.request);
-        if breadth == Breadth::Alone {
-            input.narrow_to(&alone);
-        }
         let files = self.fetch_files(account, room, context::files_wanted(&input)).await;
         input.files = Some(&files);
         let composed = context::compose(&input);
         let around = Around {
             files: context::files_around(&input),
             readable: Around::readable(events.iter()),
-            begins: Some(events.get(session.begins).map_or_else(|| record.request.clone(), |event| event.id.clone())),
+            begins: Some(sifted.begins.unwrap_or_else(|| record.request.clone())),
         };
         let settings = &self.config.assistants;
+        let (model, fallbacks) = self.model_of(settings.model.as_deref(), record);
         Ok(Asking {
             composed,
-            model: settings.model.as_deref().unwrap_or(&self.config.claude.model),
+            model,
             effort: settings.effort.unwrap_or(self.config.claude.effort),
-            blamed: refused::blamed(&events[session.begins.min(known)..known], &record.user, &record.request),
+            suspects,
+            fallbacks,
+            probes: breadth.probes,
             around,
         })
     }

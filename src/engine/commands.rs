@@ -49,6 +49,10 @@ impl Engine {
                 Some(account) => self.end_schedule(&account, event, number).await?,
                 None => words::timetable::no_such_schedule(number),
             },
+            CoworkerRequest::Reread(number) => match self.pool.kept(user) {
+                Some(account) => self.reread(&account, event, Some(number)).await?,
+                None => words::unknown_command(),
+            },
             CoworkerRequest::ForgetNote(number) => match self.notes.remove(room, number).await? {
                 Some(_) => words::forgot(number),
                 None => words::no_such_note(number),
@@ -104,6 +108,11 @@ impl Engine {
             }
             CoworkerCommand::Verify => words::trust::look_for_request(None),
             CoworkerCommand::Why => self.audit.why(user, event).await?,
+            CoworkerCommand::LeftOut | CoworkerCommand::Reread => match self.pool.kept(user) {
+                Some(account) if command == CoworkerCommand::LeftOut => self.left_out_of(&account, event).await?,
+                Some(account) => self.reread(&account, event, None).await?,
+                None => words::unknown_command(),
+            },
             CoworkerCommand::Forget => words::forgot_all(self.notes.forget(room).await?),
         })
     }

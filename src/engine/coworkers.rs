@@ -18,11 +18,12 @@ use crate::{
         beginning::{Habit, place_of_answer},
         command::{CoworkerCommand, CoworkerRequest},
         context::{self, Kind, PINNED_MAX, Pinned},
-        event::{EventKind, Outgoing, Place, RoomEvent},
-        refused::{self, Breadth},
+        event::{EventKind, MessageKind, Outgoing, Place, RoomEvent},
+        refused::{Breadth, Part, Sieve},
         run::{RunId, RunRecord},
         sealed::Carriage,
         voice::{Voice, Waiting},
+        words,
     },
     matrix::Account,
 };
@@ -108,15 +109,15 @@ impl Engine {
         account: &Account,
         coworker: &'a Coworker,
         record: &RunRecord,
-        breadth: Breadth,
+        breadth: &Breadth,
     ) -> Result<Asking<'a>, EngineError> {
         let room = &record.room;
-        let facts = account.facts(room).await?;
+        let mut facts = account.facts(room).await?;
         let mut events = account.history(room, HISTORY_EVENTS).await?;
         let reader = self.readable.reader(account, coworker, record, &facts).await?;
         let kept = self.readable.keep_readable_window(reader.as_ref(), &mut events, HISTORY_EVENTS).await?;
         let root = record.place.thread_root().map(ToOwned::to_owned);
-        let errands = self.errands.errands_of(record, root.as_ref(), &events)?;
+        let mut errands = self.errands.errands_of(record, root.as_ref(), &events)?;
         events.retain(|event| errands.contains_key(&event.id) || !self.is_our_notice(event));
         let requests = record.requests();
         // A notice of ours that was sent a moment ago is not back yet.
@@ -128,18 +129,26 @@ impl Engine {
         for needed in requests.iter().chain(&root) {
             self.make_sure_of(account, room, needed, reader.as_ref(), &mut events).await?;
         }
-        let left_out = self.answerer(record).refused()?;
-        left_out.leave_out(&mut events, Some(&record.request));
         let joined = self.joined_to(record, root.as_ref())?;
-        let notes = self.notes.of(room)?;
+        let mut notes = self.notes.of(room)?;
         let mut fetched = account.pinned(room, &facts.pinned, PINNED_MAX).await?;
         fetched.retain(|event| !self.is_our_card(event));
         let mut fetched = self.readable.keep_readable_ones(reader.as_ref(), fetched).await?;
-        left_out.leave_out(&mut fetched, None);
         let mut replied_to = self.replied_to(account, record, &events).await?;
         replied_to.retain(|event| !self.is_our_card(event));
         let mut replied_to = self.readable.keep_readable_ones(reader.as_ref(), replied_to).await?;
-        left_out.leave_out(&mut replied_to, None);
+        let refused = self.answerer(record).refused()?;
+        let mut sieve = Sieve::new(&refused, breadth, &record.user, &requests);
+        sieve.timeline(room, &mut events, &words::refused());
+        sieve.beside(room, &mut fetched);
+        sieve.pointed_at(room, &mut replied_to);
+        sieve.text(Part::name_of(room), &mut facts.name);
+        sieve.text(Part::topic_of(room), &mut facts.topic);
+        sieve.notes(room, &mut notes);
+        sieve.names(room, &mut facts.names);
+        errands.retain(|id, _| !sieve.holds_back(id));
+        let (suspects, stale) = sieve.ended();
+        self.forget_refused(record, &stale)?;
         let invited: Vec<_> = facts.invited.iter().cloned().collect();
         let zones = self.zones.zones_of_askers(record)?;
         let mut input = context::Input {
@@ -160,7 +169,7 @@ impl Engine {
                 invited: &invited,
             },
             events: &events,
-            older: kept.older,
+            older: kept.older || breadth.drops(),
             begin_is_fixed: kept.begin_is_fixed,
             names: &facts.names,
             requests: &requests,
@@ -178,10 +187,6 @@ impl Engine {
             file_limits: self.config.files(),
             files: None,
         };
-        let alone = refused::alone(&events, &record.request);
-        if breadth == Breadth::Alone {
-            input.narrow_to(&alone);
-        }
         let files = self.fetch_files(account, room, context::files_wanted(&input)).await;
         input.files = Some(&files);
         let composed = context::compose(&input);
@@ -190,11 +195,14 @@ impl Engine {
             readable: Around::readable(events.iter().chain(&replied_to)),
             begins: None,
         };
+        let (model, fallbacks) = self.model_of(coworker.model.as_deref(), record);
         Ok(Asking {
             composed,
-            model: coworker.model.as_deref().unwrap_or(&self.config.claude.model),
+            model,
             effort: coworker.effort.unwrap_or(self.config.claude.effort),
-            blamed: refused::blamed(&events, &record.user, &record.request),
+            suspects,
+            fallbacks,
+            probes: breadth.probes,
             around,
         })
     }

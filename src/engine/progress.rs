@@ -2,7 +2,7 @@
 
 use crate::{
     claude,
-    core::{computing::MADE_MAX, tokens::estimate},
+    core::{computing::MADE_MAX, thought::Thought, tokens::estimate},
 };
 
 /// An answer while it is being written; watched, so that a slow reader sees only the newest.
@@ -11,6 +11,8 @@ use crate::{
 pub(super) struct Progress {
     /// All of its text so far; empty again where it broke off and is asked for anew.
     pub(super) text: String,
+    /// What the summary of its thinking says.
+    pub(super) thought: Thought,
     /// The model is busy; this long so far, in milliseconds.
     pub(super) waiting_ms: u64,
     /// The model that answers.
@@ -40,6 +42,7 @@ impl Progress {
     pub(super) fn begin_again(&mut self) {
         let usage = self.usage_so_far();
         self.text.clear();
+        self.thought = Thought::default();
         self.usage = claude::Usage::default();
         self.broken.push(usage);
     }

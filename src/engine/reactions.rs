@@ -53,6 +53,7 @@ impl Engine {
     pub(super) async fn take_redaction(self: Shared, room: &RoomId, target: &EventId) -> Result<(), EngineError> {
         self.running.order(room, Which::Touching(target), &Order::TakeBack);
         self.take_back_owed(room, target)?;
+        self.forget_refused_in(room, target)?;
         let key = (room.to_owned(), target.to_owned());
         let Some(record) = self.tables.threads.get(&key)? else { return Ok(()) };
         for posted in &record.posted {

@@ -1,23 +1,133 @@
-//! Refusals by the model's provider (C26): what was to blame is left out of later requests. `core::run` decides what that
-//! is, and retries the request without its context.
+//! Refusals by the model's provider (C26): what was to blame is left out of later requests, until it is put back.
+//! `core::run` decides what that is, and `core::refused` who may put it back.
 
-use ruma::OwnedEventId;
+use ruma::{EventId, RoomId, UserId};
 
-use super::{Engine, EngineError};
-use crate::core::run::RunRecord;
+use super::{Engine, EngineError, records::RoomRecord};
+use crate::{
+    core::{
+        command::Refusing,
+        event::RoomEvent,
+        names::Names,
+        refused::{Asking, LeftOut, Part, Refused, Suspect, put_back},
+        run::RunRecord,
+        tool::MODERATOR_LEVEL,
+        words,
+    },
+    matrix::Account,
+};
 
 impl Engine {
-    /// Leaves messages out of later requests where a run reads.
-    pub(super) fn note_refused(&self, record: &RunRecord, ids: &[OwnedEventId]) -> Result<(), EngineError> {
-        self.answerer(record).change_refused(&mut |refused| refused.add(ids))
+    /// Returns the model that a run asks, and how many can be asked after the configured one refused.
+    pub(super) fn model_of<'e>(&'e self, own: Option<&'e str>, record: &RunRecord) -> (&'e str, usize) {
+        let first = own.unwrap_or(&self.config.claude.model);
+        let others = self.config.claude.fallback_models.iter().map(String::as_str).filter(|model| *model != first);
+        let models: Vec<&str> = std::iter::once(first).chain(others).collect();
+        let fallbacks = models.len() - 1;
+        (models[record.fallback.min(fallbacks)], fallbacks)
+    }
+
+    /// Leaves parts out of later requests where a run reads.
+    pub(super) fn note_refused(
+        &self,
+        record: &RunRecord,
+        parts: &[Suspect],
+        category: Option<&str>,
+    ) -> Result<(), EngineError> {
+        self.answerer(record).change_refused(&mut |refused| refused.add(parts, category))
     }
 
     /// A request that was refused before was taken.
     pub(super) fn note_taken(&self, record: &RunRecord) -> Result<(), EngineError> {
+        self.forget_refused(record, &[Part::Event(record.request.clone())])
+    }
+
+    /// Forgets that parts were refused: they are gone, or read otherwise now.
+    pub(super) fn forget_refused(&self, record: &RunRecord, parts: &[Part]) -> Result<(), EngineError> {
         let answerer = self.answerer(record);
-        if !answerer.refused()?.has(&record.request) {
+        let refused = answerer.refused()?;
+        let known: Vec<&Part> = parts.iter().filter(|part| refused.get(part).is_some()).collect();
+        if known.is_empty() {
             return Ok(());
         }
-        answerer.change_refused(&mut |refused| refused.remove(&record.request))
+        answerer.change_refused(&mut |refused| known.iter().for_each(|part| refused.remove(part)))
+    }
+
+    /// Forgets that a message of a room was refused, because it was redacted.
+    pub(super) fn forget_refused_in(&self, room: &RoomId, target: &EventId) -> Result<(), EngineError> {
+        let kept = self.tables.rooms.get(&room.to_owned())?;
+        if !kept.is_some_and(|kept| kept.refused.has_event(target)) {
+            return Ok(());
+        }
+        self.change_refused_in(room, |refused| refused.remove_event(target))
+    }
+
+    /// Answers `!leftout` in a room.
+    pub(super) async fn left_out_of(&self, account: &Account, event: &RoomEvent) -> Result<String, EngineError> {
+        let refused = self.tables.rooms.get(&event.room)?.unwrap_or_default().refused;
+        self.told_left_out(account, event, refused.list()).await
+    }
+
+    /// Returns the answer to `!leftout`.
+    async fn told_left_out(
+        &self,
+        account: &Account,
+        event: &RoomEvent,
+        left_out: &[LeftOut],
+    ) -> Result<String, EngineError> {
+        let people: Vec<&UserId> = left_out.iter().filter_map(|one| one.what.by.as_deref()).collect();
+        let names = if people.is_empty() { Names::default() } else { account.names(&event.room, &people).await };
+        let zone = self.zones.zone_of(&event.sender).await;
+        Ok(words::refusals::left_out(left_out, &event.room, &self.namespace.server, &names, &zone))
+    }
+
+    /// Carries out `!reread` in a room.
+    pub(super) async fn reread(
+        &self,
+        account: &Account,
+        event: &RoomEvent,
+        number: Option<u32>,
+    ) -> Result<String, EngineError> {
+        let (room, who) = (&event.room, &event.sender);
+        let refused = self.tables.rooms.get(room)?.unwrap_or_default().refused;
+        let level = account.level_at(room, &event.id, who).await?;
+        let moderates =
+            level.is_some_and(|level| level >= MODERATOR_LEVEL) || self.config.workspace.admins.contains(who);
+        let back = put_back(&refused, Asking { who, moderates }, number);
+        if !back.parts.is_empty() {
+            self.change_refused_in(room, |refused| back.parts.iter().for_each(|part| refused.remove(part)))?;
+            self.store.flush().await?;
+            tracing::info!(room.id = %room, parts = back.parts.len(), "what was left out is read again");
+        }
+        Ok(words::refusals::put_back(&back, number))
+    }
+
+    /// Carries out a command in an assistant's chat, which is its owner's.
+    pub(super) async fn obey_refusing(
+        &self,
+        account: &Account,
+        owner: &UserId,
+        event: &RoomEvent,
+        refusing: Refusing,
+    ) -> Result<String, EngineError> {
+        let refused = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default().refused;
+        let Refusing::Reread(number) = refusing else {
+            return self.told_left_out(account, event, refused.list()).await;
+        };
+        let back = put_back(&refused, Asking { who: owner, moderates: true }, number);
+        if !back.parts.is_empty() {
+            self.note(owner, |kept| back.parts.iter().for_each(|part| kept.refused.remove(part)))?;
+            self.store.flush().await?;
+        }
+        Ok(words::refusals::put_back(&back, number))
+    }
+
+    fn change_refused_in(&self, room: &RoomId, change: impl Fn(&mut Refused)) -> Result<(), EngineError> {
+        self.tables.rooms.update(&room.to_owned(), |kept: Option<RoomRecord>| {
+            let mut kept = kept.unwrap_or_default();
+            change(&mut kept.refused);
+            Some(kept)
+        })?;
+        Ok(())
     }
 }

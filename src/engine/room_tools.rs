@@ -11,6 +11,7 @@ use crate::{
     core::{
         event::RoomEvent,
         notes::NewNote,
+        refused::{Breadth, Sieve},
         room_tools::{self, Call, FileToAttach, People, RoomTool},
         run::{RunId, RunRecord, Step},
         tool::{Class, Offer, Output, Source, Tool, ToolName},
@@ -99,7 +100,12 @@ impl Engine {
                     Err(error) => Output::error(error.to_string()),
                 }
             }
-            Call::NoteList => Output::ok(room_tools::notes(&self.notes.of(room)?)),
+            Call::NoteList => {
+                let (refused, breadth) = (self.answerer(here.record).refused()?, Breadth::default());
+                let mut notes = self.notes.of(room)?;
+                Sieve::new(&refused, &breadth, &here.record.user, &[]).notes(room, &mut notes);
+                Output::ok(room_tools::notes(&notes))
+            }
             Call::NoteRemove { number } => match self.notes.remove(room, number).await? {
                 Some(_) => Output::ok(serde_json::json!({ "removed": number }).to_string()),
                 None => Output::error(format!("There is no note {number}. note_list tells which there are.")),
@@ -142,8 +148,11 @@ impl Engine {
         let reader = self.readable.reader(here.account, coworker, here.record, &facts).await?;
         let older = self.readable.keep_readable(reader.as_ref(), &mut events).await? || older;
         events.retain(|event| !self.is_our_notice(event));
-        self.answerer(here.record).refused()?.leave_out(&mut events, None);
-        Ok(Past { events, older, names: facts.names })
+        let (refused, breadth) = (self.answerer(here.record).refused()?, Breadth::default());
+        let (mut names, mut sieve) = (facts.names, Sieve::new(&refused, &breadth, &here.record.user, &[]));
+        sieve.beside(room, &mut events);
+        sieve.names(room, &mut names);
+        Ok(Past { events, older, names })
     }
 }
 

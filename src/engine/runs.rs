@@ -149,7 +149,8 @@ impl<'a> Driver<'a> {
                 }
                 Ok(()) = progress.changed() => {
                     let so_far = progress.borrow_and_update();
-                    Input::Heard { text: so_far.text.clone(), waiting_ms: so_far.waiting_ms }
+                    let thought = so_far.thought.newest().to_owned();
+                    Input::Heard { text: so_far.text.clone(), thought, waiting_ms: so_far.waiting_ms }
                 }
                 () = until(self.run.next_at(), self.clock) => Input::Tick,
             };

@@ -243,8 +243,10 @@ impl World {
         let Some(live) = self.live(id) else { return };
         let request = live.run.record().request.clone();
         let is_gone = self.server.get(&request).is_none_or(|event| event.redacted);
-        let blamed = if self.chance.happens(500) { vec![request] } else { Vec::new() };
-        let ready = Ready { is_gone, tools: super::model::toolset(), blamed, ..Ready::default() };
+        let drawn = usize::try_from(self.chance.below(1_000)).unwrap_or(0);
+        let suspects = super::model::suspects(&request, drawn % 6);
+        let fallbacks = usize::from(drawn % 10 < 3);
+        let ready = Ready { is_gone, tools: super::model::toolset(), suspects, fallbacks, ..Ready::default() };
         self.step(id, Input::Composed(Some(ready)));
     }
 

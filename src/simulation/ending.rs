@@ -29,6 +29,7 @@ impl World {
         let ended = run::Ended {
             steps: record.work.steps(),
             outcome: end.outcome,
+            fallback: None,
             duration_ms: now.ms_since(record.accepted_at),
             spent,
             mask: &Mask::default(),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ruma::EventId;
 use serde_json::json;
 
 use super::{
@@ -11,6 +12,7 @@ use super::{
 };
 use crate::core::{
     prompt::ToolUse,
+    refused::{Part, Suspect, Suspects},
     run::{Answered, Bill, Fault, Input, Reply, RunId},
     tool::{ApprovalRule, Class, Grant, Here, Offer, Source, ToolName, Toolset},
     work::{ModelTurn, TurnStop},
@@ -67,7 +69,7 @@ impl World {
         };
         if self.goes_wrong(60) {
             at += 25_000;
-            tell(self, at, Input::Heard { text: String::new(), waiting_ms: at });
+            tell(self, at, Input::Heard { text: String::new(), thought: String::new(), waiting_ms: at });
         }
         let fault = match self.chance.below(1000) {
             0..15 => Some(Fault::Overloaded),
@@ -93,7 +95,7 @@ impl World {
             for _ in 0..self.chance.below(5) {
                 at += self.chance.between(100, 2_500);
                 text = format!("{text} {}", words[usize::try_from(self.chance.below(3)).unwrap_or(0)]);
-                tell(self, at, Input::Heard { text: text.clone(), waiting_ms: 0 });
+                tell(self, at, Input::Heard { text: text.clone(), thought: text.clone(), waiting_ms: 0 });
             }
             stop = match self.chance.below(100) {
                 0 => TurnStop::Refused,
@@ -138,6 +140,19 @@ impl World {
             reactions.any(|(event, key)| key == "✅" && Some(&event.sender) == asker.as_ref())
         })
     }
+}
+
+/// Returns so many parts of a prompt that may be refused, half of them new.
+pub(super) fn suspects(request: &EventId, many: usize) -> Suspects {
+    let part = |number: usize| Suspect {
+        part: Part::Note(u32::try_from(number).unwrap_or_default()),
+        room: None,
+        version: None,
+        by: None,
+        sent_at: None,
+    };
+    let request = Suspect { part: Part::Event(request.to_owned()), ..part(0) };
+    Suspects { parts: (0..many).map(part).collect(), newest: many / 2, request: Some(request) }
 }
 
 /// Returns which job a call is for.

@@ -14,7 +14,6 @@ use crate::core::{
     edits::Edits,
     mask::Mask,
     prompt::ToolUse,
-    refused::Breadth,
     run::{Effect, Input, Order, Rules, Run, RunId, RunRecord},
     schedule::{Lane, Schedule, ScheduleLimits, Ticket},
     time::Timestamp,
@@ -69,7 +68,7 @@ impl Live {
     pub(super) fn hand(&mut self, input: Input, now: Timestamp) {
         self.run.handle(input, now);
         while let Some(effect) = self.run.next_effect() {
-            let is_anew = matches!(effect, Effect::CloseCards | Effect::Compose(Breadth::Alone));
+            let is_anew = matches!(effect, Effect::CloseCards);
             self.incarnation += u32::from(is_anew);
             self.wants.push_back(effect);
         }

@@ -44,7 +44,11 @@ fn content(turn: &Turn, body: &Value, ids: &Ids) -> Vec<Value> {
     for block in &turn.blocks {
         let block = match block {
             Block::Text(text) => json!({ "type": "text", "text": text, "citations": null }),
-            Block::Thinking(text) => json!({ "type": "thinking", "thinking": text, "signature": sign(&before, text) }),
+            Block::Thinking(text) => {
+                // Without being asked for a summary, a model tells nothing of it.
+                let text = if body["thinking"]["display"] == "summarized" { text.as_str() } else { "" };
+                json!({ "type": "thinking", "thinking": text, "signature": sign(&before, text) })
+            }
             Block::ToolUse { id, name, input } => json!({
                 "type": "tool_use",
                 "id": id.clone().unwrap_or_else(|| ids.next("toolu")),

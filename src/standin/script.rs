@@ -62,7 +62,8 @@ pub(super) struct Scripts {
     matched: Vec<(Matcher, Turn)>,
     queue: VecDeque<Turn>,
     responder: Option<Responder>,
-    refused: Vec<String>,
+    /// Texts that are refused, by a model or by all.
+    refused: Vec<(Option<String>, String)>,
     unmatched: Vec<String>,
 }
 
@@ -79,6 +80,17 @@ impl fmt::Debug for Scripts {
     }
 }
 
+/// With fewer tokens nothing is answered.
+const THINKING_TOKENS_MIN: u64 = 64;
+
+/// Returns the string that the provider documents for tests of refusals: every model refuses a request with it. It is put
+/// together here, because a model that reads this file would refuse to go on.
+#[must_use]
+pub fn refusal_trigger() -> String {
+    let digest = ["1FAEFB6177B4672DEE07F9D3AFC62588", "CCD2631EDCF22E8CCC1FB35B501C9C86"];
+    ["ANTHROPIC_MAGIC_STRING", "TRIGGER_REFUSAL", &digest.concat()].join("_")
+}
+
 impl Scripts {
     pub(super) fn enqueue(&mut self, turn: Turn) {
         self.queue.push_back(turn);
@@ -92,15 +104,30 @@ impl Scripts {
         self.responder = Some(responder);
     }
 
-    pub(super) fn refuse(&mut self, text: &str) {
-        self.refused.push(text.to_owned());
+    pub(super) fn refuse(&mut self, model: Option<&str>, text: &str) {
+        self.refused.push((model.map(str::to_owned), text.to_owned()));
+    }
+
+    /// Returns the refusal of a request with a text that is refused.
+    fn refusal(&self, request: &RecordedRequest) -> Option<Turn> {
+        let said = [&request.body["system"], &request.body["messages"]].map(ToString::to_string);
+        let says = |text: &str| said.iter().any(|said| said.contains(text));
+        if says(&refusal_trigger()) {
+            return Some(Turn::refusal(None, "The documented string asks for it."));
+        }
+        let model = request.body["model"].as_str();
+        let is_told = self.refused.iter().any(|(of, text)| (of.is_none() || of.as_deref() == model) && says(text));
+        is_told.then(|| Turn::refusal(Some("general_harms"), "The stand-in was told to refuse it."))
     }
 
     /// Removes and returns the turn that answers a request.
     pub(super) fn take(&mut self, request: &RecordedRequest) -> Option<Turn> {
-        let said = [&request.body["system"], &request.body["messages"]].map(ToString::to_string);
-        if self.refused.iter().any(|text| said.iter().any(|said| said.contains(text))) {
-            return Some(Turn::refusal(Some("general_harms"), "The stand-in was told to refuse it."));
+        if let Some(refusal) = self.refusal(request) {
+            return Some(refusal);
+        }
+        if request.body["max_tokens"].as_u64().is_some_and(|most| most < THINKING_TOKENS_MIN) {
+            // Thinking alone takes more: nothing is said, and no script is used up.
+            return Some(Turn::empty().stop_reason("max_tokens"));
         }
         if let Some(index) = self.matched.iter().position(|(matcher, _)| (matcher.matches)(request)) {
             return Some(self.matched.remove(index).1);

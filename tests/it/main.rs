@@ -51,6 +51,7 @@ mod privacy;
 mod prometheus;
 mod provisioning;
 mod queues;
+mod refusals;
 mod restarts;
 mod restored;
 mod rules;

@@ -242,6 +242,8 @@ fn ended(coworker: Option<&str>, outcome: Outcome) -> RunSummary {
         output_tokens: 50,
         cost_micro_usd: coworker.map(|_| 2_500_000),
         refused: None,
+        left_out: 0,
+        fallback: false,
         origin: None,
         accepted_at: Timestamp::from_ms(1_000),
         ended_at: Timestamp::from_ms(4_500),

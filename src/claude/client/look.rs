@@ -51,6 +51,8 @@ struct Info {
     #[serde(default)]
     retires_at: Option<String>,
     #[serde(default)]
+    max_tokens: Option<Value>,
+    #[serde(default)]
     capabilities: Option<Capabilities>,
 }
 
@@ -156,7 +158,15 @@ impl Info {
         let day = |text: String| text.split('T').next().map(ToOwned::to_owned);
         let ends = self.retires_at.and_then(day).or_else(|| known.ends.clone());
         let efforts = efforts.or_else(|| known.efforts.clone());
-        Facts { efforts, ends, is_retired: self.lifecycle.as_deref() == Some("retired") }
+        let told = self.max_tokens.as_ref().and_then(Value::as_u64).and_then(|most| u32::try_from(most).ok());
+        let output_tokens_max = told.filter(|most| *most > 0).or(known.output_tokens_max);
+        Facts {
+            efforts,
+            output_tokens_max,
+            summarises: known.summarises,
+            ends,
+            is_retired: self.lifecycle.as_deref() == Some("retired"),
+        }
     }
 }
 
@@ -190,6 +200,15 @@ impl Client {
         let is_news = left.len() < taken.len();
         facts.efforts = Some(left);
         self.learn(model, facts);
+        is_news
+    }
+
+    /// Records that a model gives no summary of its thinking; returns whether that is new.
+    #[must_use]
+    pub fn learn_summary_refused(&self, model: &str) -> bool {
+        let facts = self.facts(model);
+        let is_news = facts.summarises;
+        self.learn(model, Facts { summarises: false, ..facts });
         is_news
     }
 

@@ -1,12 +1,12 @@
 //! The keys of `claude:`.
 
 use super::{Fallback as F, Key, Kind as K, MODEL, URL, VALUE, key};
-use crate::config::claude::{MODEL as MODEL_DEFAULT, OUTPUT_TOKENS_MAX, VERSIONS};
+use crate::config::claude::{FALLBACKS_MAX, MODEL as MODEL_DEFAULT, OUTPUT_TOKENS_MAX, VERSIONS};
 
 /// The words of `effort:`.
 pub(super) static EFFORTS: [&str; 5] = ["low", "medium", "high", "xhigh", "max"];
 
-pub(super) static CLAUDE: [Key; 10] = [
+pub(super) static CLAUDE: [Key; 11] = [
     key(
         "base_url",
         K::Text(&URL),
@@ -39,6 +39,12 @@ pub(super) static CLAUDE: [Key; 10] = [
         "The silence of an answer, in seconds, after which it is asked for again.",
     ),
     key("model", K::Text(&MODEL), F::Word(MODEL_DEFAULT), "The model where a coworker or the assistants name none."),
+    key(
+        "fallback_models",
+        K::List(&K::Text(&MODEL), FALLBACKS_MAX),
+        F::Nothing,
+        "The models asked, in this order, when the one before refuses a request.",
+    ),
     key("effort", K::Choice(&EFFORTS), F::Word("medium"), "How much thought goes into an answer."),
     key(
         "output_tokens_max",

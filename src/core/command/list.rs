@@ -2,7 +2,8 @@
 //! these lists.
 
 use super::{
-    AssistantCommand as Assistant, Connecting, CoworkerCommand as Coworker, Reminding, ServiceCommand as Service,
+    AssistantCommand as Assistant, Connecting, CoworkerCommand as Coworker, Refusing, Reminding,
+    ServiceCommand as Service,
 };
 
 /// A command.
@@ -24,10 +25,25 @@ pub(crate) struct Described<C> {
 }
 
 /// The commands of coworkers, in the order of the help.
-pub(crate) static COWORKER: [Described<Coworker>; 14] = [
+pub(crate) static COWORKER: [Described<Coworker>; 16] = [
     plain("!purpose", Coworker::Purpose, "what I'm for", "Says what the coworker is for."),
     plain("!tools", Coworker::Tools, "what I can use", "Lists its tools here, and who approves them."),
     plain("!why", Coworker::Why, "what I drew on", "In reply to an answer or in its thread: what the answer drew on."),
+    plain(
+        "!leftout",
+        Coworker::LeftOut,
+        "",
+        "Lists what it leaves out in this room, because the model's provider refused it.",
+    ),
+    Described {
+        argument: " 2",
+        ..changing(
+            "!reread",
+            Coworker::Reread,
+            "",
+            "Reads again what is left out, or one of it: for who sent it, and moderators.",
+        )
+    },
     plain(
         "!status",
         Coworker::Status,
@@ -55,7 +71,7 @@ pub(crate) static COWORKER: [Described<Coworker>; 14] = [
 ];
 
 /// The commands of assistants, in the order of the help.
-pub(crate) static ASSISTANT: [Described<Assistant>; 19] = [
+pub(crate) static ASSISTANT: [Described<Assistant>; 21] = [
     changing(
         "!new",
         Assistant::New,
@@ -126,6 +142,20 @@ pub(crate) static ASSISTANT: [Described<Assistant>; 19] = [
         "",
         "Lists what the owner's connections read lately, for the owner alone.",
     ),
+    plain(
+        "!leftout",
+        Assistant::Refusing(Refusing::List),
+        "",
+        "Lists what it leaves out, because the model's provider refused it.",
+    ),
+    Described {
+        word: "!reread",
+        argument: " 2",
+        is: Some(Assistant::Refusing(Refusing::Reread(None))),
+        changes: true,
+        help: "",
+        about: "Reads again what is left out, or one of it.",
+    },
     plain("!tools", Assistant::Tools, "what I can use", "Lists its tools."),
     changing("!stop", Assistant::Stop, "stop working", "Ends what it is working on."),
     read_elsewhere("!verify", "", "prove it's me", "Shows by emoji that it is who it seems."),

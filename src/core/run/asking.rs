@@ -1,14 +1,19 @@
 //! The loop of a run: the budget, the model, what follows a turn of it, and how the loop ends.
 
 use super::{
-    Answer, Effect, Fault, Outcome, Ready, Remark, Reply, Run, Stop,
+    Answer, Effect, Fault, Outcome, Remark, Reply, Run, Stop,
     phase::{Calling, Phase},
     showing::{News, Showing},
 };
-use crate::core::{refused::Breadth, time::Timestamp, words, work::Next};
+use crate::core::{
+    thought,
+    time::Timestamp,
+    words,
+    work::{Next, TurnStop},
+};
 
 /// How the loop ended.
-type Ending = Result<(String, Stop), Fault>;
+pub(super) type Ending = Result<(String, Stop), Fault>;
 
 impl Run {
     /// Takes the loop up where it is.
@@ -35,11 +40,11 @@ impl Run {
                 self.phase = Phase::Calling(Box::<Calling>::default());
                 self.carry_on(now);
             }
-            Next::End(ending) => self.unsilence(ending),
+            Next::End(ending) => self.ended(ending, now),
         }
     }
 
-    pub(super) fn reserved(&mut self, reserved: Result<(), Fault>) {
+    pub(super) fn reserved(&mut self, reserved: Result<(), Fault>, now: Timestamp) {
         let Phase::Reserving(latency) = self.phase else { return };
         match reserved {
             Ok(()) => {
@@ -47,7 +52,7 @@ impl Run {
                 self.phase = Phase::Quieting(latency);
                 self.push(Effect::AwaitQuiet);
             }
-            Err(fault) => self.unsilence(Err(fault)),
+            Err(fault) => self.ended(Err(fault), now),
         }
     }
 
@@ -59,9 +64,12 @@ impl Run {
         self.push(Effect::Ask);
     }
 
-    pub(super) fn heard(&mut self, text: String, waiting_ms: u64, now: Timestamp) {
-        if matches!(self.phase, Phase::Asking) && self.reply.is_none() {
+    pub(super) fn heard(&mut self, text: String, thought: String, waiting_ms: u64, now: Timestamp) {
+        if matches!(self.phase, Phase::Asking) && self.reply.is_none() && !self.refusing.is_probing() {
             self.so_far = (text, waiting_ms);
+            if !thought.is_empty() {
+                self.thought = thought;
+            }
             self.show_progress(false, now);
         }
     }
@@ -72,6 +80,9 @@ impl Run {
             return;
         }
         let Some(showing) = &mut self.showing else { return };
+        if ticked {
+            showing.think(thought::line(&self.thought, &self.rules.mask));
+        }
         let (text, waiting_ms) = (&self.so_far.0, self.so_far.1);
         if waiting_ms > 0 && text.is_empty() {
             self.outbox.extend(showing.take(&News::Waiting(waiting_ms), now));
@@ -98,9 +109,19 @@ impl Run {
             self.push(Effect::LeaveOutFiles);
             self.record.work.drop_pictures();
         }
+        if self.refusing.hears(&reply.turn) {
+            self.record.work.pay(reply.tokens);
+            return self.probed(reply.turn.is_ok_and(|turn| turn.stop == TurnStop::Refused));
+        }
+        if let Ok(turn) = &reply.turn
+            && turn.stop != TurnStop::Refused
+        {
+            self.taken();
+        }
         let terms = self.rules.terms(&self.tools);
         let next = match reply.turn {
             Ok(turn) => {
+                self.refusing.note(&turn);
                 let next = self.record.work.take(&turn, reply.tokens, &terms);
                 // What was paid for is kept before anything else is asked or done.
                 self.record.has_come_on();
@@ -116,55 +137,6 @@ impl Run {
             Err(fault) => Next::End(Err(fault)),
         };
         self.go_on(next, now);
-    }
-
-    /// Where a request is refused, it is asked once more without what was said before it; whatever is to blame is left
-    /// out from then on (C26).
-    fn unsilence(&mut self, ending: Ending) {
-        let is_refused = matches!(ending, Ok((_, Stop::Refused)));
-        let request = || vec![self.record.request.clone()];
-        match (self.alone.take(), ending) {
-            (None, ending) if is_refused => {
-                let blamed = std::mem::take(&mut self.blamed);
-                if blamed.is_empty() {
-                    self.push(Effect::NoteRefused(request()));
-                    return self.conclude(ending);
-                }
-                self.push(Effect::Log(Remark::AskedAlone));
-                self.alone = Some(blamed);
-                self.record.begin_anew();
-                self.push(Effect::Journal);
-                self.phase = Phase::ComposingAlone;
-                self.push(Effect::Compose(Breadth::Alone));
-            }
-            (Some(_), ending) if is_refused => {
-                self.push(Effect::NoteRefused(request()));
-                self.conclude(ending);
-            }
-            (Some(blamed), Ok((text, stop))) => {
-                self.push(Effect::Log(Remark::LeavesOut(blamed.len())));
-                self.push(Effect::NoteRefused(blamed));
-                self.conclude(Ok((format!("{text}\n\n{}", words::answered_alone()), stop)));
-            }
-            (None, Ok(answered)) => {
-                self.push(Effect::NoteTaken);
-                self.conclude(Ok(answered));
-            }
-            (_, Err(fault)) => self.conclude(Err(fault)),
-        }
-    }
-
-    pub(super) fn composed_alone(&mut self, composed: Option<Ready>, now: Timestamp) {
-        match composed {
-            Some(ready) => {
-                if ready.begun_anew {
-                    self.record.work.begin_anew();
-                }
-                self.work(now);
-            }
-            // Nobody is left who could ask.
-            None => self.conclude(Ok((String::new(), Stop::Refused))),
-        }
     }
 
     /// Makes the last message of how the loop ended.

@@ -5,6 +5,7 @@ use ruma::{OwnedEventId, OwnedUserId};
 use super::{
     CatchUp, Effect, Fault, Flush, Order, Outcome, Ready, Remark, Run, Step,
     phase::{Phase, Posting},
+    refusing::Refusing,
     showing::Showing,
 };
 use crate::core::{batch::Latency, refused::Breadth, time::Timestamp, words};
@@ -13,7 +14,8 @@ impl Run {
     /// Begins another attempt; an order that waited goes first.
     pub(super) fn begin_attempt(&mut self, now: Timestamp) {
         self.began = now;
-        (self.alone, self.showing, self.reply) = (None, None, None);
+        (self.showing, self.reply) = (None, None);
+        self.refusing = Refusing::default();
         self.so_far = <(String, u64)>::default();
         self.outbox.clear();
         self.phase = Phase::Lining { quiet: false };
@@ -127,7 +129,7 @@ impl Run {
         }
         self.phase = Phase::Composing { noted: false, ready: None };
         self.push(Effect::Flush(Flush::Entered));
-        self.push(Effect::Compose(Breadth::Whole));
+        self.push(Effect::Compose(Breadth::default()));
     }
 
     pub(super) fn composed(&mut self, composed: Option<Ready>, now: Timestamp) {
@@ -136,7 +138,7 @@ impl Run {
                 *ready = Some(composed);
                 self.compose_on(now);
             }
-            Phase::ComposingAlone => self.composed_alone(composed, now),
+            Phase::Recomposing => self.recomposed(composed, now),
             _ => {}
         }
     }
@@ -160,7 +162,8 @@ impl Run {
             return self.conclude(Err(Fault::Unreadable(why)));
         }
         (self.record.used.read, self.record.used.read_span) = (ready.read, ready.read_span);
-        (self.tools, self.blamed) = (ready.tools, ready.blamed);
+        self.tools = ready.tools;
+        self.refusing.learn(ready.suspects, ready.fallbacks);
         self.record.under_way = false;
         self.work(now);
     }
@@ -197,6 +200,8 @@ impl Run {
         (restarts, joined, editor): (u32, Vec<OwnedEventId>, Option<OwnedUserId>),
         now: Timestamp,
     ) {
+        // It reads otherwise, and may be taken by the model that refused it.
+        self.record.fallback = 0;
         self.record.restarts = restarts;
         self.record.joined = joined;
         self.record.payer = editor.or(self.record.payer.take());

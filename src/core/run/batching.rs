@@ -15,6 +15,9 @@ use crate::core::{
 impl Run {
     /// Returns how the next question is asked.
     pub(super) fn latency(&self, now: Timestamp) -> Latency {
+        if self.refusing.has_begun() {
+            return Latency::Normal;
+        }
         let is_batch = match &self.record.batch {
             Some(batch) => batch.is_open(),
             None => self.new_batch(now).is_some(),

@@ -4,7 +4,7 @@
 //! again, that it ended.
 
 use super::{Doing, Effect, Flush, Remark, Run, Start, decided_by, phase::Phase, showing::News};
-use crate::core::{prompt::FileContent, time::Timestamp, tool::Output, trail::Decision, work::Next};
+use crate::core::{prompt::FileContent, thought, time::Timestamp, tool::Output, trail::Decision, work::Next};
 
 impl Run {
     /// Begins what may begin, asks about what has to be asked about, and closes the turn where nothing is left.
@@ -54,6 +54,7 @@ impl Run {
     /// The status says what is done and what is being done (C9).
     pub(super) fn show_calls(&mut self, doing: Option<&Doing>, now: Timestamp) {
         let Some(showing) = &mut self.showing else { return };
+        showing.think(thought::line(&self.thought, &self.rules.mask));
         self.outbox.extend(showing.take(&doing.map_or(News::Tick(""), News::Steps), now));
         self.post_next();
     }

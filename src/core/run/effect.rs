@@ -11,7 +11,7 @@ use crate::core::{
     budget::Full,
     event::{Outgoing, Place},
     prompt::ToolUse,
-    refused::Breadth,
+    refused::{Breadth, Suspect},
     tool::Pending,
     tool::Tool,
 };
@@ -84,8 +84,8 @@ pub(crate) enum Effect {
     NotePosted(OwnedEventId),
     /// Look for a 🔁 on the answer that nobody heard.
     LookForAgain(OwnedEventId),
-    /// Leave these out of later requests: the provider refused them.
-    NoteRefused(Vec<OwnedEventId>),
+    /// Leave these out of later requests: the provider refused them, in the category that it named, if any.
+    NoteRefused(Vec<Suspect>, Option<String>),
     /// The provider took the request.
     NoteTaken,
     /// Find out whether the asker is to be told that a budget is used up.
@@ -179,9 +179,11 @@ pub(crate) enum Remark {
     RequestGone,
     /// The rounds are sent without thinking.
     WithoutThinking,
-    /// The request is asked by itself.
-    AskedAlone,
-    /// Earlier messages are left out from now on.
+    /// Another model is asked what the first one refused.
+    AsksAnother,
+    /// What is to blame for a refusal is searched for.
+    Searches,
+    /// This much is left out from now on.
     LeavesOut(usize),
     /// Its batch brings no answer.
     BatchGivenUp,

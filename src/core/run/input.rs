@@ -8,6 +8,7 @@ use super::{Bill, Fault, Flush, Order};
 use crate::core::{
     media::Unread,
     prompt::FileContent,
+    refused::Suspects,
     time::Timestamp,
     tool::{Output, Toolset},
     trail::Decision,
@@ -41,6 +42,8 @@ pub(crate) enum Input {
     Heard {
         /// All of its text so far; empty again where it broke off and is asked for anew.
         text: String,
+        /// The newest sentence of the summary of its thinking, as it wrote it; empty if there is none.
+        thought: String,
         /// The model is busy; this long so far, in milliseconds.
         waiting_ms: u64,
     },
@@ -112,7 +115,9 @@ pub(crate) struct Ready {
     /// When the oldest and the newest of them were sent.
     pub read_span: Option<(Timestamp, Timestamp)>,
     /// What may be to blame where the request is refused with it (C26).
-    pub blamed: Vec<OwnedEventId>,
+    pub suspects: Suspects,
+    /// How many further models can be asked if the first one refuses.
+    pub fallbacks: usize,
     /// What was done so far was done with something that may not be read any more: it is done anew.
     pub begun_anew: bool,
 }

@@ -25,8 +25,8 @@ pub(super) enum Phase {
     /// The context; and that the journal holds on disk that it is composed.
     #[expect(clippy::option_option, reason = "whether it has come, and whether there is anything to answer with")]
     Composing { noted: bool, ready: Option<Option<Ready>> },
-    /// The context of the request by itself, which was refused.
-    ComposingAlone,
+    /// The context of the request that was refused, for another model or with less around it.
+    Recomposing,
     /// The budget.
     Reserving(Latency),
     /// That the request is left alone: it is asked as it reads then.

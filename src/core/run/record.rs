@@ -106,6 +106,9 @@ pub struct RunRecord {
     /// The batch in which its first question went (C20).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<Batch>,
+    /// How many models before this one refused it: 0 is the configured one, then come `claude.fallback_models`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub fallback: usize,
     /// The errand that it carries out, where nobody asked (C20 to C22). Its asker is then the answering user itself, or
     /// whoever ran it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -152,6 +155,7 @@ impl RunRecord {
             zone: None,
             payer: None,
             batch: None,
+            fallback: 0,
             errand: None,
             stop_begun: false,
             used: Used::default(),
@@ -295,6 +299,11 @@ impl RunRecord {
     pub fn id(&self) -> RunId {
         RunId::again(&self.request, &self.user, self.attempt)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// Returns a call that awaits a decision as it stands in a run. Where nobody asked, a moderator decides in the asker's

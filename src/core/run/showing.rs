@@ -60,6 +60,8 @@ pub(in crate::core) struct Showing {
     /// An assistant's begins with its first tool: until then its answer shows what it does.
     status: Option<Status>,
     doing: Option<Doing>,
+    /// What the model is doing, in a line of its own.
+    thought: Option<String>,
     zone: Zone,
 }
 
@@ -86,6 +88,7 @@ impl Showing {
             status: (record.owner().is_none() || record.has_status())
                 .then(|| Status::new(record.accepted_at, record.has_status(), now)),
             doing: None,
+            thought: None,
             zone: record.zone(),
         }
     }
@@ -182,7 +185,16 @@ impl Showing {
             Some(doing) if status.waits => words::waiting_for_approval(&doing.asked, seconds, doing.done),
             Some(doing) => words::working_with_tools(seconds, doing.done, &doing.running),
         };
+        let text = match &self.thought {
+            Some(line) if !status.waits => words::with_thought(&text, line),
+            _ => text,
+        };
         Some((step, self.notice(&text)))
+    }
+
+    /// Takes what the model is doing, masked and harmless; it stands in the status when that is shown next.
+    pub(in crate::core) fn think(&mut self, line: Option<String>) {
+        self.thought = line;
     }
 
     /// Returns what a status becomes when the run is over: its record (C13). A run whose tools were done before any

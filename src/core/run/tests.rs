@@ -18,6 +18,7 @@ mod batching;
 mod computing;
 mod properties;
 mod record;
+mod refusing;
 
 const NOW: Timestamp = Timestamp::from_ms(10_000_000);
 
@@ -121,6 +122,7 @@ fn c9_work_that_takes_long_shows_one_status_that_is_edited_ever_more_rarely() {
     let ended = Ended {
         steps: &[],
         outcome: Outcome::Done,
+        fallback: None,
         duration_ms: 500_000,
         spent: Spent::default(),
         mask: &Mask::default(),

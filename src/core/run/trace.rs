@@ -34,6 +34,8 @@ pub struct Ended<'a> {
     pub steps: &'a [TrailStep],
     /// How it ended.
     pub outcome: Outcome,
+    /// The model that answered, where it is not the configured one because that refused.
+    pub fallback: Option<&'a str>,
     /// How long it took since its acceptance, in milliseconds.
     pub duration_ms: u64,
     /// Its usage of the model.
@@ -50,6 +52,7 @@ pub struct Ended<'a> {
 #[must_use]
 pub(in crate::core) fn record(run: &Ended<'_>) -> Rendered {
     let head = words::head(run.outcome, run.duration_ms, run.steps.len(), &run.spent);
+    let head = words::with_fallback(head, run.fallback.map(legible).as_deref());
     if run.steps.is_empty() {
         return Rendered { html: Some(format!("<em>{}</em>", render::outside_html(&head))), body: head };
     }

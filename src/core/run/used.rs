@@ -45,6 +45,8 @@ pub(crate) struct Used {
     pub fault: Option<Fault>,
     /// The category under which the provider refused, the last time that it did.
     pub refused: Option<String>,
+    /// How much is left out of later requests, because the provider refused it.
+    pub left_out: u32,
     answers: Vec<Answered>,
 }
 

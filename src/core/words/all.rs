@@ -195,6 +195,8 @@ fn failures(book: &mut Book) {
         given_up,
         refused,
         answered_alone,
+        answered_without,
+        answered_without_results,
         cut_at_limit,
         unfinished,
         nothing_to_say,

@@ -61,8 +61,22 @@ pub fn refused() -> String {
 #[must_use]
 pub fn answered_alone() -> String {
     "*I answered from your message alone: the model's provider refused something that was said here before it, and I'll leave \
-     that out from now on.*"
+     that out from now on. `!leftout` shows what it is.*"
         .to_owned()
+}
+
+/// Follows an answer to a request that was accepted once something around it was left out.
+#[must_use]
+pub fn answered_without() -> String {
+    "*I left something out that was said here before: the model's provider refused it, and I'll leave it out from now on. \
+     `!leftout` shows what it is.*"
+        .to_owned()
+}
+
+/// Follows an answer without what tools brought, because the provider refused that.
+#[must_use]
+pub fn answered_without_results() -> String {
+    "*The model's provider refused something that I looked up, so I answered without it.*".to_owned()
 }
 
 /// Follows an answer that was cut at the output limit.

@@ -38,6 +38,15 @@ pub(crate) fn head(outcome: Outcome, duration_ms: u64, steps: usize, spent: &Spe
     parts.join(" · ")
 }
 
+/// Adds which model answered, where that was not the configured one; plain text.
+#[must_use]
+pub(crate) fn with_fallback(head: String, model: Option<&str>) -> String {
+    match model {
+        Some(model) => format!("{head} · by {model}, because the first model refused"),
+        None => head,
+    }
+}
+
 /// Returns how a step ended; plain text.
 #[must_use]
 pub(crate) fn step_end(outcome: StepOutcome, duration_ms: u64) -> String {
@@ -264,10 +273,25 @@ pub(crate) fn why(entry: &Entry, links_max: usize, via: &ServerName, names: &Nam
         }
         None => {}
     }
+    text.push_str(&refusal(entry));
     let mut parts = vec![format!("It took {}", took(entry.duration_ms()))];
     parts.extend(spent_on(&entry.spent));
     parts.extend(entry.model.as_deref().map(code));
     format!("{text}\n\n{}.", parts.join(" · "))
+}
+
+/// Returns what `!why` says of a refusal by the provider.
+fn refusal(entry: &Entry) -> String {
+    let Some(category) = &entry.refused else { return String::new() };
+    let named = if category == "unnamed" { String::new() } else { format!(" ({})", code(category)) };
+    let mut text = format!("\n\nThe model's provider refused what I asked first{named}.");
+    if entry.fallback {
+        let _ = write!(text, " {} answered instead.", entry.model.as_deref().map_or("Another model".to_owned(), code));
+    }
+    if entry.left_out > 0 {
+        text.push_str(" I asked again with less, and `!leftout` shows what I leave out from now on.");
+    }
+    text
 }
 
 /// Most tools that `!why` names; further ones are counted.

@@ -23,6 +23,13 @@ pub struct ModelTurn {
     pub stop: TurnStop,
 }
 
+impl ModelTurn {
+    /// Returns whether the provider's own tools brought something in it.
+    pub(crate) fn looked_up(&self) -> bool {
+        self.blocks.iter().any(|raw| matches!(Said::read(raw), Said::ServerResult { .. }))
+    }
+}
+
 /// Why a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnStop {

@@ -1,4 +1,5 @@
-//! What is too large to be journaled with every step of a run: results of the provider's own tools, and pictures.
+//! What is too large to be journaled with every step of a run: results of the provider's own tools, and pictures; and
+//! what is not to be journaled, summaries of the model's thinking.
 //!
 //! They are kept in memory beside the journaled rounds. In the place of a result stands one that says that it is not there
 //! any more, which the API takes: after a crash the model goes on without it, and can fetch it again.
@@ -50,7 +51,9 @@ impl Stowed {
     }
 
     pub(super) fn show(&mut self, call: &str, pictures: Vec<FileContent>) {
-        if !pictures.is_empty() {
+        if pictures.is_empty() {
+            self.pictures.remove(call);
+        } else {
             self.pictures.insert(call.to_owned(), pictures);
         }
     }
@@ -68,13 +71,22 @@ impl Stowed {
     }
 }
 
-/// Returns what stands in the place of a large result of the provider's.
+/// Returns what stands in the place of a large result of the provider's, or of thinking that tells what it is about.
 fn stub(raw: &str) -> Option<String> {
-    if raw.len() <= LARGE_BYTES {
+    let is_large = raw.len() > LARGE_BYTES;
+    if !is_large && !raw.contains(r#""thinking""#) {
         return None;
     }
-    let block: Value = serde_json::from_str(raw).ok()?;
+    let mut block: Value = serde_json::from_str(raw).ok()?;
     let kind = block["type"].as_str()?;
+    if kind == "thinking" {
+        let tells = block["thinking"].as_str().is_some_and(|text| !text.is_empty());
+        block["thinking"] = "".into();
+        return tells.then(|| block.to_string());
+    }
+    if !is_large {
+        return None;
+    }
     let tool = kind.strip_suffix("_tool_result").filter(|tool| PROVIDERS.contains(tool))?;
     let error = json!({ "type": format!("{tool}_tool_result_error"), "error_code": "unavailable" });
     Some(json!({ "type": kind, "tool_use_id": block["tool_use_id"], "content": error }).to_string())
@@ -102,6 +114,19 @@ mod tests {
         );
         assert_eq!(stowed.whole(&kept), [small, large]);
         assert_eq!(Stowed::default().whole(&kept), kept, "after a crash the model is told that it is gone");
+    }
+
+    #[test]
+    fn c9_a_summary_of_thinking_goes_back_whole_and_is_not_journaled() {
+        let told = json!({ "type": "thinking", "thinking": "I compare.", "signature": "s1" }).to_string();
+        let untold = r#"{"type":"thinking","thinking":"","signature":"s2"}"#.to_owned();
+        let text = r#"{"type":"text","text":"I was \"thinking\""}"#.to_owned();
+        let all = vec![told, untold.clone(), text.clone()];
+        let mut stowed = Stowed::default();
+        let kept = stowed.stow(all.clone());
+        assert!(!kept[0].contains("compare") && kept[0].contains("s1"), "{}", kept[0]);
+        assert_eq!((&kept[1], &kept[2]), (&untold, &text));
+        assert_eq!(stowed.whole(&kept), all);
     }
 
     #[test]

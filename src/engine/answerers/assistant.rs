@@ -54,7 +54,7 @@ impl<'e> Answerer<'e> for Assistant<'e> {
         &'a self,
         account: &'a Account,
         record: &'a mut RunRecord,
-        breadth: Breadth,
+        breadth: &'a Breadth,
     ) -> BoxFuture<'a, Result<Option<Asking<'e>>, EngineError>> {
         async move {
             let mut asking = self.engine.compose_assistant(account, record, breadth).await?;

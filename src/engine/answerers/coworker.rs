@@ -112,7 +112,7 @@ impl<'e> Answerer<'e> for Coworker<'e> {
         &'a self,
         account: &'a Account,
         record: &'a mut RunRecord,
-        breadth: Breadth,
+        breadth: &'a Breadth,
     ) -> BoxFuture<'a, Result<Option<Asking<'e>>, EngineError>> {
         async move {
             let engine = self.engine;

@@ -89,6 +89,9 @@ impl Engine {
         request: &EventId,
     ) -> Result<(), EngineError> {
         let kept = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
+        if kept.refused.has_event(request) {
+            self.note(owner, |kept| kept.refused.remove_event(request))?;
+        }
         let of_request = kept.answers.into_iter().filter(|answered| answered.request == request);
         let answers: Vec<OwnedEventId> = of_request.map(|answered| answered.answer).collect();
         if answers.is_empty() {

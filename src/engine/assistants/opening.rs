@@ -12,6 +12,7 @@ use crate::{
         event::{EventKind, Message, RoomEvent},
         links::{self, Target},
         opened::{self, AGAIN_EVENTS_MAX, AROUND_EVENTS, Found, OPENED_MAX, Opened, READ_EVENTS, Range, Source},
+        refused::{Part, Sieve},
         run::RunRecord,
         words,
     },
@@ -61,6 +62,14 @@ pub(super) struct Chatted<'a> {
 }
 
 impl Reading {
+    /// Passes it on its way into a prompt.
+    pub(super) fn pass(&mut self, sieve: &mut Sieve<'_>) {
+        sieve.beside(&self.room, &mut self.part);
+        sieve.text(Part::name_of(&self.room), &mut self.facts.name);
+        sieve.text(Part::topic_of(&self.room), &mut self.facts.topic);
+        sieve.names(&self.room, &mut self.facts.names);
+    }
+
     /// Returns the part that the model is shown.
     pub(super) fn shown(&self) -> context::OpenedRoom<'_> {
         context::OpenedRoom {

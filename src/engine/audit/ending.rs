@@ -19,7 +19,7 @@ impl Audit {
     /// Returns the run's record, which replaces its status (C13); `None` for a run without a status and tools.
     pub(in crate::engine) fn record_of_run(
         &self,
-        record: &RunRecord,
+        (record, model): (&RunRecord, Option<&str>),
         outcome: Outcome,
         spent: Spent,
         names: &Names,
@@ -28,6 +28,7 @@ impl Audit {
         let ended = Ended {
             steps: record.work.steps(),
             outcome,
+            fallback: model.filter(|_| record.fallback > 0),
             duration_ms: now.ms_since(record.accepted_at),
             spent,
             mask: self.toolsets.tools.mask(),
@@ -67,6 +68,8 @@ impl Audit {
             output_tokens: spent.output_tokens,
             cost_micro_usd: spent.cost_micro_usd,
             refused: used.refused.clone(),
+            left_out: used.left_out,
+            fallback: record.fallback > 0,
             origin: record.unasked().map(|charge| charge.origin.clone()),
             batch: record.batch.as_ref().and_then(|batch| batch.end),
             accepted_at: record.accepted_at,

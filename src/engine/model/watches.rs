@@ -332,6 +332,9 @@ pub(crate) fn models_of(config: &Config) -> Vec<(String, Vec<String>)> {
             models.entry(model).or_default().insert(coworker.id.0.clone());
         }
     }
+    for model in &config.claude.fallback_models {
+        models.entry(model).or_default().insert("claude.fallback_models".to_owned());
+    }
     let main = models.remove_entry(config.claude.model.as_str());
     let all = main.into_iter().chain(models).map(|(model, who)| (model.to_owned(), who.into_iter().collect()));
     all.take(MODELS_MAX).collect()

@@ -32,12 +32,14 @@ impl Driver<'_> {
         self.begin(false, async move {
             let (account, before) = (account.await?, record.work.clone());
             let answerer = engine.answerer(&record);
-            let Some(mut asking) = answerer.compose(&account, &mut record, breadth).await? else {
+            let Some(mut asking) = answerer.compose(&account, &mut record, &breadth).await? else {
                 return Ok(Done::Composed(None));
             };
             let tools = answerer.toolset(&record).await?;
             work::equip(&mut asking.composed.prompt, &tools);
-            Box::pin(engine.computing.fill_container(&account, id, &record, &mut asking)).await?;
+            if !asking.probes {
+                Box::pin(engine.computing.fill_container(&account, id, &record, &mut asking)).await?;
+            }
             let composed = &asking.composed;
             let read = composed.read.clone();
             let held = read.iter().filter_map(|id| account.held(&record.room, id));
@@ -47,7 +49,8 @@ impl Driver<'_> {
                 tools,
                 read_span: span(held.map(|read| read.event.sent_at)),
                 read,
-                blamed: asking.blamed.clone(),
+                suspects: asking.suspects.clone(),
+                fallbacks: asking.fallbacks,
                 begun_anew: record.work != before,
             };
             Ok(Done::Composed(Some(Box::new((asking, ready)))))
@@ -83,6 +86,7 @@ impl Driver<'_> {
                 prompt: &asking.composed.prompt,
                 model: asking.model,
                 effort: asking.effort,
+                probes: asking.probes,
                 user_tag: tag,
                 hold: &hold,
             };
@@ -112,6 +116,8 @@ impl Driver<'_> {
         sender.send_replace(Progress::default());
         self.begin(false, async move {
             let request = engine.model.request_of((&asking.composed.prompt, asking.model), asking.effort, &tag);
+            // Nobody watches a batch think.
+            let request = request.with_summary(false);
             let news = engine.batches.send_batch(id, &batch, &request).await;
             let hold = if news == BatchNews::GivenUp {
                 hold.end();

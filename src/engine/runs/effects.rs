@@ -77,7 +77,9 @@ impl<'a> Driver<'a> {
                 engine.answerer(record).note_posted(record, Said::Answer(&event))?;
             }
             Effect::LookForAgain(event) => self.look_for_again(event),
-            Effect::NoteRefused(events) => engine.note_refused(self.run.record(), &events)?,
+            Effect::NoteRefused(parts, category) => {
+                engine.note_refused(self.run.record(), &parts, category.as_deref())?;
+            }
             Effect::NoteTaken => engine.note_taken(self.run.record())?,
             Effect::WeighBudgetWord(full) => {
                 let is_due = engine.pacing.is_budget_word_due(self.run.record(), &full)?;
@@ -194,10 +196,9 @@ impl<'a> Driver<'a> {
             Remark::BeginsAnew => tracing::info!("the request was edited or added to; the run begins anew"),
             Remark::RequestGone => tracing::info!("the request is gone; nothing is answered"),
             Remark::WithoutThinking => tracing::info!("the rounds of a run are sent again without thinking"),
-            Remark::AskedAlone => tracing::info!("a request was refused; it is asked once more by itself"),
-            Remark::LeavesOut(messages) => {
-                tracing::info!(messages, "earlier messages were refused; they are left out from now on");
-            }
+            Remark::AsksAnother => tracing::info!("the model refused a request; another one is asked"),
+            Remark::Searches => tracing::info!("a request was refused; what is to blame is searched for"),
+            Remark::LeavesOut(parts) => tracing::info!(parts, "what was refused is left out from now on"),
             Remark::BatchGivenUp => tracing::info!("a batch brings no answer; the model is asked in a normal call"),
             Remark::CallsStuck => {
                 tracing::error!("calls can neither be carried out nor be answered; they are given up");

@@ -56,7 +56,12 @@ impl Engine {
         let record = run.record();
         let cards = self.card_ends(id, record)?;
         let left = owed::End {
-            record: self.audit.record_of_run(record, end.outcome, self.budget.spent_on(run), names),
+            record: self.audit.record_of_run(
+                (record, run.used().model.as_deref()),
+                end.outcome,
+                self.budget.spent_on(run),
+                names,
+            ),
             cards: cards.edits,
             reactions: cards.reactions,
             posted: if end.taken_back { self.posted_of(record, end.answer.as_ref())? } else { Vec::new() },

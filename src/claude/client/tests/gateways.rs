@@ -86,7 +86,7 @@ async fn a_look_tells_what_a_model_takes_and_is_remembered() {
     let facts = Facts {
         efforts: Some(vec![Effort::Low, Effort::High]),
         ends: Some("2027-02-01".to_owned()),
-        is_retired: false,
+        ..Facts::default()
     };
     assert_eq!(client.look("m-1").await.expect("it is there"), Looked::Model(facts.clone()));
     assert_eq!((client.facts("m-1"), client.clone().facts("m-1").effort(Effort::Max)), (facts, Some(Effort::High)));

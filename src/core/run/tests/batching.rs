@@ -32,12 +32,18 @@ pub(super) struct World {
     journal: Option<RunRecord>,
     sent: usize,
     pub(super) asked: usize,
+    ready: Ready,
 }
 
 impl World {
     pub(super) fn begin(record: RunRecord, now: Timestamp) -> Self {
+        Self::begin_with(record, now, Ready::default())
+    }
+
+    /// Begins where this is composed.
+    pub(super) fn begin_with(record: RunRecord, now: Timestamp, ready: Ready) -> Self {
         let run = Run::new(record, rules(), now);
-        let mut world = Self { run, now, wanted: Vec::new(), disk: None, journal: None, sent: 0, asked: 0 };
+        let mut world = Self { run, now, wanted: Vec::new(), disk: None, journal: None, sent: 0, asked: 0, ready };
         world.go_on();
         world.hand(Input::Turn);
         world
@@ -48,7 +54,7 @@ impl World {
         let stored = serde_json::to_string(&self.disk.expect("it was journaled")).expect("it is stored");
         let mut record: RunRecord = serde_json::from_str(&stored).expect("and read");
         record.resume();
-        let mut world = Self { sent: self.sent, asked: self.asked, ..Self::begin(record, self.now) };
+        let mut world = Self { sent: self.sent, asked: self.asked, ..Self::begin_with(record, self.now, self.ready) };
         world.hand(Input::LookedBack);
         world
     }
@@ -68,7 +74,7 @@ impl World {
                 Effect::Open => Input::Opened,
                 Effect::LookBack | Effect::LookForAgain(_) => Input::LookedBack,
                 Effect::CatchUp(_) => Input::CaughtUp,
-                Effect::Compose(_) => Input::Composed(Some(Ready::default())),
+                Effect::Compose(_) => Input::Composed(Some(self.ready.clone())),
                 Effect::Reserve(..) => Input::Reserved(Ok(())),
                 Effect::Journal => {
                     self.journal = Some(self.run.record().clone());

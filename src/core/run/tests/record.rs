@@ -59,6 +59,7 @@ fn c9_a_notice_that_may_have_come_is_a_notice() {
     let ended = Ended {
         steps: &[],
         outcome: Outcome::Done,
+        fallback: None,
         duration_ms: 1,
         spent: Spent::default(),
         mask: &mask,

@@ -27,6 +27,7 @@ fn of(steps: &[TrailStep]) -> Rendered {
     record(&Ended {
         steps,
         outcome: Outcome::Done,
+        fallback: None,
         duration_ms: 12_000,
         spent: spent(),
         mask: &mask,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ruma::{owned_event_id, owned_user_id, server_name, user_id};
+use ruma::{owned_event_id, owned_user_id, room_id, server_name, user_id};
 use serde_json::{Value, json};
 
 use super::{AT, Book, names, tool_name};
@@ -11,6 +11,7 @@ use crate::core::{
     audit::{Entry, Spent},
     event::Place,
     mask::Mask,
+    names::Names,
     run::{Ended, Outcome, trace::record},
     tool::{ApprovalRule, Class},
     trail::{Decision, StepOutcome, Tally, TrailStep},
@@ -29,6 +30,8 @@ pub(super) fn work(book: &mut Book) {
     book.told("for a moment", &words::working(1));
     book.told("for longer", &words::working(75));
     book.told("with tools", &words::working_with_tools(12, 2, &names_of(&["logs__read"])));
+    let thinking = words::with_thought(&words::working(75), "Comparing the two logs of Tuesday");
+    book.told("with a summary of its thinking", &thinking);
     book.told("it waits", &words::waiting_for_approval(&names_of(&["ops__deploy"]), 12, 1));
     book.part("Approvals");
     let arguments = json!({ "to": "production", "steps": ["build", "push"], "note": "first line\nsecond line" });
@@ -97,10 +100,20 @@ fn records(book: &mut Book, decisions: &[Decision]) {
     };
     for outcome in [Outcome::Done, Outcome::Failed, Outcome::Stopped, Outcome::Declined] {
         let steps = if outcome == Outcome::Done { &steps[..] } else { &[] };
-        let ended =
-            Ended { steps, outcome, duration_ms: 75_000, spent, mask: &mask, names: &names, zone: &Zone::default() };
+        let ended = Ended {
+            steps,
+            outcome,
+            fallback: None,
+            duration_ms: 75_000,
+            spent,
+            mask: &mask,
+            names: &names,
+            zone: &Zone::default(),
+        };
         book.shown("a record", &record(&ended).body);
     }
+    let by_another = trail::with_fallback("Done after 12 s".to_owned(), Some("claude-sonnet-5-5"));
+    book.shown("a record, where another model answered", &by_another);
     let entry = Entry {
         request: Some(owned_event_id!("$ask")),
         answer: Some(owned_event_id!("$answer")),
@@ -118,7 +131,36 @@ fn records(book: &mut Book, decisions: &[Decision]) {
         ..Entry::bare(AT)
     };
     book.told("!why", &trail::why(&entry, 10, server_name!("hs"), &names, &Zone::default()));
+    let refused = Entry { refused: Some("cyber".to_owned()), fallback: true, left_out: 1, ..entry.clone() };
+    book.told("!why, after a refusal", &trail::why(&refused, 10, server_name!("hs"), &names, &Zone::default()));
+    refusals(book, &names);
     book.told("!why, too late", &trail::why_unknown());
     book.told("!why, too soon", &trail::why_not_yet());
     book.told("the audit room", &trail::audit_line(&entry, server_name!("hs")));
+}
+
+fn refusals(book: &mut Book, names: &Names) {
+    use crate::core::refused::{LeftOut, Part, PutBack, Suspect};
+    let one = |part: Part, category: &str| {
+        let by = Some(owned_user_id!("@bob:hs"));
+        let sent_at = matches!(part, Part::Event(_)).then_some(AT);
+        LeftOut { what: Suspect { part, room: None, version: None, by, sent_at }, category: Some(category.to_owned()) }
+    };
+    let room = room_id!("!team:hs");
+    let all = [
+        one(Part::Event(owned_event_id!("$one")), "general_harms"),
+        one(Part::Note(3), "unnamed"),
+        one(Part::Name(owned_user_id!("@bob:hs")), "cyber"),
+        one(Part::name_of(room), "cyber"),
+        one(Part::topic_of(room), "cyber"),
+    ];
+    for listed in [&all[..], &[]] {
+        let text = words::refusals::left_out(listed, room, server_name!("hs"), names, &Zone::default());
+        book.told("!leftout", &text);
+    }
+    let parts = |many: usize| all.iter().take(many).map(|one| one.what.part.clone()).collect::<Vec<_>>();
+    for (many, kept, number) in [(0, 0, None), (0, 0, Some(9)), (0, 1, None), (1, 0, None), (3, 0, None), (1, 2, None)]
+    {
+        book.told("!reread", &words::refusals::put_back(&PutBack { parts: parts(many), kept }, number));
+    }
 }

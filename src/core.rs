@@ -14,6 +14,8 @@ pub(crate) mod belonging;
 pub(crate) mod breaker;
 pub(crate) mod brief;
 pub(crate) mod budget;
+pub mod cited;
+pub(crate) mod citing;
 pub(crate) mod command;
 pub(crate) mod company;
 pub mod computing;

@@ -263,5 +263,6 @@ fn word(markdown: &str, to: Option<&UserId>) -> crate::core::event::Outgoing {
         html: rendered.html,
         mentions: to.into_iter().map(ToOwned::to_owned).collect(),
         place: crate::core::event::Place::Timeline,
+        sources: Vec::new(),
     }
 }

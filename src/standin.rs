@@ -21,6 +21,8 @@ mod answer;
 mod batch_calls;
 mod batches;
 mod cache;
+mod cite;
+mod citing;
 mod file_calls;
 mod files;
 mod http;
@@ -51,6 +53,7 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 pub use batches::BatchPlan;
+pub use cite::Cite;
 pub use files::StoredFile;
 pub use journal::{RecordedFile, RecordedRequest, WAIT_SECONDS_MAX};
 pub use script::{Matcher, refusal_trigger};

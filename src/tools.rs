@@ -156,7 +156,7 @@ impl Tools {
             Err(_) => self.too_late(tool, patience),
         };
         // Mask before cutting, because a cut might leave the beginning of a secret.
-        Output { text: self.mask.hide(&output.text), ..output }.cut(tool.output_bytes_max)
+        output.mapped(|text| self.mask.hide(text)).cut(tool.output_bytes_max)
     }
 
     async fn carry_out(&self, tool: &Tool, arguments: &Map<String, Value>) -> Output {

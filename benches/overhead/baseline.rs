@@ -181,6 +181,7 @@ impl Asked {
             html: None,
             mentions: std::iter::once(self.sender.clone()).collect(),
             place: Place::Thread { root: self.event.clone(), latest: self.event.clone() },
+            sources: Vec::new(),
         }
     }
 }

@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn c7_files_become_blocks_behind_the_records_that_name_them() {
-        let file = |content| Part::File(File { title: "a.txt".to_owned(), content });
+        let file = |content| Part::File(File { title: "a.txt".to_owned(), content, event: None, has_places: false });
         let parts = vec![
             Part::Text("{\"event_id\":\"$a\"}".to_owned()),
             file(FileContent::Image { media_type: "image/png", base64: "aW1n".into() }),
@@ -360,13 +360,13 @@ mod tests {
             { "type": "text", "text": "{\"event_id\":\"$a\"}" },
             { "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": "aW1n" } },
             {
-                "type": "document", "title": "a.txt",
+                "type": "document", "title": "a.txt", "citations": { "enabled": true },
                 "source": { "type": "base64", "media_type": "application/pdf", "data": "cGRm" },
             },
             { "type": "image", "source": { "type": "base64", "media_type": "image/jpeg", "data": "b25l" } },
             { "type": "image", "source": { "type": "base64", "media_type": "image/jpeg", "data": "dHdv" } },
             {
-                "type": "document", "title": "a.txt",
+                "type": "document", "title": "a.txt", "citations": { "enabled": true },
                 "source": { "type": "text", "media_type": "text/plain", "data": "hi" },
             },
         ]);

@@ -86,6 +86,7 @@ pub(crate) fn share(
         html: answer.message.html.clone(),
         mentions: BTreeSet::new(),
         place: Place::Timeline,
+        sources: Vec::new(),
     };
     Some((answer.event.id.clone(), message))
 }

@@ -417,7 +417,8 @@ impl Errand {
 
 fn quiet(markdown: &str, place: Place) -> Outgoing {
     let rendered = render::own(markdown);
-    Outgoing { kind: OutgoingKind::Notice, body: rendered.body, html: rendered.html, mentions: BTreeSet::new(), place }
+    let (body, html, mentions, sources) = (rendered.body, rendered.html, BTreeSet::new(), Vec::new());
+    Outgoing { kind: OutgoingKind::Notice, body, html, mentions, place, sources }
 }
 
 /// Returns the rate of a room's errands.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 
-use super::{redaction::Authority, time::Timestamp};
+use super::{cited::Cited, redaction::Authority, time::Timestamp};
 
 mod fit;
 
@@ -384,6 +384,9 @@ pub struct Outgoing {
     pub mentions: BTreeSet<OwnedUserId>,
     /// Its place in the room.
     pub place: Place,
+    /// The sources of an answer, in the order of their numbers; they go with the event, for `!why`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Cited>,
 }
 
 /// The kind of an outgoing message.

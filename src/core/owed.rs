@@ -262,8 +262,8 @@ mod tests {
     }
 
     fn text(body: &str) -> Outgoing {
-        let (html, mentions) = Default::default();
-        Outgoing { kind: OutgoingKind::Notice, body: body.to_owned(), html, mentions, place: Place::Timeline }
+        let (html, mentions, sources) = Default::default();
+        Outgoing { kind: OutgoingKind::Notice, body: body.to_owned(), html, mentions, place: Place::Timeline, sources }
     }
 
     fn known(id: &str) -> Shown {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ruma::OwnedEventId;
+
 use super::computing::{self, Computing};
 
 /// A prompt laid out for caching: the most stable part comes first.
@@ -82,9 +84,36 @@ pub struct ToolResult {
     pub text: String,
     /// Whether the call failed or was not executed.
     pub is_error: bool,
+    /// What it found, in addition to the text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<Found>,
     /// Pictures in addition to the text.
     #[serde(skip)]
     pub pictures: Vec<FileContent>,
+}
+
+/// Something that a tool found, which an answer can cite.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Found {
+    /// Its address: a message's permalink, or what a server calls it.
+    pub source: String,
+    /// What people know it by; not blank.
+    pub title: String,
+    /// Its text, as data; not blank.
+    pub text: String,
+}
+
+impl ToolResult {
+    /// Writes what it found as lines behind the text, for a provider that takes no search results.
+    pub fn flatten(&mut self) {
+        for found in self.found.drain(..) {
+            let line = serde_json::json!({
+                "untrusted_title": found.title, "source": found.source, "untrusted_result": found.text,
+            });
+            self.text.push('\n');
+            self.text.push_str(&line.to_string());
+        }
+    }
 }
 
 /// A turn of the transcript.
@@ -112,6 +141,10 @@ pub struct File {
     pub title: String,
     /// Its prepared content.
     pub content: FileContent,
+    /// The message that it came with.
+    pub event: Option<OwnedEventId>,
+    /// Whether lines in brackets name the pages, slides, sheets and parts of its text.
+    pub has_places: bool,
 }
 
 /// A file's content; shared, because a thread includes the same file repeatedly.
@@ -207,10 +240,11 @@ impl Prompt {
         self.tools.iter().any(ToolDefinition::is_code_execution)
     }
 
-    /// Returns whether any turn has a file, or any tool result a picture.
+    /// Returns whether any turn has a file, or any tool result a picture or something found.
     #[must_use]
     pub fn has_files(&self) -> bool {
-        let shown = self.rounds.iter().flat_map(|round| &round.results).any(|result| !result.pictures.is_empty());
+        let mut results = self.rounds.iter().flat_map(|round| &round.results);
+        let shown = results.any(|result| !result.pictures.is_empty() || !result.found.is_empty());
         shown
             || !self.computing.uploads.is_empty()
             || self.turns.iter().flat_map(|turn| &turn.parts).any(|part| matches!(part, Part::File(_)))
@@ -223,6 +257,7 @@ impl Prompt {
         without.computing.uploads.clear();
         for result in without.rounds.iter_mut().flat_map(|round| &mut round.results) {
             result.pictures.clear();
+            result.flatten();
         }
         for turn in &mut without.turns {
             for part in std::mem::take(&mut turn.parts) {

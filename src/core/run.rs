@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::{event::Outgoing, mask::Mask, time::Timestamp, tool::Toolset, work::Terms};
+use super::{citing::Shelf, event::Outgoing, mask::Mask, time::Timestamp, tool::Toolset, work::Terms};
 
 mod asking;
 mod attempt;
@@ -93,8 +93,8 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    fn terms<'a>(&'a self, tools: &'a Toolset) -> Terms<'a> {
-        Terms { tools, mask: &self.mask, rounds_max: self.rounds_max, tokens_max: self.tokens_max }
+    fn terms<'a>(&'a self, tools: &'a Toolset, shelf: &'a Shelf) -> Terms<'a> {
+        Terms { tools, mask: &self.mask, shelf, rounds_max: self.rounds_max, tokens_max: self.tokens_max }
     }
 }
 
@@ -113,6 +113,8 @@ pub(crate) struct Run {
     /// When this attempt began.
     began: Timestamp,
     tools: Toolset,
+    /// What the prompt holds that can be cited.
+    shelf: Shelf,
     showing: Option<Showing>,
     /// The text that the model has written so far, and for how long it is busy.
     so_far: (String, u64),
@@ -149,6 +151,7 @@ impl Run {
             told_place,
             began: now,
             tools: Toolset::default(),
+            shelf: Shelf::default(),
             showing: None,
             so_far: <(String, u64)>::default(),
             thought: String::new(),

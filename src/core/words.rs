@@ -46,6 +46,9 @@ pub mod sessions;
 pub(crate) mod timetable;
 pub mod trust;
 
+/// Precedes the sources of an answer.
+pub(crate) const SOURCES: &str = "Sources:";
+
 // ---- Coworkers ----
 
 /// What a coworker's first words mention (C17).

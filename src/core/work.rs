@@ -13,6 +13,7 @@ mod said;
 mod shown;
 mod sources;
 mod stowed;
+mod telling;
 #[cfg(test)]
 mod tests;
 
@@ -25,13 +26,15 @@ pub(crate) use said::{ModelTurn, TurnStop};
 use self::{
     call::{Call, Gate, State},
     said::Said,
+    sources::Origins,
     stowed::Stowed,
 };
 use super::{
+    citing::{Cited, Shelf},
     computing::{self, MADE_MAX},
     fault::{Fault, Stop},
     mask::Mask,
-    prompt::{FileContent, Prompt, Round, ToolDefinition, ToolUse},
+    prompt::{FileContent, Found, Prompt, Round, ToolDefinition, ToolResult, ToolUse},
     time::Timestamp,
     tool::{Output, Pending, Tool, Toolset},
     trail::{Decision, StepOutcome, TrailStep},
@@ -55,6 +58,8 @@ pub struct Terms<'a> {
     pub tools: &'a Toolset,
     /// Hides secrets in what is shown and in what the model is given.
     pub mask: &'a Mask,
+    /// What the prompt holds that can be cited.
+    pub shelf: &'a Shelf,
     /// So often the model is asked with tools; then once more without (`limits.tool_rounds_max`).
     pub rounds_max: u32,
     /// Tokens of all the model's turns together (`limits.run_tokens_max`).
@@ -91,6 +96,9 @@ pub struct Work {
     /// Whether what the provider's own tools found was refused, so that it answers without any.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     unaided: bool,
+    /// The sources of the answer, once it is there, in the order of their numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cited: Vec<Cited>,
     /// What is too large to be journaled with every step.
     #[serde(skip)]
     stowed: Stowed,
@@ -161,9 +169,10 @@ impl Work {
         self.stowed.rounds(&self.rounds)
     }
 
-    /// Takes all pictures out of what goes to the model: the provider refused them.
+    /// Takes all pictures out of what goes to the model, and writes what tools found as text: the provider refused them.
     pub fn drop_pictures(&mut self) {
         self.stowed.drop_pictures();
+        self.rounds.iter_mut().flat_map(|round| &mut round.results).for_each(ToolResult::flatten);
     }
 
     /// Puts the pictures of a call's result beside it, ready for the model.
@@ -181,6 +190,12 @@ impl Work {
     #[must_use]
     pub fn made(&self) -> &[String] {
         &self.made
+    }
+
+    /// Returns the sources of the answer, in the order of their numbers.
+    #[must_use]
+    pub fn cited(&self) -> &[Cited] {
+        &self.cited
     }
 
     /// Returns the room's messages that calls returned, each once.
@@ -220,7 +235,7 @@ impl Work {
         self.tokens = self.tokens.saturating_add(tokens);
         let known = self.rounds.iter().flat_map(|round| &round.results).map(|result| result.call.as_str());
         let turn = &ModelTurn { blocks: ids::made_unique(&turn.blocks, known), stop: turn.stop };
-        let said = self.heard(&turn.blocks, &turn.blocks);
+        let said = self.heard(&turn.blocks, &turn.blocks, terms);
         self.steps.extend(said::server_steps(&said, terms.mask));
         for file in said::made_files(&said) {
             if self.made.len() < MADE_MAX && !self.made.contains(file) {
@@ -233,11 +248,11 @@ impl Work {
         }
         let end = match turn.stop {
             TurnStop::Refused => Ok((String::new(), Stop::Refused)),
-            TurnStop::Cut if calls.is_empty() => Ok((self.answer(&said), Stop::Cut)),
+            TurnStop::Cut if calls.is_empty() => Ok((self.answer(&said, terms), Stop::Cut)),
             // What the model began to call stays undone: its arguments may lack their end.
             TurnStop::Cut => Err(Fault::CallCut),
             TurnStop::Paused if calls.is_empty() => return self.pause(turn, &said, terms),
-            TurnStop::Paused | TurnStop::End if calls.is_empty() => Ok((self.answer(&said), Stop::End)),
+            TurnStop::Paused | TurnStop::End if calls.is_empty() => Ok((self.answer(&said, terms), Stop::End)),
             TurnStop::Paused | TurnStop::End if self.tokens >= terms.tokens_max => Err(Fault::WorkTooLong),
             TurnStop::Paused | TurnStop::End if tool_use == ToolUse::Off => Err(Fault::WorkTooLong),
             TurnStop::Paused | TurnStop::End => {
@@ -248,41 +263,64 @@ impl Work {
             }
         };
         self.steps.extend(calls.into_iter().map(|call| call.undone(StepOutcome::Stopped).step()));
-        // A secret that a tool told in pieces can be put together again by the model.
-        Next::End(end.map(|(text, stop)| (terms.mask.hide(&text), stop)))
+        Next::End(end)
     }
 
     /// The provider paused its own loop: what it said is sent back, and it goes on.
     fn pause(&mut self, turn: &ModelTurn, said: &[Said], terms: &Terms<'_>) -> Next {
         let pauses = self.rounds.iter().filter(|round| round.results.is_empty()).count();
         if pauses >= PAUSES_MAX || self.tokens >= terms.tokens_max {
-            return Next::End(Ok((terms.mask.hide(&self.answer(said)), Stop::Unfinished)));
+            return Next::End(Ok((self.answer(said, terms), Stop::Unfinished)));
         }
         let echoed = self.stowed.stow(said::echoed(turn, said));
         self.rounds.push(Round { said: echoed, results: Vec::new() });
         self.next(terms)
     }
 
-    /// Returns the answer: this turn's text behind that of its paused beginnings. Where the model has nothing to add to
-    /// what it said beside its last calls, that is the answer.
-    fn answer(&self, last: &[Said]) -> String {
+    /// Returns the answer, and keeps its sources: this turn's text behind that of its paused beginnings. Where the model
+    /// has nothing to add to what it said beside its last calls, that is the answer.
+    fn answer(&mut self, last: &[Said], terms: &Terms<'_>) -> String {
         let mut before = self.rounds.iter().rev();
         let paused: Vec<&Round> = before.by_ref().take_while(|round| round.results.is_empty()).collect();
-        let whole: Vec<Said> =
-            paused.into_iter().rev().flat_map(|round| self.heard(&round.said, &[])).chain(last.to_vec()).collect();
-        let earlier = || self.rounds.iter().rev().map(|round| said::text(&self.heard(&round.said, &[])));
-        let texts = std::iter::once(said::text(&whole)).chain(earlier());
-        texts.into_iter().find(|text| !text.trim().is_empty()).unwrap_or_default()
+        let whole: Vec<Said> = paused
+            .into_iter()
+            .rev()
+            .flat_map(|round| self.heard(&round.said, &[], terms))
+            .chain(last.to_vec())
+            .collect();
+        let earlier = self.rounds.iter().rev().map(|round| telling::told(&self.heard(&round.said, &[], terms)));
+        let mut texts = std::iter::once(telling::told(&whole)).chain(earlier);
+        let (text, cited) = texts.find(|(text, _)| !text.trim().is_empty()).unwrap_or_default();
+        // A secret that a tool told in pieces can be put together again by the model.
+        let hide = |text: &String| terms.mask.hide(text);
+        let hidden = cited.iter().map(|cited| Cited {
+            name: hide(&cited.name),
+            link: cited.link.as_ref().map(hide),
+            words: hide(&cited.words),
+        });
+        self.cited = hidden.collect();
+        terms.mask.hide(&text)
     }
 
-    /// Reads blocks, with the addresses of what they cite: of pages that earlier rounds fetched, or `newest`.
-    fn heard(&self, blocks: &[String], newest: &[String]) -> Vec<Said> {
+    /// Reads blocks, with the sources of what they cite: documents of the prompt, what tools found, pages that earlier
+    /// rounds fetched, or `newest`.
+    fn heard(&self, blocks: &[String], newest: &[String], terms: &Terms<'_>) -> Vec<Said> {
+        let mut said = said::read_all(blocks);
         // Fetched files of megabytes are gone through for it.
         if !blocks.iter().any(|raw| sources::may_cite(raw)) {
-            return said::read_all(blocks);
+            return said;
         }
         let earlier: Vec<String> = self.rounds.iter().flat_map(|round| self.stowed.whole(&round.said)).collect();
-        said::read_all(&sources::resolved(blocks, &sources::pages(earlier.iter().chain(newest))))
+        let pages = sources::pages(earlier.iter().chain(newest));
+        let results = self.rounds.iter().flat_map(|round| &round.results);
+        let found: Vec<&Found> = results.flat_map(|result| &result.found).collect();
+        let origins = Origins { shelf: terms.shelf, pages: &pages, found: &found, read: &self.read };
+        for (raw, said) in blocks.iter().zip(&mut said) {
+            if let Said::Text { sources, .. } = said {
+                *sources = sources::cited(raw, &origins);
+            }
+        }
+        said
     }
 
     /// Answers the calls that may not be carried out, and closes the round where none is left.

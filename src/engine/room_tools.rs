@@ -79,11 +79,11 @@ impl Engine {
         Ok(match call {
             Call::Search(query) => {
                 let past = self.past_of(here).await?;
-                read(room_tools::search(&past.source(), &query))
+                room_tools::search(&past.source(&self.namespace.server), &query).into()
             }
             Call::Read(range) => {
                 let past = self.past_of(here).await?;
-                read(room_tools::read(&past.source(), &range))
+                room_tools::read(&past.source(&self.namespace.server), &range).into()
             }
             Call::Members(query) => {
                 let facts = here.account.facts(room).await?;
@@ -164,11 +164,7 @@ struct Past {
 }
 
 impl Past {
-    fn source(&self) -> room_tools::Source<'_> {
-        room_tools::Source { events: &self.events, older: self.older, names: &self.names }
+    fn source<'a>(&'a self, via: &'a ruma::ServerName) -> room_tools::Source<'a> {
+        room_tools::Source { events: &self.events, older: self.older, names: &self.names, via }
     }
-}
-
-fn read(page: room_tools::Page) -> Output {
-    Output { read: page.read, ..Output::ok(page.text) }
 }

@@ -35,6 +35,8 @@ use crate::core::{
 
 /// The content field that marks an approval card.
 pub(super) const CARD_MARK: &str = "dev.workmate.card";
+/// The content field in which an answer's sources stand.
+pub(crate) const SOURCES_MARK: &str = "dev.workmate.sources";
 
 /// The event types that count when they come out of ciphertext: those that people say something with. Unknown types may
 /// count too ([`message::may_be_spoken`]).

@@ -14,7 +14,7 @@ use ruma::{
 };
 use serde_json::{Value, json};
 
-use super::inbound::CARD_MARK;
+use super::inbound::{CARD_MARK, SOURCES_MARK};
 use crate::core::{
     event::{Outgoing, OutgoingKind, Place},
     media::Preview,
@@ -75,9 +75,14 @@ pub(crate) fn picture(mut file: Value, preview: &Preview, thumbnail: &MediaSourc
     file
 }
 
-/// Marks a card, in an edit's new content too, so that it can be told from an answer wherever it is read.
+/// Marks a card, in an edit's new content too, so that it can be told from an answer wherever it is read. An answer's
+/// sources stand in it once.
 fn marked(message: &Outgoing, content: &RoomMessageEventContent) -> Value {
     let mut content = serde_json::to_value(content).expect("a message's content is JSON");
+    if !message.sources.is_empty() {
+        let new = if content.get("m.new_content").is_some() { &mut content["m.new_content"] } else { &mut content };
+        new[SOURCES_MARK] = json!(message.sources);
+    }
     if message.kind == OutgoingKind::Card {
         content[CARD_MARK] = json!({});
         if let Some(new) = content.get_mut("m.new_content") {
@@ -128,6 +133,7 @@ mod tests {
     use ruma::{event_id, user_id};
 
     use super::*;
+    use crate::core::citing::Cited;
 
     fn message(place: Place) -> Outgoing {
         Outgoing {
@@ -136,6 +142,7 @@ mod tests {
             html: None,
             mentions: BTreeSet::from([user_id!("@alice:hs").to_owned()]),
             place,
+            sources: Vec::new(),
         }
     }
 
@@ -158,6 +165,17 @@ mod tests {
         let json = edit(&message(Place::Timeline), event_id!("$old").to_owned(), true);
         assert_eq!(json["m.mentions"], json!({}));
         assert_eq!(json["m.new_content"]["m.mentions"], json!({ "user_ids": ["@alice:hs"] }));
+    }
+
+    #[test]
+    fn c13_an_answer_s_sources_stand_in_its_event_once() {
+        let cited = Cited { name: "a.pdf, p. 3".to_owned(), link: None, words: "So it is.".to_owned() };
+        let answer = Outgoing { sources: vec![cited], ..message(Place::Timeline) };
+        let expected = json!([{ "name": "a.pdf, p. 3", "words": "So it is." }]);
+        assert_eq!(content(&answer)["dev.workmate.sources"], expected);
+        let json = edit(&answer, event_id!("$old").to_owned(), true);
+        assert_eq!(json["m.new_content"]["dev.workmate.sources"], expected);
+        assert_eq!(json.get("dev.workmate.sources"), None);
     }
 
     #[test]

@@ -163,5 +163,6 @@ fn card_text(record: &RunRecord) -> Outgoing {
         html: None,
         mentions: std::iter::once(record.asker.clone()).collect(),
         place: record.place.clone(),
+        sources: Vec::new(),
     }
 }

@@ -43,7 +43,7 @@ fn content(turn: &Turn, body: &Value, ids: &Ids) -> Vec<Value> {
     let mut content = Vec::new();
     for block in &turn.blocks {
         let block = match block {
-            Block::Text(text) => json!({ "type": "text", "text": text, "citations": null }),
+            Block::Text(text) | Block::Cited { text, .. } => json!({ "type": "text", "text": text, "citations": null }),
             Block::Thinking(text) => {
                 // Without being asked for a summary, a model tells nothing of it.
                 let text = if body["thinking"]["display"] == "summarized" { text.as_str() } else { "" };

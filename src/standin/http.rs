@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::answer::{self, Ids};
 use super::batches::Batches;
 use super::cache::{Cache, prompt_tokens};
+use super::citing;
 use super::files::Files;
 use super::journal::{Entry, Journal, redact};
 use super::models::{self, Model};
@@ -223,10 +224,15 @@ impl Call {
 
     /// Answers with the turn that is due.
     async fn say(mut self, caller: &Caller, model: &'static Model, body: &Value) -> Response<Body> {
-        let turn = match self.turn_of(body) {
+        let mut turn = match self.turn_of(body) {
             Ok(turn) => turn,
             Err(problem) => return self.reply(Err(problem)),
         };
+        if let Err(why) = citing::resolve(&mut turn, body) {
+            self.report(format!("could not cite: {why}"));
+            let problem = Problem::new(500, format!("stand-in: could not cite: {why}"));
+            return self.reply(Err(Problem { should_retry: Some(false), ..problem }));
+        }
         let stop = self.shared.stop.clone();
         tokio::select! {
             () = passed(turn.before_headers.as_ref()) => {}

@@ -133,7 +133,7 @@ pub(super) fn text_of(content: &Value) -> String {
 fn block_text(block: &Value) -> String {
     match block["type"].as_str() {
         Some("text") => block["text"].as_str().unwrap_or_default().to_owned(),
-        Some("tool_result") => text_of(&block["content"]),
+        Some("tool_result" | "search_result") => text_of(&block["content"]),
         _ => String::new(),
     }
 }

@@ -180,9 +180,15 @@ fn opened(block: &Value, cut: Cut) -> (Value, Vec<Value>) {
     match block["type"].as_str() {
         Some("text") => {
             start["text"] = json!("");
-            let deltas =
-                pieces(text("text"), cut).into_iter().map(|text| json!({ "type": "text_delta", "text": text }));
-            (start, deltas.collect())
+            let texts = pieces(text("text"), cut).into_iter().map(|text| json!({ "type": "text_delta", "text": text }));
+            let mut deltas: Vec<Value> = texts.collect();
+            // What the text cites comes behind it.
+            if let Some(citations) = block["citations"].as_array() {
+                start["citations"] = json!([]);
+                let cited = citations.iter().map(|citation| json!({ "type": "citations_delta", "citation": citation }));
+                deltas.extend(cited);
+            }
+            (start, deltas)
         }
         Some("thinking") => {
             start["thinking"] = json!("");

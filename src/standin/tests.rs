@@ -1,6 +1,7 @@
 //! Tests the stand-in over real HTTP.
 
 mod caching;
+mod citing;
 mod computing;
 mod faults;
 mod offline;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::cite::Cite;
 use super::problem::{Problem, kind_of};
 
 /// Characters of a text delta, unless the turn says otherwise.
@@ -33,6 +34,11 @@ pub struct Turn {
 #[derive(Clone, Debug)]
 pub(super) enum Block {
     Text(String),
+    /// A text that cites what the request holds.
+    Cited {
+        text: String,
+        cites: Vec<Cite>,
+    },
     Thinking(String),
     ToolUse {
         id: Option<String>,
@@ -138,6 +144,13 @@ impl Turn {
     #[must_use]
     pub fn and_text(mut self, text: impl Into<String>) -> Self {
         self.blocks.push(Block::Text(text.into()));
+        self
+    }
+
+    /// Adds a text block that cites what the request holds; what it does not hold fails the test.
+    #[must_use]
+    pub fn and_cited(mut self, text: impl Into<String>, cites: impl IntoIterator<Item = Cite>) -> Self {
+        self.blocks.push(Block::Cited { text: text.into(), cites: cites.into_iter().collect() });
         self
     }
 

@@ -4,6 +4,7 @@
 
 mod blocks;
 mod caching;
+mod citing;
 mod fields;
 mod headers;
 mod media;
@@ -99,6 +100,7 @@ pub(super) fn request(
     messages::check_system(&request)?;
     messages::check(&request)?;
     media::check_count(&body["messages"])?;
+    citing::check(&request)?;
     pairing::check(&request)?;
     caching::check(&request)?;
     Ok(model)

@@ -85,9 +85,14 @@ impl Desk {
         let results = blocks.filter(|block| block["type"] == "tool_result");
         results
             .map(|block| {
-                let envelope: Value = serde_json::from_str(block["content"].as_str().unwrap_or_default())?;
+                // What was found stands behind the envelope.
+                let parts = block["content"].as_array().map(Vec::as_slice).unwrap_or_default();
+                let envelope =
+                    block["content"].as_str().or_else(|| parts.first()?["text"].as_str()).unwrap_or_default();
+                let envelope: Value = serde_json::from_str(envelope)?;
                 let told = envelope["untrusted_result"].as_str().with_context(|| envelope.to_string())?;
-                Ok(told.to_owned())
+                let found = parts.iter().filter_map(|part| part["content"][0]["text"].as_str());
+                Ok(std::iter::once(told).chain(found).collect::<Vec<_>>().join("\n"))
             })
             .collect()
     }

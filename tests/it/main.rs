@@ -61,6 +61,7 @@ mod sealed;
 mod secrets;
 mod senders;
 mod service_bot;
+mod sources;
 mod spending;
 mod standin_sdks;
 mod steering;

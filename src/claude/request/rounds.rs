@@ -63,11 +63,13 @@ fn result(result: &ToolResult) -> ContentBlock {
     let mut fields = Fields::default();
     fields.set("type", Json::of(&"tool_result"));
     fields.set("tool_use_id", Json::of(&result.call));
-    if result.pictures.is_empty() {
+    if result.pictures.is_empty() && result.found.is_empty() {
         fields.set("content", Json::of(&result.text));
     } else {
         let text = std::iter::once(ContentBlock::text(result.text.clone()));
-        let blocks: Vec<ContentBlock> = text.chain(result.pictures.iter().flat_map(pictures)).collect();
+        let found = result.found.iter();
+        let found = found.map(|found| ContentBlock::search_result(&found.source, &found.title, &found.text));
+        let blocks: Vec<ContentBlock> = text.chain(found).chain(result.pictures.iter().flat_map(pictures)).collect();
         fields.set("content", Json::of(&blocks));
     }
     if result.is_error {
@@ -91,7 +93,7 @@ mod tests {
     use super::*;
     use crate::{
         claude::wire::Effort,
-        core::prompt::{FileContent, Role as Speaker, Turn},
+        core::prompt::{FileContent, Found, Role as Speaker, Turn},
     };
 
     fn prompt(rounds: Vec<Round>) -> Prompt {
@@ -125,7 +127,7 @@ mod tests {
     }
 
     fn answered(id: &str, is_error: bool) -> ToolResult {
-        ToolResult { call: id.to_owned(), text: format!("{{\"of\":\"{id}\"}}"), is_error, pictures: vec![] }
+        ToolResult { call: id.to_owned(), text: format!("{{\"of\":\"{id}\"}}"), is_error, ..ToolResult::default() }
     }
 
     #[test]
@@ -154,6 +156,26 @@ mod tests {
         let content = &body["messages"][2]["content"][0]["content"];
         assert_eq!(content[0], json!({ "type": "text", "text": "{\"of\":\"toolu_1\"}" }));
         assert_eq!(content[1]["source"], json!({ "type": "base64", "media_type": "image/png", "data": "aW1n" }));
+    }
+
+    #[test]
+    fn c12_what_a_tool_found_stands_in_its_result_as_search_results_and_as_lines_where_the_api_takes_none() {
+        let found = Found { source: "https://a.org/".to_owned(), title: "A".to_owned(), text: "It rains.".to_owned() };
+        let result = ToolResult { found: vec![found], ..answered("toolu_1", false) };
+        let cited = prompt(vec![Round { said: vec![call("toolu_1")], results: vec![result] }]);
+        let expected = json!([
+            { "type": "text", "text": "{\"of\":\"toolu_1\"}" },
+            {
+                "type": "search_result", "source": "https://a.org/", "title": "A",
+                "content": [{ "type": "text", "text": "It rains." }], "citations": { "enabled": true },
+            },
+        ]);
+        assert_eq!(body(&cited)["messages"][2]["content"][0]["content"], expected);
+        assert!(cited.has_files(), "it may be what the API refuses");
+        let without = cited.without_files("");
+        let text = &body(&without)["messages"][2]["content"][0]["content"];
+        assert!(text.as_str().is_some_and(|text| text.ends_with("\"untrusted_title\":\"A\"}")), "{text}");
+        assert!(!without.has_files());
     }
 
     #[test]

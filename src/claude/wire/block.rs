@@ -182,6 +182,15 @@ struct Source<'a> {
     data: &'a str,
 }
 
+/// Returns `citations` of a document or a search result. The API takes it in all of a request, or in none.
+fn citable() -> Json {
+    #[derive(Serialize)]
+    struct Citations {
+        enabled: bool,
+    }
+    Json::of(&Citations { enabled: true })
+}
+
 impl ContentBlock {
     /// Returns a text block.
     #[must_use]
@@ -196,13 +205,25 @@ impl ContentBlock {
         Self::other(&[("type", Json::of(&"image")), ("source", source)])
     }
 
-    /// Returns a PDF.
+    /// Returns something that a tool found, which the answer may cite.
+    #[must_use]
+    pub fn search_result(source: &str, title: &str, text: &str) -> Self {
+        Self::other(&[
+            ("type", Json::of(&"search_result")),
+            ("source", Json::of(&source)),
+            ("title", Json::of(&title)),
+            ("content", Json::of(&[Self::text(text)])),
+            ("citations", citable()),
+        ])
+    }
+
+    /// Returns a PDF, which the answer may cite.
     #[must_use]
     pub fn pdf(title: &str, base64: &str) -> Self {
         Self::document(title, &Source { kind: "base64", media_type: "application/pdf", data: base64 })
     }
 
-    /// Returns a text file as a document, so that its words are not mistaken for anybody's in the transcript.
+    /// Returns a text file as a document, which the answer may cite, so that its words are not mistaken for anybody's in the transcript.
     #[must_use]
     pub fn text_document(title: &str, text: &str) -> Self {
         Self::document(title, &Source { kind: "text", media_type: "text/plain", data: text })
@@ -216,7 +237,8 @@ impl ContentBlock {
 
     fn document(title: &str, source: &Source<'_>) -> Self {
         let source = Json::of(source);
-        Self::other(&[("type", Json::of(&"document")), ("source", source), ("title", Json::of(&title))])
+        let (kind, title) = (Json::of(&"document"), Json::of(&title));
+        Self::other(&[("type", kind), ("source", source), ("title", title), ("citations", citable())])
     }
 
     fn other(fields: &[(&str, Json)]) -> Self {

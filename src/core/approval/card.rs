@@ -218,6 +218,7 @@ fn card(markdown: &str, place: &Place) -> Outgoing {
         html: rendered.html,
         mentions: BTreeSet::new(),
         place: place.clone(),
+        sources: Vec::new(),
     }
 }
 

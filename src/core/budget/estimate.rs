@@ -93,7 +93,10 @@ pub(crate) fn prompt_tokens(prompt: &Prompt) -> u64 {
         // Anything larger is a file fetched by the provider, in base64.
         let said = round.said.iter().map(|raw| text(raw).min(FETCHED_TOKENS_MAX));
         let pictures = |count: usize| u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(PICTURE_TOKENS);
-        let results = round.results.iter().map(|result| text(&result.text) + pictures(result.pictures.len()));
+        let results = round.results.iter().map(|result| {
+            let found = result.found.iter().map(|found| text(&found.text) + text(&found.title) + text(&found.source));
+            text(&result.text) + found.sum::<u64>() + pictures(result.pictures.len())
+        });
         said.chain(results).sum::<u64>()
     });
     let listing = prompt.computing.listing().map(|listing| text(&listing));

@@ -245,7 +245,13 @@ fn notes(outcomes: &Outcomes<'_>, item: &Item<'_>) -> Vec<Option<FileNote>> {
 fn files(outcomes: &Outcomes<'_>, item: &Item<'_>) -> Vec<File> {
     let ready = files_of(item).filter_map(|(key, claims)| Some((claims, outcomes.get(&key)?.ok()?)));
     let ready = ready.filter(|(_, file)| file.shown != Extent::Transcript);
-    ready.map(|(claims, file)| File { title: claims.title(), content: file.content.clone() }).collect()
+    let given = ready.map(|(claims, file)| File {
+        title: claims.title(),
+        content: file.content.clone(),
+        event: item.id.map(ToOwned::to_owned),
+        has_places: matches!(file.shown, Extent::Document { .. }),
+    });
+    given.collect()
 }
 
 fn fetched<'a>(input: &Input<'a>, (id, at): Key<'_>) -> Result<&'a Prepared, Unread> {

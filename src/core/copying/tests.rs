@@ -91,6 +91,7 @@ fn a9_what_is_shared_is_the_answer_alone() {
         html: None,
         mentions: BTreeSet::new(),
         place: Place::Timeline,
+        sources: Vec::new(),
     };
     let table = [
         ("the newest", None, Some((owned_event_id!("$a3"), clean("**Gladly.**")))),

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use pulldown_cmark::{CodeBlockKind, Event, Tag, TagEnd};
 
+use crate::core::links;
+
 use super::{
     folds, inline,
     mentions::{WORD_JOINER, is_in_address, is_room_mention, is_user_link},
@@ -29,6 +31,11 @@ pub(super) fn write(events: &[Event<'_>]) -> String {
                 continue;
             }
             Event::Start(Tag::CodeBlock(_)) => writer.fence = fence(&events[at + 1..]),
+            Event::Start(Tag::Superscript) if is_mark(&events[at + 1..]) => {
+                writer.in_mark = true;
+                continue;
+            }
+            Event::End(TagEnd::Superscript) => writer.in_mark = false,
             _ => {}
         }
         writer.is_task = matches!(
@@ -47,7 +54,10 @@ struct Writer {
     prefixes: Vec<Prefix>,
     /// The next numbers of the open lists; `None` for bullets.
     lists: Vec<Option<u64>>,
-    links: Vec<String>,
+    /// The open links' targets, and where their texts begin.
+    links: Vec<(String, usize)>,
+    /// Whether the number of a source is open, whose address stands at the end.
+    in_mark: bool,
     /// Line breaks due before the next text.
     breaks: usize,
     cells: usize,
@@ -144,7 +154,7 @@ impl Writer {
             }
             Tag::Strikethrough => self.push("~~"),
             tag if inline::sign(tag).is_some() => self.push(inline::sign(tag).unwrap_or_default()),
-            Tag::Link { dest_url, .. } => self.links.push(dest_url.to_string()),
+            Tag::Link { dest_url, .. } => self.links.push((dest_url.to_string(), self.text.len())),
             _ => {}
         }
     }
@@ -176,11 +186,15 @@ impl Writer {
             TagEnd::TableHead | TagEnd::TableRow => self.due(1),
             TagEnd::Strikethrough => self.push("~~"),
             TagEnd::Link => {
-                let dest_url = self.links.pop().unwrap_or_default();
-                let shown = self.text.trim_end_matches('/').ends_with(dest_url.trim_end_matches('/'))
+                let (dest_url, begin) = self.links.pop().unwrap_or_default();
+                let shown = self.in_mark
+                    || self.text.trim_end_matches('/').ends_with(dest_url.trim_end_matches('/'))
                     || dest_url.strip_prefix("mailto:").is_some_and(|address| self.text.ends_with(address))
                     // For a pill the name is enough.
-                    || url::Url::parse(&dest_url).is_ok_and(|url| is_user_link(&url));
+                    || url::Url::parse(&dest_url).is_ok_and(|url| is_user_link(&url))
+                    // So it is for a source that is a message.
+                    || (is_numbered(&self.text[..begin])
+                        && links::target(&dest_url).is_some_and(|target| target.event.is_some()));
                 if !shown {
                     self.push(&format!(" ({dest_url})"));
                 }
@@ -255,6 +269,28 @@ impl Writer {
             }
         }
     }
+}
+
+/// Returns whether a superscript is the number of a source alone, linked or not.
+fn is_mark(events: &[Event<'_>]) -> bool {
+    let text = match events {
+        [Event::Text(text), Event::End(TagEnd::Superscript), ..]
+        | [
+            Event::Start(Tag::Link { .. }),
+            Event::Text(text),
+            Event::End(TagEnd::Link),
+            Event::End(TagEnd::Superscript),
+            ..,
+        ] => text,
+        _ => return false,
+    };
+    is_numbered(&format!("{text} "))
+}
+
+/// Returns whether a text ends with the number of a source: `[1] `.
+fn is_numbered(text: &str) -> bool {
+    let number = text.strip_suffix("] ").and_then(|text| text.rsplit_once('[')).map(|(_, number)| number);
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Returns a fence that nothing in the code closes, so that the body read as Markdown stays one block.

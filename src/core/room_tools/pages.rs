@@ -2,17 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
+use ruma::{EventId, OwnedEventId, OwnedUserId, ServerName, UserId};
 use serde_json::{Value, json};
 
 use super::{MembersQuery, Query, Range};
 use crate::core::{
+    citing::permalink,
     context::{Shown, shown},
     escaped::{line as escaped_line, rfc3339},
     event::RoomEvent,
+    names::plain_name,
     notes::Note,
+    prompt::Found,
     time::Timestamp,
     tokens::estimate,
+    tool::Output,
+    words::trail::sortable,
 };
 
 /// Most messages on a page.
@@ -37,6 +42,8 @@ pub(crate) struct Source<'a> {
     pub older: bool,
     /// Display names of the members.
     pub names: &'a BTreeMap<OwnedUserId, String>,
+    /// A server that is in the room, for permalinks.
+    pub via: &'a ServerName,
 }
 
 /// A room's members.
@@ -53,10 +60,19 @@ pub(crate) struct People<'a> {
 /// A page of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Page {
-    /// The text for the model.
-    pub text: String,
-    /// The messages it contains, for the trail.
+    /// What it is, for the model.
+    pub head: String,
+    /// The messages it contains, as records.
+    pub found: Vec<Found>,
+    /// Their ids, for the trail.
     pub read: Vec<OwnedEventId>,
+}
+
+impl From<Page> for Output {
+    /// Returns the page as a tool's result, in which each message can be cited.
+    fn from(page: Page) -> Self {
+        Self { found: page.found, read: page.read, ..Self::ok(page.head) }
+    }
 }
 
 /// Searches a room's messages; newest first.
@@ -115,24 +131,35 @@ fn page(source: &Source<'_>, found: &[Shown<'_>], behind: Option<&EventId>, what
     };
     let Some(begin) = begin else {
         let gone = "`page` names no message of this result any more: begin again without it";
-        return Page { text: escaped_line(&json!({ "error": gone })), read: Vec::new() };
+        return Page { head: escaped_line(&json!({ "error": gone })), found: Vec::new(), read: Vec::new() };
     };
-    let (mut lines, mut read, mut tokens) = (Vec::new(), Vec::new(), 0);
+    let (mut here, mut read, mut tokens) = (Vec::new(), Vec::new(), 0);
     for message in found[begin..].iter().take(MESSAGES_ON_PAGE_MAX) {
         let (line, _) = message.line(RECORD_TOKENS_MAX);
         tokens += estimate(&line);
-        if tokens > PAGE_TOKENS_MAX && !lines.is_empty() {
+        if tokens > PAGE_TOKENS_MAX && !here.is_empty() {
             break;
         }
-        lines.push(line);
+        here.push(Found { source: address(source, message), title: title(source, message), text: line });
         read.push(message.event.id.clone());
     }
-    let left = found.len() - begin - lines.len();
+    let left = found.len() - begin - here.len();
     let next = read.last().filter(|_| left > 0);
-    let mut head = json!({ "records": DATA, "order": what, "here": lines.len(), "more": left });
+    let mut head = json!({ "records": DATA, "order": what, "here": here.len(), "more": left });
     put(&mut head, "next", next.map(|id| json!(id)));
     put(&mut head, "older_messages", source.older.then(|| json!("not loaded")));
-    Page { text: with_head(&head, lines), read }
+    Page { head: escaped_line(&head), found: here, read }
+}
+
+fn address(source: &Source<'_>, message: &Shown<'_>) -> String {
+    permalink(&message.event.room, &message.event.id, source.via)
+}
+
+/// Returns what people know a message by: who wrote it and when.
+fn title(source: &Source<'_>, message: &Shown<'_>) -> String {
+    let sender = &message.event.sender;
+    let name = source.names.get(sender).map(|name| plain_name(name)).filter(|name| !name.is_empty());
+    format!("{}, {} UTC", name.as_deref().unwrap_or(sender.as_str()), sortable(message.event.sent_at))
 }
 
 /// Lists a room's members by user id.

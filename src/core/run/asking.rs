@@ -18,7 +18,7 @@ pub(super) type Ending = Result<(String, Stop), Fault>;
 impl Run {
     /// Takes the loop up where it is.
     pub(super) fn work(&mut self, now: Timestamp) {
-        let terms = self.rules.terms(&self.tools);
+        let terms = self.rules.terms(&self.tools, &self.shelf);
         self.record.work.take_up(&terms);
         let next = self.record.work.next(&terms);
         self.go_on(next, now);
@@ -118,7 +118,7 @@ impl Run {
         {
             self.taken();
         }
-        let terms = self.rules.terms(&self.tools);
+        let terms = self.rules.terms(&self.tools, &self.shelf);
         let next = match reply.turn {
             Ok(turn) => {
                 self.refusing.note(&turn);
@@ -149,7 +149,8 @@ impl Run {
             Ok((text, stop)) => {
                 let made = if stop == Stop::Refused { Vec::new() } else { self.record.work.made().to_vec() };
                 let text = if text.trim().is_empty() && !made.is_empty() { words::files::made_files() } else { text };
-                self.finish(|showing| Answer { made, ..showing.answered(&text, stop) });
+                let cited = if stop == Stop::Refused { Vec::new() } else { self.record.work.cited().to_vec() };
+                self.finish(|showing| Answer { made, ..showing.answered(&text, stop, cited) });
             }
             Err(fault) => self.fault(fault),
         }

@@ -162,7 +162,7 @@ impl Run {
             return self.conclude(Err(Fault::Unreadable(why)));
         }
         (self.record.used.read, self.record.used.read_span) = (ready.read, ready.read_span);
-        self.tools = ready.tools;
+        (self.tools, self.shelf) = (ready.tools, ready.shelf);
         self.refusing.learn(ready.suspects, ready.fallbacks);
         self.record.under_way = false;
         self.work(now);

@@ -9,12 +9,12 @@ use crate::core::{prompt::FileContent, thought, time::Timestamp, tool::Output, t
 impl Run {
     /// Begins what may begin, asks about what has to be asked about, and closes the turn where nothing is left.
     pub(super) fn carry_on(&mut self, now: Timestamp) {
-        let Self { record, tools, rules, effects, phase, .. } = self;
+        let Self { record, tools, shelf, rules, effects, phase, .. } = self;
         let Phase::Calling(calling) = phase else { return };
         if calling.closing || !calling.begun.is_empty() || !calling.decided.is_empty() {
             return;
         }
-        let terms = rules.terms(tools);
+        let terms = rules.terms(tools, shelf);
         let free = rules.calls_at_once_max.max(1).saturating_sub(calling.running);
         let mut begun = Vec::new();
         for call in record.work.ready(&terms).into_iter().take(free) {
@@ -72,7 +72,7 @@ impl Run {
         let Phase::Calling(calling) = &mut self.phase else { return };
         calling.running = calling.running.saturating_sub(1);
         self.record.work.show(call, pictures);
-        self.record.work.finish(call, output, &self.rules.terms(&self.tools), now);
+        self.record.work.finish(call, output, &self.rules.terms(&self.tools, &self.shelf), now);
         self.push(Effect::Journal);
         self.carry_on(now);
     }
@@ -99,7 +99,7 @@ impl Run {
 
     fn apply_decisions(&mut self, now: Timestamp) {
         let Phase::Calling(calling) = &mut self.phase else { return };
-        let terms = self.rules.terms(&self.tools);
+        let terms = self.rules.terms(&self.tools, &self.shelf);
         for (call, decision) in std::mem::take(&mut calling.decided) {
             self.record.work.decide(&call, decision, &terms);
         }
@@ -128,7 +128,7 @@ impl Run {
         if !matches!(self.phase, Phase::Calling(_)) {
             return;
         }
-        let terms = self.rules.terms(&self.tools);
+        let terms = self.rules.terms(&self.tools, &self.shelf);
         if self.record.work.next(&terms) == Next::Calls {
             self.effects.push_back(Effect::Log(Remark::CallsStuck));
             self.record.work.stop();

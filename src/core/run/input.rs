@@ -6,6 +6,7 @@ use ruma::{OwnedEventId, OwnedUserId};
 
 use super::{Bill, Fault, Flush, Order};
 use crate::core::{
+    citing::Shelf,
     media::Unread,
     prompt::FileContent,
     refused::Suspects,
@@ -110,6 +111,8 @@ pub(crate) struct Ready {
     pub unreadable: Option<Unread>,
     /// The tools that may be used.
     pub tools: Toolset,
+    /// What of it can be cited.
+    pub shelf: Shelf,
     /// The messages whose text it holds, where that may be known.
     pub read: Vec<OwnedEventId>,
     /// When the oldest and the newest of them were sent.

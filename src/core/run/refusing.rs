@@ -151,8 +151,8 @@ impl Run {
             return;
         }
         self.push(Effect::Log(Remark::LeavesOut(blamed.len())));
-        self.used.left_out = self.used.left_out.saturating_add(u32::try_from(blamed.len()).unwrap_or(u32::MAX));
-        let category = self.used.refused.clone();
+        self.record.used.left_out = self.used.left_out.saturating_add(u32::try_from(blamed.len()).unwrap_or(u32::MAX));
+        let category = self.record.used.refused.clone();
         self.push(Effect::NoteRefused(blamed, category));
     }
 
@@ -175,6 +175,7 @@ impl Run {
     pub(super) fn recomposed(&mut self, composed: Option<Ready>, now: Timestamp) {
         match composed {
             Some(ready) => {
+                self.shelf = ready.shelf;
                 if ready.begun_anew {
                     self.record.work.begin_anew();
                 }

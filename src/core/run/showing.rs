@@ -12,6 +12,7 @@ use super::{
 };
 use crate::core::{
     batch::FALLBACK_MS,
+    citing::{self, Cited},
     event::{Outgoing, OutgoingKind, Place},
     pace::{Edit, Pace},
     render::{self, EDIT_BYTES_MAX, MESSAGE_BYTES_MAX, Rendered},
@@ -228,9 +229,9 @@ impl Showing {
         vec![(step, self.notice(&words::overloaded_trying()))]
     }
 
-    /// Returns the last message of a run with the model's whole answer.
+    /// Returns the last message of a run with the model's whole answer, which cites these sources.
     #[must_use]
-    pub(in crate::core) fn answered(&self, text: &str, stop: Stop) -> Answer {
+    pub(in crate::core) fn answered(&self, text: &str, stop: Stop, cited: Vec<Cited>) -> Answer {
         let text = match stop {
             Stop::Refused => return self.word(&words::refused()),
             Stop::Cut if render::is_blank(text) => return self.word(&words::limit_before_words()),
@@ -242,8 +243,9 @@ impl Showing {
         };
         // An edit carries its text twice. Whether it becomes one is known only now.
         let bytes_max = if self.pace.is_some() { EDIT_BYTES_MAX } else { MESSAGE_BYTES_MAX };
-        let fitted = render::fit(&text, bytes_max);
-        let message = self.message(fitted.message, OutgoingKind::Text);
+        let sources = citing::kept(cited);
+        let fitted = render::fit(&text, bytes_max - citing::bytes_of(&sources));
+        let message = Outgoing { sources, ..self.message(fitted.message, OutgoingKind::Text) };
         Answer { message, file: fitted.overflow, made: Vec::new(), outcome: Outcome::Done }
     }
 
@@ -305,7 +307,8 @@ impl Showing {
     /// A message mentions the asker, or whom an errand names; not in an assistant's chat, which notifies by itself (A10).
     fn message(&self, rendered: Rendered, kind: OutgoingKind) -> Outgoing {
         let mentions = if self.pace.is_none() { self.addressees.clone() } else { BTreeSet::new() };
-        Outgoing { kind, body: rendered.body, html: rendered.html, mentions, place: self.place.clone() }
+        let (body, html) = (rendered.body, rendered.html);
+        Outgoing { kind, body, html, mentions, place: self.place.clone(), sources: Vec::new() }
     }
 }
 

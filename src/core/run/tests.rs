@@ -43,7 +43,7 @@ fn c9_a_coworker_sends_one_message_that_mentions_the_asker() {
     let mut machine = Showing::new(&record(false), NOW);
     assert_eq!(machine.take(&News::Text("It "), NOW), vec![]);
     assert_eq!(machine.take(&News::Text("It is fixed."), NOW), vec![]);
-    let answer = machine.answered("It is fixed.", Stop::End);
+    let answer = machine.answered("It is fixed.", Stop::End, Vec::new());
     assert_eq!(answer.outcome, Outcome::Done);
     assert_eq!(answer.message.body, "It is fixed.");
     assert_eq!(answer.message.kind, OutgoingKind::Text);
@@ -70,7 +70,7 @@ fn a10_an_assistant_streams_first_text_then_edits_then_the_end_and_mentions_nobo
     let due = machine.next_at().expect("an edit is due");
     assert_eq!(machine.take(&News::Tick("One **two** three"), due), vec![], "no more of it is whole");
     assert_eq!(machine.next_at(), None, "and nothing is due for ever");
-    let answer = machine.answered("One two three", Stop::End);
+    let answer = machine.answered("One two three", Stop::End, Vec::new());
     assert_eq!((answer.message.body.as_str(), answer.message.mentions.len()), ("One two three", 0));
 }
 
@@ -80,7 +80,7 @@ fn a10_a_short_answer_of_an_assistant_is_one_message() {
     for (ms, text) in [(0, "I "), (300, "I waited "), (1_400, "I waited 12 seconds.")] {
         assert_eq!(machine.take(&News::Text(text), NOW.later(ms)), vec![], "{text}");
     }
-    let answer = machine.answered("I waited 12 seconds.", Stop::End);
+    let answer = machine.answered("I waited 12 seconds.", Stop::End, Vec::new());
     assert_eq!(answer.message.body, "I waited 12 seconds.");
 }
 
@@ -175,10 +175,10 @@ fn c19_no_blank_message_and_no_false_done() {
         ("half an answ", Stop::Refused, words::refused(), Outcome::Failed),
     ];
     for (text, stop, expected, outcome) in table {
-        let answer = Showing::new(&record(false), NOW).answered(text, stop);
+        let answer = Showing::new(&record(false), NOW).answered(text, stop, Vec::new());
         assert_eq!((answer.message.body.as_str(), answer.outcome), (expected.as_str(), outcome));
     }
-    let answer = Showing::new(&record(false), NOW).answered("Long", Stop::Cut);
+    let answer = Showing::new(&record(false), NOW).answered("Long", Stop::Cut, Vec::new());
     let body = &answer.message.body;
     assert!(body.starts_with("Long") && body.contains("length limit"), "{body}");
 }
@@ -240,7 +240,7 @@ fn c9_a_run_begun_anew_uses_no_number_of_a_status_edit_again() {
 fn c5_a_late_answer_says_so() {
     let asked_at = Timestamp::from_ms(NOW.as_ms() - 45 * 60_000);
     let machine = Showing::new(&RunRecord { late: true, asked_at, ..record(false) }, NOW);
-    let answer = machine.answered("Here.", Stop::End);
+    let answer = machine.answered("Here.", Stop::End, Vec::new());
     let body = &answer.message.body;
     assert!(body.contains("45 minutes") && body.ends_with("Here."), "{body}");
 }
@@ -265,7 +265,7 @@ fn a10_an_assistants_status_begins_with_its_first_tool_and_no_edit_is_due_while_
     assert!(matches!(&edits[..], [(Step::StatusEdit(_), _)]), "{edits:?}");
     assert!(machine.next_at().is_some_and(|next| next > due));
 
-    let answer = machine.answered("It is noon.", Stop::End);
+    let answer = machine.answered("It is noon.", Stop::End, Vec::new());
     assert_eq!(answer.message.body, "It is noon.");
 }
 

@@ -78,7 +78,7 @@ proptest! {
             }
             prop_assert!(edits < EDITS_MAX, "the last one is for the end");
         }
-        let last = machine.answered(&text, Stop::End);
+        let last = machine.answered(&text, Stop::End, Vec::new());
         prop_assert_eq!(last.outcome == Outcome::Done, !crate::core::render::is_blank(&text), "{:?}", last);
     }
 }

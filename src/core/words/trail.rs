@@ -8,8 +8,9 @@ use super::duration_seconds;
 use crate::core::{
     audit::{Entry, Spent},
     batch::BatchEnd,
+    citing::{self, Cited},
     legible::legible,
-    names::Names,
+    names::{Names, letter_by_letter},
     run::Outcome,
     time::Timestamp,
     trail::{Decision, StepOutcome, Tally},
@@ -318,8 +319,25 @@ fn read_messages(entry: &Entry, links_max: usize, via: &ServerName, zone: &Zone)
     text
 }
 
+/// Follows the answer to `!why`: an answer's sources under their numbers, with the words cited.
+#[must_use]
+pub(crate) fn cites(sources: &[Cited]) -> String {
+    let mut text = "It cites:\n".to_owned();
+    for (number, source) in (1_u32..).zip(sources) {
+        let name = letter_by_letter(&source.name);
+        let _ = match &source.link {
+            Some(link) => write!(text, "\n{number}. [{name}](<{}>)", citing::target(link)),
+            None => write!(text, "\n{number}. {name}"),
+        };
+        if !source.words.is_empty() {
+            let _ = write!(text, ": “{}”", letter_by_letter(&source.words));
+        }
+    }
+    text
+}
+
 fn link(room: &RoomId, event: &EventId, via: &ServerName) -> String {
-    room.matrix_to_event_uri_via(event, [via.to_owned()]).to_string()
+    citing::permalink(room, event, via)
 }
 
 /// Returns Markdown code that shows any text literally.

@@ -7,7 +7,7 @@ use super::{arguments::Arguments, shown};
 use crate::{
     core::{
         mask::Mask,
-        prompt::ToolResult,
+        prompt::{Found, ToolResult},
         time::Timestamp,
         tool::{ApprovalRule, Denied, Output, Source, Tool, Toolset},
         trail::{Decision, StepOutcome, TrailStep},
@@ -54,6 +54,9 @@ pub(super) enum State {
     Answered {
         /// What the model is given.
         text: String,
+        /// What it found, for the model.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        found: Vec<Found>,
         /// How it ended.
         outcome: StepOutcome,
         /// The result's beginning as people see it.
@@ -121,11 +124,12 @@ impl Call {
 
     /// Gives it its result.
     pub(super) fn answer(&mut self, output: &Output, outcome: StepOutcome, duration_ms: u64, mask: &Mask) {
-        let output = Output { text: mask.hide(&output.text), ..output.clone() };
+        let output = Output { pictures: Vec::new(), ..output.clone() }.mapped(|text| mask.hide(text));
         self.state = State::Answered {
             text: shown::envelope(&self.shown_name(), &output, outcome),
             outcome,
-            shown: shown::result(&output.text),
+            shown: shown::result(&shown::whole(&output)),
+            found: output.found,
             duration_ms,
         };
     }
@@ -145,9 +149,9 @@ impl Call {
 
     pub(super) fn result(&self) -> Option<ToolResult> {
         match &self.state {
-            State::Answered { text, outcome, .. } => {
-                let is_error = *outcome != StepOutcome::Done;
-                Some(ToolResult { call: self.id.clone(), text: text.clone(), is_error, pictures: Vec::new() })
+            State::Answered { text, found, outcome, .. } => {
+                let (call, text, found) = (self.id.clone(), text.clone(), found.clone());
+                Some(ToolResult { call, text, is_error: *outcome != StepOutcome::Done, found, pictures: Vec::new() })
             }
             State::Waiting | State::Started { .. } => None,
         }

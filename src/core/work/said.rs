@@ -6,13 +6,11 @@ use serde_json::{Value, value::RawValue};
 
 use super::{arguments::Arguments, call::Call, shown};
 use crate::core::{
+    citing::Cited,
     computing::{MADE_MAX, checked_id},
     mask::Mask,
     trail::{StepOutcome, TrailStep},
 };
-
-/// Sources that stand under an answer.
-pub(super) const SOURCES_MAX: usize = 30;
 
 /// One turn of the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +46,8 @@ pub enum TurnStop {
 pub(super) enum Said {
     Text {
         text: String,
-        /// Address and title of what it cites.
-        sources: Vec<(String, String)>,
+        /// What it cites, once that is looked up.
+        sources: Vec<Cited>,
     },
     Thinking,
     /// One of our tools.
@@ -85,7 +83,7 @@ impl Said {
         let value = |key: &str| serde_json::from_str::<Value>(field(key)).unwrap_or_default();
         let text = |key: &str| serde_json::from_str::<String>(field(key)).unwrap_or_default();
         match text("type").as_str() {
-            "text" => Self::Text { text: text("text"), sources: sources(&value("citations")) },
+            "text" => Self::Text { text: text("text"), sources: Vec::new() },
             "thinking" | "redacted_thinking" => Self::Thinking,
             "tool_use" => Self::Call { id: text("id"), name: text("name"), arguments: Arguments::read(field("input")) },
             "server_tool_use" => Self::ServerCall { id: text("id"), name: text("name"), arguments: value("input") },
@@ -114,16 +112,6 @@ impl Said {
             _ => false,
         }
     }
-}
-
-fn sources(citations: &Value) -> Vec<(String, String)> {
-    let citations = citations.as_array().map(Vec::as_slice).unwrap_or_default();
-    let sources = citations.iter().filter_map(|citation| {
-        let url = url::Url::parse(citation["url"].as_str()?).ok()?;
-        let is_web = matches!(url.scheme(), "http" | "https");
-        is_web.then(|| (url.to_string(), citation["title"].as_str().unwrap_or_default().to_owned()))
-    });
-    sources.collect()
 }
 
 /// Returns what a result of code execution says, and the files that it names.
@@ -196,37 +184,4 @@ pub(super) fn server_steps(said: &[Said], mask: &Mask) -> Vec<TrailStep> {
         })
     });
     steps.collect()
-}
-
-/// Returns what was said as Markdown, with numbers where something is cited and the sources as links under it.
-pub(super) fn text(said: &[Said]) -> String {
-    let mut whole = String::new();
-    let mut cited: Vec<&(String, String)> = Vec::new();
-    for block in said {
-        let Said::Text { text, sources } = block else { continue };
-        let content = text.trim_end();
-        whole.push_str(content);
-        let mut here = Vec::new();
-        for source in sources {
-            let known = cited.iter().position(|(url, _)| *url == source.0);
-            let at = match known {
-                None if cited.len() >= SOURCES_MAX => continue,
-                None => {
-                    cited.push(source);
-                    cited.len()
-                }
-                Some(at) => at + 1,
-            };
-            if !here.contains(&at) {
-                here.push(at);
-                whole.extend([" [", &at.to_string(), "]"]);
-            }
-        }
-        whole.push_str(&text[content.len()..]);
-    }
-    for (at, (url, title)) in cited.iter().enumerate() {
-        whole.push_str(if at == 0 { "\n\n" } else { "\n" });
-        whole.extend([&(at + 1).to_string(), ". [", &shown::link_text(title, url), "](<", url, ">)"]);
-    }
-    whole
 }

@@ -20,8 +20,6 @@ const LINE_CHARS_MIN: usize = 100;
 const LINES_MAX: usize = 20;
 /// A result is folded after so many characters.
 const RESULT_CHARS_MAX: usize = 500;
-/// A source's title is cut after so many characters.
-const TITLE_CHARS_MAX: usize = 120;
 
 /// Returns a result as data: our own words and the tool's stand in fields of their own.
 pub(super) fn envelope(tool: &str, output: &Output, outcome: StepOutcome) -> String {
@@ -94,11 +92,8 @@ pub(super) fn result(text: &str) -> String {
     words::folded(text, RESULT_CHARS_MAX)
 }
 
-/// Returns a source's title as the text of a link: one line, without what Markdown takes for its own.
-pub(super) fn link_text(title: &str, url: &str) -> String {
-    let clean = |char: char| if char.is_control() || "[]<>\\`*_~|".contains(char) { ' ' } else { char };
-    let title: String = title.chars().map(clean).take(TITLE_CHARS_MAX).collect();
-    let title = title.split_whitespace().collect::<Vec<_>>().join(" ");
-    let host = || url::Url::parse(url).ok().and_then(|url| url.host_str().map(ToOwned::to_owned)).unwrap_or_default();
-    if title.is_empty() { host() } else { title }
+/// Returns all that a tool gave back as people see it: the text, and the texts of what it found.
+pub(super) fn whole(output: &Output) -> String {
+    let found = output.found.iter().map(|found| found.text.as_str());
+    std::iter::once(output.text.as_str()).chain(found).collect::<Vec<_>>().join("\n")
 }

@@ -1,9 +1,18 @@
-//! Where what an answer cites stands: addresses for citations that the provider gives none.
+//! Where what an answer cites stands: each citation of the provider's becomes a source that people know.
 //!
-//! What a page that was fetched is cited by names the document by its number in the whole request, its title, and the
-//! words cited; the address stands in the result alone.
+//! A document is cited by its place in the request, its title and the words; a page that was fetched likewise, with the
+//! address in its result alone; what a tool found and what a search found by their addresses.
 
+use ruma::OwnedEventId;
 use serde_json::Value;
+
+use crate::core::{
+    citing::{self, Cited, Shelf},
+    prompt::Found,
+};
+
+/// Most citations of a block that are looked at.
+const CITATIONS_MAX: usize = 50;
 
 /// A page that the provider fetched.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +21,18 @@ pub(super) struct Page {
     title: String,
     /// Its text; empty for a PDF.
     text: String,
+}
+
+/// What citations can be about.
+pub(super) struct Origins<'a> {
+    /// The prompt's own documents.
+    pub(super) shelf: &'a Shelf,
+    /// The pages that were fetched, in order.
+    pub(super) pages: &'a [Page],
+    /// What tools found.
+    pub(super) found: &'a [&'a Found],
+    /// The room's messages that tools returned.
+    pub(super) read: &'a [OwnedEventId],
 }
 
 /// Returns the pages that turns of the model fetched, in order.
@@ -37,44 +58,98 @@ pub(super) fn may_cite(raw: &str) -> bool {
     raw.contains("_location")
 }
 
-/// Returns blocks with the address and title of its page beside each citation that has none. For reading alone: what goes
-/// back to the provider stays as it came.
-pub(super) fn resolved(blocks: &[String], pages: &[Page]) -> Vec<String> {
-    blocks.iter().map(|raw| resolve(raw, pages).unwrap_or_else(|| raw.clone())).collect()
-}
-
-fn resolve(raw: &str, pages: &[Page]) -> Option<String> {
-    if pages.is_empty() || !may_cite(raw) {
-        return None;
-    }
-    let mut block: Value = serde_json::from_str(raw).ok()?;
-    for citation in block.get_mut("citations")?.as_array_mut()? {
-        if citation["url"].is_string() {
-            continue;
-        }
-        if let Some(page) = cited(citation, pages) {
-            citation["url"] = Value::from(page.url.clone());
-            citation["title"] = Value::from(page.title.clone());
-        } else if let Some(source) = citation["source"].as_str().map(ToOwned::to_owned) {
-            citation["url"] = Value::from(source);
+/// Returns the sources of a block, in order, each once.
+pub(super) fn cited(raw: &str, origins: &Origins<'_>) -> Vec<Cited> {
+    let block: Value = if may_cite(raw) { serde_json::from_str(raw).unwrap_or_default() } else { Value::Null };
+    let citations = block["citations"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut sources: Vec<Cited> = Vec::new();
+    for source in citations.iter().take(CITATIONS_MAX).filter_map(|citation| origins.source(citation)) {
+        if !source.name.is_empty() && !sources.iter().any(|known| is_same(known, &source)) {
+            sources.push(source);
         }
     }
-    Some(block.to_string())
+    sources
 }
 
-/// Finds the page that is cited: by its words and title, by its title, by its words where one page alone has them, else the
-/// only one.
-fn cited<'a>(citation: &Value, pages: &'a [Page]) -> Option<&'a Page> {
-    if !matches!(citation["type"].as_str(), Some("char_location" | "page_location" | "content_block_location")) {
-        return None;
+/// Returns whether people would take two sources for one.
+pub(super) fn is_same(one: &Cited, other: &Cited) -> bool {
+    let is_web = |cited: &Cited| cited.link.as_deref().is_some_and(|link| citing::web_link(link).is_some());
+    match (&one.link, &other.link) {
+        // A page of a PDF or a sheet is not the next one, though the message is the same.
+        (Some(link), Some(another)) if link == another => {
+            one.name == other.name || is_web(one) && !has_page(one, other)
+        }
+        (None, None) => one.name == other.name,
+        _ => false,
     }
-    let (words, title) = (citation["cited_text"].as_str().unwrap_or_default(), citation["document_title"].as_str());
-    let has_words = |page: &Page| !words.trim().is_empty() && page.text.contains(words.trim());
-    let has_title = |page: &Page| title.is_some_and(|title| !title.is_empty() && page.title == title);
-    only(pages, |page| has_words(page) && has_title(page))
-        .or_else(|| only(pages, has_title))
-        .or_else(|| only(pages, has_words))
-        .or_else(|| only(pages, |_| true))
+}
+
+/// Returns whether names differ by the page, as those of one fetched PDF do.
+fn has_page(one: &Cited, other: &Cited) -> bool {
+    [one, other].iter().all(|cited| cited.name.contains(", p. ") || cited.name.contains(", pp. "))
+}
+
+impl Origins<'_> {
+    fn source(&self, citation: &Value) -> Option<Cited> {
+        let words = citation["cited_text"].as_str().unwrap_or_default();
+        match citation["type"].as_str()? {
+            "char_location" | "content_block_location" => self.document(citation, None, words),
+            "page_location" => {
+                let page = |key: &str| citation[key].as_u64();
+                let first = page("start_page_number")?;
+                self.document(citation, Some((first, page("end_page_number").unwrap_or(first + 1))), words)
+            }
+            "search_result_location" => self.found(citation, words),
+            "web_search_result_location" => {
+                let (url, title) = (citation["url"].as_str()?, citation["title"].as_str());
+                web(url, title.unwrap_or_default(), None, words)
+            }
+            _ => None,
+        }
+    }
+
+    fn document(&self, citation: &Value, pages: Option<(u64, u64)>, words: &str) -> Option<Cited> {
+        let number = |key: &str| citation[key].as_u64().and_then(|number| usize::try_from(number).ok());
+        let title = citation["document_title"].as_str();
+        if let Some(document) = self.shelf.document(number("document_index"), title) {
+            return Some(self.shelf.cited(document, pages, number("start_char_index"), words));
+        }
+        let page = self.page(title, words)?;
+        web(&page.url, &page.title, pages.map(citing::pages_named).as_deref(), words)
+    }
+
+    fn found(&self, citation: &Value, words: &str) -> Option<Cited> {
+        let source = citation["source"].as_str()?;
+        let title = citation["title"].as_str().unwrap_or_default();
+        // What we said of it counts, not what comes back.
+        let known = self.found.iter().find(|found| found.source == source && found.title == title);
+        let title = known
+            .or_else(|| self.found.iter().find(|found| found.source == source))
+            .map_or(title, |found| found.title.as_str());
+        let name = citing::named(title, None);
+        let link = self.shelf.message_link(source, self.read).or_else(|| citing::web_link(source));
+        let name = if name.is_empty() { citing::host_of(source) } else { name };
+        Some(Cited { name, link, words: citing::words_of(words) })
+    }
+
+    /// Finds the fetched page that is cited: by its words and title, by its title, by its words where one page alone has
+    /// them, else the only one.
+    fn page(&self, title: Option<&str>, words: &str) -> Option<&Page> {
+        let has_words = |page: &Page| !words.trim().is_empty() && page.text.contains(words.trim());
+        let has_title = |page: &Page| title.is_some_and(|title| !title.is_empty() && page.title == title);
+        only(self.pages, |page| has_words(page) && has_title(page))
+            .or_else(|| only(self.pages, has_title))
+            .or_else(|| only(self.pages, has_words))
+            .or_else(|| only(self.pages, |_| true))
+    }
+}
+
+/// Returns a web page as a source; `None` for an address that names none.
+fn web(url: &str, title: &str, place: Option<&str>, words: &str) -> Option<Cited> {
+    let (link, host) = (citing::web_link(url), citing::host_of(url));
+    let title = if citing::named(title, None).is_empty() { &host } else { title };
+    let name = citing::named(title, place);
+    (!name.is_empty()).then(|| Cited { name, link, words: citing::words_of(words) })
 }
 
 /// Returns what fits, where all that does has one address.
@@ -82,60 +157,4 @@ fn only(pages: &[Page], fits: impl Fn(&Page) -> bool) -> Option<&Page> {
     let mut fitting = pages.iter().filter(|page| fits(page));
     let first = fitting.next()?;
     fitting.all(|page| page.url == first.url).then_some(first)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn fetched(url: &str, title: Option<&str>, text: Option<&str>) -> String {
-        let source = match text {
-            Some(text) => json!({ "type": "text", "media_type": "text/plain", "data": text }),
-            None => json!({ "type": "base64", "media_type": "application/pdf", "data": "JVBERi0=" }),
-        };
-        json!({ "type": "web_fetch_tool_result", "tool_use_id": "srvtoolu_1", "content": {
-            "type": "web_fetch_result", "url": url, "content": { "type": "document", "source": source, "title": title },
-        } })
-        .to_string()
-    }
-
-    #[test]
-    fn c12_a_citation_of_a_fetched_page_gets_its_address_and_title() {
-        let one = fetched("https://a.org/one", Some("One"), Some("Alpha beta. Gamma."));
-        let two = fetched("https://a.org/two", Some("Two"), Some("Delta. Gamma."));
-        let pdf = fetched("https://a.org/p.pdf", Some("Paper"), None);
-        let said = |citation: Value| json!({ "type": "text", "text": "x", "citations": [citation] }).to_string();
-        let char_of = |words: &str, title: Option<&str>| {
-            said(json!({ "type": "char_location", "document_index": 7, "document_title": title, "cited_text": words }))
-        };
-        let page_of = |title: &str| {
-            said(json!({ "type": "page_location", "document_index": 2, "document_title": title, "cited_text": "p" }))
-        };
-        let all = [one.clone(), two.clone(), pdf.clone()];
-        for (blocks, block, url) in [
-            (&all[..], char_of("Alpha beta.", None), Some("https://a.org/one")),
-            (&all[..], char_of("Gamma.", Some("Two")), Some("https://a.org/two")),
-            (&all[..], char_of("Gamma.", None), None),
-            (&all[..], char_of("nowhere", Some("One")), Some("https://a.org/one")),
-            (&all[..], page_of("Paper"), Some("https://a.org/p.pdf")),
-            (&all[2..], page_of("another title"), Some("https://a.org/p.pdf")),
-            (&all[..0], page_of("Paper"), None),
-            (
-                &all[..],
-                said(json!({ "type": "web_search_result_location", "url": "https://b.org/", "title": "B" })),
-                Some("https://b.org/"),
-            ),
-            (
-                &all[..],
-                said(json!({ "type": "search_result_location", "source": "https://c.org/", "title": "C" })),
-                Some("https://c.org/"),
-            ),
-        ] {
-            let resolved = resolved(std::slice::from_ref(&block), &pages(blocks.iter()));
-            let found: Value = serde_json::from_str(&resolved[0]).expect("JSON");
-            assert_eq!(found["citations"][0]["url"].as_str(), url, "{block}");
-        }
-    }
 }

@@ -1,3 +1,4 @@
+mod citing;
 mod computing;
 mod properties;
 
@@ -48,16 +49,19 @@ fn toolset() -> Toolset {
 struct Bench {
     tools: Toolset,
     mask: Mask,
+    shelf: Shelf,
     work: Work,
 }
 
 impl Bench {
     fn new() -> Self {
-        Self { tools: toolset(), mask: Mask::new(["hunter2-token"]), work: Work::default() }
+        let (shelf, work) = (Shelf::default(), Work::default());
+        Self { tools: toolset(), mask: Mask::new(["hunter2-token"]), shelf, work }
     }
 
     fn terms(&self) -> Terms<'_> {
-        Terms { tools: &self.tools, mask: &self.mask, rounds_max: ROUNDS_MAX, tokens_max: TOKENS_MAX }
+        let Self { tools, mask, shelf, .. } = self;
+        Terms { tools, mask, shelf, rounds_max: ROUNDS_MAX, tokens_max: TOKENS_MAX }
     }
 
     /// Lets `self.work` do something under the bench's terms.
@@ -130,12 +134,8 @@ fn c12_parallel_calls_are_answered_in_one_message_in_the_order_of_the_calls() {
     bench.with(|work, terms| work.finish("1", Output::ok("first"), terms, LATER));
 
     assert_eq!(bench.next(), ASK);
-    let result = |call: &str, text: &str| ToolResult {
-        call: call.to_owned(),
-        text: text.to_owned(),
-        is_error: false,
-        pictures: Vec::new(),
-    };
+    let result =
+        |call: &str, text: &str| ToolResult { call: call.to_owned(), text: text.to_owned(), ..ToolResult::default() };
     let round = Round {
         said: calls.iter().map(Value::to_string).collect(),
         results: vec![
@@ -404,26 +404,6 @@ fn an_empty_turn_behind_results_makes_what_was_said_beside_the_calls_the_answer(
     assert_eq!(bench.take(TurnStop::End, &[]), answer("Noted, and filed."));
     let mut bench = Bench::new();
     assert_eq!(bench.take(TurnStop::End, &[]), answer(""), "the machine has words for that");
-}
-
-#[test]
-fn sources_stand_under_the_answer_as_numbered_links_and_nothing_but_web_addresses() {
-    let cited = |text: &str, sources: &[(&str, &str)]| {
-        let citations: Vec<Value> = sources.iter().map(|(url, title)| json!({"url": url, "title": title})).collect();
-        json!({ "type": "text", "text": text, "citations": citations })
-    };
-    let mut bench = Bench::new();
-    let next = bench.take(
-        TurnStop::End,
-        &[
-            said("So: "),
-            cited("it rains. ", &[("https://a.org/x(1)", "Rain\n[now](javascript:1)"), ("javascript:alert(1)", "no")]),
-            cited("It snows.", &[("https://b.org/", ""), ("https://a.org/x(1)", "again")]),
-        ],
-    );
-    let expected = "So: it rains. [1] It snows. [2] [1]\n\n\
-                    1. [Rain now (javascript:1)](<https://a.org/x(1)>)\n2. [b.org](<https://b.org/>)";
-    assert_eq!(next, answer(expected));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `!why`: what an answer was based on, from the index alone.
+//! `!why`: what an answer was based on, from the index, and its sources, from its own event.
 
 use ruma::{EventId, UserId};
 
@@ -6,12 +6,14 @@ use super::Audit;
 use crate::{
     core::{
         audit::{Entry, RunKey},
+        citing::{self, Cited},
         event::{EventKind, RoomEvent},
         names::Names,
         trail::Decision,
         words,
     },
     engine::{EngineError, records::ThreadRecord},
+    matrix::inbound::SOURCES_MARK,
 };
 
 /// Most messages linked in the answer to `!why`.
@@ -57,12 +59,17 @@ impl Audit {
             Some(account) => account.names(&event.room, &decided).await,
             None => Names::default(),
         };
-        Ok(words::trail::why(
-            &entry,
-            LINKS_MAX,
-            &self.runtime.namespace.server,
-            &names,
-            &self.zones.zone_of(&event.sender).await,
-        ))
+        let zone = self.zones.zone_of(&event.sender).await;
+        let told = words::trail::why(&entry, LINKS_MAX, &self.runtime.namespace.server, &names, &zone);
+        let cited = self.cited_in(user, event, entry.answer.as_deref()).await;
+        Ok(if cited.is_empty() { told } else { format!("{told}\n\n{}", words::trail::cites(&cited)) })
+    }
+
+    /// Returns the sources of an answer, as far as its event can be read. They stand there alone, as all content does.
+    async fn cited_in(&self, user: &UserId, event: &RoomEvent, answer: Option<&EventId>) -> Vec<Cited> {
+        let (Some(account), Some(answer)) = (self.runtime.pool.kept(user), answer) else { return Vec::new() };
+        let content = account.content_of(&event.room, answer).await.unwrap_or_default();
+        let content: Option<serde_json::Value> = content.and_then(|content| serde_json::from_str(&content).ok());
+        content.map(|content| citing::read(&content[SOURCES_MARK], &event.room)).unwrap_or_default()
     }
 }

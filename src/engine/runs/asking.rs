@@ -7,6 +7,7 @@ use crate::{
     claude::{BATCH_TIER, Message},
     core::{
         batch::{Batch, Latency},
+        citing::Shelf,
         context,
         prompt::ToolUse,
         refused::Breadth,
@@ -47,6 +48,7 @@ impl Driver<'_> {
                 is_gone: composed.left_out.request,
                 unreadable: composed.unreadable,
                 tools,
+                shelf: Shelf::of(&composed.prompt, &record.room, &engine.namespace.server),
                 read_span: span(held.map(|read| read.event.sent_at)),
                 read,
                 suspects: asking.suspects.clone(),

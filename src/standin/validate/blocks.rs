@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Request, fields, media};
+use super::{Request, citing, fields, media};
 use crate::standin::problem::Problem;
 
 /// A message's role.
@@ -114,11 +114,7 @@ fn check_block(request: &Request<'_>, role: Role, item: &Value, path: &str) -> R
         "tool_result" => check_result(request, block, path),
         "image" => media::check_image(block, path),
         "document" => media::check_document(block, path),
-        "search_result" => {
-            fields::required_text(block, path, "source")?;
-            fields::required_text(block, path, "title")?;
-            fields::required(block, path, "content").map(|_| ())
-        }
+        "search_result" => citing::check_result(block, path),
         _ => Ok(()),
     }
 }
@@ -152,7 +148,7 @@ fn check_text(request: &Request<'_>, role: Role, block: &Map<String, Value>, pat
     if cited && role == Role::User && !request.caller.accepts_sampling {
         return Err(Problem::extra(&format!("{path}.text.citations")));
     }
-    Ok(())
+    if role == Role::Assistant { citing::check_echoed(block, path) } else { Ok(()) }
 }
 
 fn check_call(block: &Map<String, Value>, path: &str) -> Result<(), Problem> {
@@ -207,6 +203,11 @@ fn check_result(request: &Request<'_>, block: &Map<String, Value>, path: &str) -
             "text" => check_text(request, Role::User, inner, &path)?,
             "image" => media::check_image(inner, &path)?,
             "document" => media::check_document(inner, &path)?,
+            "search_result" => {
+                let allowed = BLOCK_FIELDS.iter().find(|(name, _)| *name == kind).map_or(&[][..], |(_, fields)| fields);
+                fields::only(inner, &format!("{path}.{kind}"), allowed)?;
+                citing::check_result(inner, &path)?;
+            }
             _ => {}
         }
     }

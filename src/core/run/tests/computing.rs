@@ -70,7 +70,7 @@ fn c24_an_answer_of_files_alone_has_a_word_and_a_refusal_has_no_files() {
 #[test]
 fn c24_what_was_stored_before_there_were_files_is_read() {
     let answer = Answer {
-        message: Showing::new(&record(false), NOW).answered("Hi", Stop::End).message,
+        message: Showing::new(&record(false), NOW).answered("Hi", Stop::End, Vec::new()).message,
         file: None,
         made: Vec::new(),
         outcome: Outcome::Done,

@@ -72,7 +72,7 @@ proptest! {
         }
 
         let answer = match &end {
-            Ok((text, stop)) => machine.answered(text, *stop),
+            Ok((text, stop)) => machine.answered(text, *stop, Vec::new()),
             Err(fault) => machine.failed(*fault),
         };
         prop_assert!(!answer.message.body.trim().is_empty());

@@ -3,7 +3,7 @@
 use super::*;
 
 fn answer(body: &str) -> Answer {
-    Showing::new(&record(false), NOW).answered(body, Stop::End)
+    Showing::new(&record(false), NOW).answered(body, Stop::End, Vec::new())
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::{AT, Book, names, tool_name};
 use crate::core::{
     approval::{self, Pending, Setting},
     audit::{Entry, Spent},
+    citing::Cited,
     event::Place,
     mask::Mask,
     names::Names,
@@ -134,6 +135,17 @@ fn records(book: &mut Book, decisions: &[Decision]) {
     let refused = Entry { refused: Some("cyber".to_owned()), fallback: true, left_out: 1, ..entry.clone() };
     book.told("!why, after a refusal", &trail::why(&refused, 10, server_name!("hs"), &names, &Zone::default()));
     refusals(book, &names);
+    let cited = |name: &str, link: Option<&str>, words: &str| Cited {
+        name: name.to_owned(),
+        link: link.map(ToOwned::to_owned),
+        words: words.to_owned(),
+    };
+    let sources = [
+        cited("report.pdf, p. 3", Some("https://matrix.to/#/!r:hs/$file?via=hs"), "The valve was replaced in May."),
+        cited("Rain", Some("https://example.org/rain"), ""),
+        cited("probe://minutes", None, "Nobody objected."),
+    ];
+    book.told("!why", &trail::cites(&sources));
     book.told("!why, too late", &trail::why_unknown());
     book.told("!why, too soon", &trail::why_not_yet());
     book.told("the audit room", &trail::audit_line(&entry, server_name!("hs")));

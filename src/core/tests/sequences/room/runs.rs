@@ -71,7 +71,7 @@ impl Room {
             Progress::Tick => News::Tick(text),
             Progress::Waiting(ms) => News::Waiting(ms),
             Progress::Answer(stop) => {
-                let answer = machine.answered(text, stop);
+                let answer = machine.answered(text, stop, Vec::new());
                 return self.answered(&id.clone(), &answer);
             }
             Progress::Fail => {

@@ -4,8 +4,8 @@ pub(crate) mod audit;
 pub(crate) mod check;
 #[cfg_attr(not(feature = "doubles"), path = "cli/no_demo.rs")]
 pub mod demo;
-pub(crate) mod health;
 pub(crate) mod doctor;
+pub(crate) mod health;
 pub(crate) mod init;
 pub(crate) mod pages;
 pub(crate) mod retire;

@@ -5,6 +5,8 @@
 //! within its bounds and handed to rmcp, which speaks the protocol without sessions: each call stands alone, so that no
 //! number of clients leaves anything behind. What is asked goes to the engine, which decides what the owner may read.
 
+mod message;
+mod places;
 mod service;
 
 use std::{sync::Arc, time::Duration};
@@ -30,12 +32,15 @@ use rmcp::transport::streamable_http_server::{
 };
 use serde_json::{Value, json};
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
-use self::service::Served;
+use self::{
+    places::{Bounds, Places},
+    service::Served,
+};
 use crate::core::{
     connection::{
         By,
@@ -51,7 +56,11 @@ use crate::core::{
 pub(crate) const CONNECTIONS_MAX: usize = 256;
 /// Calls that are answered at the same time, for all owners together.
 const CALLS_AT_ONCE_MAX: usize = 32;
-/// How long a call waits for one of these places.
+/// Calls of one owner that are answered at the same time, for all their connections together.
+const OWNER_AT_ONCE_MAX: usize = 8;
+/// Calls of one owner at the same time, those that wait for a place included; further ones are refused at once.
+const OWNER_CALLS_MAX: usize = 24;
+/// How long a call waits for its owner's place and one of everybody's.
 const PLACE_WAIT: Duration = Duration::from_secs(10);
 /// Most bytes of a call's body; no call needs more than a page of text.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -150,7 +159,7 @@ struct Door {
     reached: Reached,
     admit: Box<Admit>,
     service: StreamableHttpService<Served, NeverSessionManager>,
-    answered: Semaphore,
+    places: Places,
 }
 
 /// Returns the routes; calls that `admit` lets in go to `calls`.
@@ -171,12 +180,8 @@ pub(crate) fn router(
     let served = Served::new(calls);
     let service = StreamableHttpService::new(move || Ok(served.clone()), Arc::default(), config);
     let prefix = reached.public.path().trim_end_matches('/').to_owned();
-    let shared = Shared(Arc::new(Door {
-        reached,
-        admit: Box::new(admit),
-        service,
-        answered: Semaphore::new(CALLS_AT_ONCE_MAX),
-    }));
+    let bounds = Bounds { all: CALLS_AT_ONCE_MAX, owner: OWNER_AT_ONCE_MAX, owner_calls: OWNER_CALLS_MAX };
+    let shared = Shared(Arc::new(Door { reached, admit: Box::new(admit), service, places: Places::new(bounds) }));
     let mut routes = Router::new()
         .route(WELL_KNOWN, get(metadata))
         .route(&format!("{WELL_KNOWN}/{{*rest}}"), get(metadata))
@@ -219,6 +224,12 @@ async fn take(State(Shared(door)): State<Shared>, request: Request) -> Response 
         let refused = refusal(StatusCode::METHOD_NOT_ALLOWED, "calls are made with POST; there are no sessions here");
         return ([(ALLOW, "POST")], refused).into_response();
     }
+    // Before the body is read, so that slow bodies of one owner keep nobody else's connection out.
+    let Some(ticket) = door.places.enter(by.owner.as_str()) else {
+        drain(&parts.headers, &mut body).await;
+        let told = "too many of your own calls at once: wait for the answers to those on their way";
+        return again(StatusCode::TOO_MANY_REQUESTS, AGAIN_S, told);
+    };
     let length = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > BODY_BYTES_MAX as u64) {
         drain(&parts.headers, &mut body).await;
@@ -231,7 +242,10 @@ async fn take(State(Shared(door)): State<Shared>, request: Request) -> Response 
             return refused;
         }
     };
-    let Ok(Ok(_place)) = timeout(PLACE_WAIT, door.answered.acquire()).await else {
+    if let Some(fault) = message::fault(&body) {
+        return fault;
+    }
+    let Ok(Some(_place)) = timeout(PLACE_WAIT, ticket.place()).await else {
         return again(StatusCode::SERVICE_UNAVAILABLE, AGAIN_S, "too many calls at once");
     };
     // Nothing behind this needs the token.
@@ -252,8 +266,10 @@ impl Door {
             // Two of them are none that can be trusted.
             if values.next().is_some() { Some("?") } else { value }
         };
-        let host = one(HOST).or_else(|| uri.authority().map(axum::http::uri::Authority::as_str));
-        if !self.reached.is_for_us(host) {
+        // A request target in absolute form names a host, too (RFC 9112, section 3.2.2).
+        let target = uri.authority().map(axum::http::uri::Authority::as_str);
+        let host = one(HOST).or(target);
+        if !self.reached.is_for_us(host) || (target.is_some() && !self.reached.is_for_us(target)) {
             let told = "this host is not served here: set connections.public_url to the address in use";
             return Some(refusal(StatusCode::FORBIDDEN, told));
         }

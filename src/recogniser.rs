@@ -63,7 +63,10 @@ pub enum Unheard {
     /// The recogniser refuses this recording; holds its status.
     #[error("the recogniser answered {0} for a recording")]
     Refused(u16),
-    /// The recogniser is down, or what answers is none; says why.
+    /// What it answers for this recording cannot be used; says why.
+    #[error("the recogniser's answer cannot be used: {0}")]
+    Odd(String),
+    /// The recogniser is down, or refuses everything; says why.
     #[error("the recogniser cannot be used: {0}")]
     Down(String),
 }
@@ -176,14 +179,14 @@ impl Recogniser {
         let mut body = Vec::new();
         while let Some(part) = answer.chunk().await.map_err(passing)? {
             if body.len() + part.len() > ANSWER_BYTES_MAX {
-                return Err(Failure::Lasting(format!("it answers with more than {ANSWER_BYTES_MAX} bytes")));
+                return Err(Failure::Of(Unheard::Odd(format!("it has more than {ANSWER_BYTES_MAX} bytes"))));
             }
             body.extend_from_slice(&part);
         }
         match status {
             200..=299 => recogniser::words(&body).map_err(|why| match why {
                 NoWords::Silence => Failure::Of(Unheard::Silence),
-                NoWords::Odd => Failure::Lasting("what answers is no recogniser: there is no `text` in it".to_owned()),
+                NoWords::Odd => Failure::Of(Unheard::Odd("there is no `text` in it".to_owned())),
             }),
             408 | 425 | 429 | 500.. => Err(Failure::Passing(format!("HTTP {status}{}", said(&body)))),
             400 | 413 | 415 | 422 => Err(Failure::Of(Unheard::Refused(status))),
@@ -287,17 +290,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn c25_what_answers_badly_is_left_alone_for_a_while_and_a_refusal_costs_one_recording() {
-        let huge: &'static str =
-            format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}", "x".repeat(ANSWER_BYTES_MAX + 1)).leak();
+    async fn c25_what_refuses_everything_is_left_alone_for_a_while_and_a_refusal_costs_one_recording() {
         for (answer, expected) in [
-            ("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<html>", "no recogniser"),
             (
                 "HTTP/1.1 401 No\r\nconnection: close\r\n\r\n{\"error\":\n\"bad key\"}",
                 "HTTP 401: {\"error\": \"bad key\"}",
             ),
             ("HTTP/1.1 302 Go\r\nlocation: http://elsewhere/\r\nconnection: close\r\n\r\n", "HTTP 302"),
-            (huge, "more than"),
         ] {
             let (url, calls, _) = serve(vec![answer]).await;
             let recogniser = recogniser(url);
@@ -312,5 +311,21 @@ mod tests {
         assert_eq!(recogniser.words(Sound::Wav, b"RIFF".to_vec()).await, Err(Unheard::Refused(400)));
         assert_eq!(recogniser.words(Sound::Wav, b"RIFF".to_vec()).await, Ok("hello there".to_owned()));
         assert_eq!((calls.load(Ordering::SeqCst), recogniser.is_down()), (2, None));
+    }
+
+    #[tokio::test]
+    async fn c25_one_odd_answer_costs_one_recording_and_nobody_elses() {
+        let huge: &'static str =
+            format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}", "x".repeat(ANSWER_BYTES_MAX + 1)).leak();
+        for (answer, expected) in
+            [("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<html>", "no `text`"), (huge, "more than")]
+        {
+            let (url, calls, _) = serve(vec![answer, GOOD]).await;
+            let recogniser = recogniser(url);
+            let heard = recogniser.words(Sound::Wav, b"RIFF".to_vec()).await;
+            assert!(matches!(&heard, Err(Unheard::Odd(why)) if why.contains(expected)), "{heard:?}");
+            assert_eq!(recogniser.words(Sound::Wav, b"RIFF".to_vec()).await, Ok("hello there".to_owned()));
+            assert_eq!((calls.load(Ordering::SeqCst), recogniser.is_down()), (2, None));
+        }
     }
 }

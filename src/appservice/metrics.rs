@@ -110,7 +110,7 @@ const CALLS: [(StepOutcome, &str); 9] = [
     (StepOutcome::Unknown, "unknown"),
 ];
 /// What comes of a recording: its words, nobody's, or none because of the recording or of the recogniser.
-pub(crate) const RECORDINGS: [&str; 4] = ["heard", "silent", "refused", "down"];
+pub(crate) const RECORDINGS: [&str; 5] = ["heard", "silent", "refused", "odd", "down"];
 /// Kinds of tokens; `input` excludes what the provider had cached.
 const TOKENS: [&str; 3] = ["input", "cached_input", "output"];
 

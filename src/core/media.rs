@@ -137,6 +137,8 @@ pub enum Unread {
     Unavailable,
     /// The recogniser could not be used, or refused the recording.
     Unheard,
+    /// It is a recording that nobody asks about, and it takes longer to hear than a question waits.
+    NotHeardYet,
     /// It is a recording in which nobody speaks.
     Silence,
     /// It is a recording that lasts too long.
@@ -165,10 +167,21 @@ impl Unread {
             Self::NoWords => "no_words",
             Self::Unavailable => "unavailable",
             Self::Unheard => "not_heard",
+            Self::NotHeardYet => "not_heard_yet",
             Self::Silence => "nobody_speaks",
             Self::TooLongToHear => "too_long_to_hear",
             Self::LeftOut => "left_out",
         }
+    }
+
+    /// Returns whether code may open what the model cannot be shown. Nobody's speech: code doesn't hear it, and whoever
+    /// spoke is told.
+    #[must_use]
+    pub(crate) fn may_be_opened_by_code(self) -> bool {
+        !matches!(
+            self,
+            Self::NoWords | Self::Unheard | Self::NotHeardYet | Self::Silence | Self::TooLongToHear | Self::Voice
+        )
     }
 }
 

@@ -4,10 +4,11 @@
 //! The recogniser is another program, and what it answers is bounded like anything from outside. Its words are the
 //! words of whoever spoke: they carry that person's authority and no more.
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::{
     event::{EventKind, Mentions, MessageKind, RoomEvent},
+    json,
     media::is_invisible,
     tokens,
 };
@@ -111,24 +112,22 @@ impl Sound {
 /// Why an answer gives no words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoWords {
-    /// It is not the answer of a recogniser.
+    /// It holds no words where a recogniser's answer has them.
     Odd,
     /// Nobody spoke.
     Silence,
 }
 
-/// The part of a recogniser's answer that is read.
-#[derive(Deserialize)]
-struct Answer {
-    text: String,
-}
-
-/// Returns the words in a recogniser's answer (`{"text": …}`), without what could hide in them.
+/// Returns the words in a recogniser's answer (`{"text": …}`), without what could hide in them. What is odd beside or
+/// inside them, such as half of a surrogate pair that a broken token leaves, costs itself only.
 ///
 /// # Errors
 /// [`NoWords`] if there are none.
 pub fn words(answer: &[u8]) -> Result<String, NoWords> {
-    let Answer { text } = serde_json::from_slice(answer).map_err(|_| NoWords::Odd)?;
+    let answer = String::from_utf8_lossy(answer);
+    let answer = json::shallow(answer.trim_start_matches('\u{feff}'));
+    let answer: Value = serde_json::from_str(&json::whole(&answer)).map_err(|_| NoWords::Odd)?;
+    let text = answer.get("text").and_then(Value::as_str).ok_or(NoWords::Odd)?;
     let visible = |letter: &char| matches!(letter, '\n' | '\t') || !is_invisible(*letter);
     let text: String = text.chars().filter(visible).collect();
     let text = text.trim();
@@ -235,9 +234,15 @@ mod tests {
 
     #[test]
     fn c25_a_recognisers_answer_is_bounded_and_gives_only_what_can_be_seen() {
-        let rows: [(&[u8], Result<&str, NoWords>); 9] = [
+        let rows: [(&[u8], Result<&str, NoWords>); 15] = [
             (br#"{"text":" hello there \n","task":"x"}"#, Ok("hello there")),
             (br#"{"text":"one\u202e\u0000\ttwo"}"#, Ok("one\ttwo")),
+            (br#"{"text":"hello \ud800 there"}"#, Ok("hello \u{fffd} there")),
+            (br#"{"text":"hello","start":1e999}"#, Ok("hello")),
+            (br#"{"text":"one","text":"two"}"#, Ok("two")),
+            (b"\xef\xbb\xbf{\"text\":\"hello\"}", Ok("hello")),
+            (b"{\"text\":\"hello \xff\"}", Ok("hello \u{fffd}")),
+            (br#"["text"]"#, Err(NoWords::Odd)),
             (br#"{"text":"..."}"#, Err(NoWords::Silence)),
             (br#"{"text":""}"#, Err(NoWords::Silence)),
             (br#"{"text":null}"#, Err(NoWords::Odd)),

@@ -74,7 +74,7 @@ impl Computing {
             self.runtime.tables.containers.get(&key)?.filter(|session| session.may_go_on(may_read, clock::now()));
         let uploads = self.upload(account, id, record, &asking.around.files).await?;
         let holds_request = uploads.iter().any(|upload| record.requests().contains(&upload.event));
-        if holds_request && asking.composed.unreadable.is_some_and(|why| why != Unread::NoWords) {
+        if holds_request && asking.composed.unreadable.is_some_and(Unread::may_be_opened_by_code) {
             // It cannot be shown to the model, which can open it.
             asking.composed.unreadable = None;
         }

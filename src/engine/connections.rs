@@ -128,7 +128,7 @@ impl Connections {
     pub(super) fn counted(&self) -> Vec<Labelled> {
         let count = |(became, counted): (Became, &AtomicU64)| {
             // Exact up to 2^53 calls.
-            #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+            #[expect(clippy::cast_precision_loss, reason = "a sample is a float")]
             let counted = counted.load(Ordering::Relaxed) as f64;
             (vec![("outcome", became.label().to_owned())], counted)
         };
@@ -370,7 +370,7 @@ impl Connections {
                 words::disconnected(*number, ended.is_some())
             }
             Connecting::RemoveAll => {
-                let kept = self.tables.connections.get(&owner.to_owned())?.unwrap_or_default();
+                let kept = self.runtime.tables.connections.get(&owner.to_owned())?.unwrap_or_default();
                 let numbers: Vec<u32> = kept.list().iter().map(|one| one.number).collect();
                 for number in &numbers {
                     let ended = self.end_connection(owner, *number).await?;

@@ -18,7 +18,7 @@ use crate::{
         beginning::{Habit, place_of_answer},
         command::{CoworkerCommand, CoworkerRequest},
         context::{self, Kind, PINNED_MAX, Pinned},
-        event::{EventKind, MessageKind, Outgoing, Place, RoomEvent},
+        event::{EventKind, Outgoing, Place, RoomEvent},
         refused::{Breadth, Part, Sieve},
         run::{RunId, RunRecord},
         sealed::Carriage,

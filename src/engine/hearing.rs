@@ -180,7 +180,7 @@ impl Engine {
         let claims = Claims::of(&message.kind)?;
         let source = claims.worth_fetching(&self.config.files()).ok()?.clone();
         let account = self.kept_in(&event.room).into_iter().next()?;
-        let wanted = Wanted { event: event.id.clone(), at: 0, source, claims };
+        let wanted = Wanted { event: event.id.clone(), at: 0, source, claims, asked: true };
         let left = AtomicU64::new(self.config.limits.file_bytes_max);
         let heard = Box::pin(self.fetch_file(&account, &event.room, &wanted, &left)).await.ok()?;
         match &heard.content {
@@ -214,6 +214,7 @@ impl Engine {
             Ok(_) => "heard",
             Err(Unheard::Silence) => "silent",
             Err(Unheard::Refused(_)) => "refused",
+            Err(Unheard::Odd(_)) => "odd",
             Err(Unheard::Down(_)) => "down",
         });
         let words = match heard {
@@ -224,6 +225,13 @@ impl Engine {
             }
             Err(Unheard::Refused(status)) => {
                 tracing::info!(room.id = %room, status, "the recogniser refuses a recording");
+                return Err(Unread::Unheard);
+            }
+            Err(Unheard::Odd(why)) => {
+                tracing::warn!(
+                    room.id = %room, %why,
+                    "the recogniser's answer cannot be used; if it goes on, `workmate check --live` tries it"
+                );
                 return Err(Unread::Unheard);
             }
             Err(Unheard::Down(why)) => {

@@ -42,7 +42,8 @@ const KEPT_BYTES_MAX: u64 = 64 << 20;
 const KEPT_MAX: usize = 512;
 /// How long a file is kept after its last use.
 const KEPT_FOR: Duration = Duration::from_mins(30);
-
+/// How long a question waits for the words of all recordings that it is not about.
+const EARLIER_WORDS_PATIENCE: Duration = Duration::from_secs(5);
 /// Pause before a file that could not be fetched is tried again, because each try may delay an answer.
 const UNAVAILABLE_FOR: Duration = Duration::from_mins(2);
 
@@ -130,8 +131,11 @@ impl Engine {
     pub(super) async fn fetch_files(&self, account: &Account, room: &RoomId, wanted: Vec<Wanted>) -> Files {
         let left = &AtomicU64::new(FETCHED_BYTES_MAX);
         // Newest first, so that the request's own file fits if the limit is reached.
+        let until = time::Instant::now() + EARLIER_WORDS_PATIENCE;
         let fetched = wanted.into_iter().rev().map(|file| async move {
-            let outcome = self.fetch_file(account, room, &file, left).await;
+            let fetching = Box::pin(self.fetch_file(account, room, &file, left));
+            let outcome =
+                if file.claims.is_sound() && !file.asked { heard_by(until, fetching).await } else { fetching.await };
             ((file.event, file.at), outcome)
         });
         stream::iter(fetched).buffer_unordered(FETCHES_AT_ONCE_MAX).collect().await
@@ -223,6 +227,12 @@ impl Engine {
     }
 }
 
+/// Returns the words of a recording that nobody asks about, if they are there by then. A recogniser that hangs holds up
+/// nobody's question.
+async fn heard_by(until: time::Instant, fetching: impl Future<Output = Outcome>) -> Outcome {
+    time::timeout_at(until, fetching).await.unwrap_or(Err(Unread::NotHeardYet))
+}
+
 /// Returns the owner of a file, whose share of the sandbox it uses.
 fn owner_of(account: &Account, room: &RoomId, file: &Wanted) -> Owner {
     let sender = account.held(room, &file.event).map(|read| read.event.sender.to_string());
@@ -286,6 +296,13 @@ mod tests {
         let soon = begin + UNAVAILABLE_FOR / 2;
         assert_eq!(kept.get(&key(0), soon), Some(Err(Unread::Unavailable)));
         assert_eq!(kept.get(&key(0), begin + UNAVAILABLE_FOR), None);
+    }
+
+    #[tokio::test]
+    async fn c25_a_question_waits_a_while_for_recordings_that_it_is_not_about() {
+        let soon = time::Instant::now() + Duration::from_millis(1);
+        assert_eq!(heard_by(soon, std::future::pending()).await, Err(Unread::NotHeardYet));
+        assert_eq!(heard_by(soon, std::future::ready(Ok(file(1)))).await, Ok(file(1)), "known words take no time");
     }
 
     #[test]

@@ -177,6 +177,7 @@ impl Trial {
             html: None,
             mentions: [].into(),
             place: Place::Timeline,
+            sources: Vec::new(),
         };
         let txn = format!("wm-doctor-{}", Secret::random().expose()).into();
         let sent = Box::pin(from.send(room, &message, txn)).await.map_err(failed(Step::Send))?;

@@ -64,7 +64,12 @@ impl Scene {
 
     /// Has alice write `!connect`, and returns the line to paste and the token in it.
     async fn connect(&self, name: &str) -> Result<(String, String)> {
-        let shown = self.office.word(&self.alice, &self.dm, &format!("!connect {name}"), "Connection ").await?;
+        self.connect_for(&self.alice, &self.dm, name).await
+    }
+
+    /// Has a person write `!connect` in their assistant's chat, likewise.
+    async fn connect_for(&self, owner: &Person, dm: &RoomId, name: &str) -> Result<(String, String)> {
+        let shown = self.office.word(owner, dm, &format!("!connect {name}"), "Connection ").await?;
         anyhow::ensure!(shown.is_decrypted(), "a token is shown encrypted");
         let line = shown.body().lines().find(|line| line.starts_with("claude mcp add")).context("a line")?.to_owned();
         let token = line.split("Bearer ").nth(1).context("a token")?.trim_end_matches('"').to_owned();
@@ -323,6 +328,25 @@ async fn read_with_claude_code(scene: &Scene, line: &str) -> Result<()> {
     Ok(())
 }
 
+/// Sixty searches of alice's at once: each is answered or refused, and bob's call beside them is answered.
+async fn one_owners_calls_keep_nobody_out(scene: &Scene) -> Result<()> {
+    let (_, busy) = scene.connect("busy").await?;
+    let dm = scene.office.meet(&scene.bob).await?;
+    let (_, bobs) = scene.connect_for(&scene.bob, &dm, "mine").await?;
+    let params = json!({ "name": "room_search", "arguments": { "room": scene.team, "text": "nothing like it" } });
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+    let searches = (0..60).map(|_| async {
+        let call = scene.http.post(&scene.url).bearer_auth(&busy).json(&body);
+        anyhow::Ok(call.header("accept", "application/json, text/event-stream").send().await?.status())
+    });
+    let (hers, his) = tokio::join!(futures_util::future::join_all(searches), scene.status(&bobs));
+    assert_eq!(his?, StatusCode::OK);
+    let hers = hers.into_iter().collect::<Result<Vec<StatusCode>>>()?;
+    assert!(hers.contains(&StatusCode::OK), "{hers:?}");
+    assert!(hers.iter().all(|status| [StatusCode::OK, StatusCode::TOO_MANY_REQUESTS].contains(status)), "{hers:?}");
+    Ok(())
+}
+
 /// What the owner sees of it, and how it ends.
 async fn ends(scene: &Scene, token: &str) -> Result<()> {
     let Scene { office, alice, bob, dm, team, .. } = scene;
@@ -335,6 +359,7 @@ async fn ends(scene: &Scene, token: &str) -> Result<()> {
         trail.body()
     );
     assert!(!trail.body().contains("Kingfisher") && !trail.body().contains("ROLL"), "{}", trail.body());
+    one_owners_calls_keep_nobody_out(scene).await?;
     let (_, second) = scene.connect("second").await?;
     office.word(alice, dm, "!disconnect 1", "Connection 1 has ended").await?;
     assert_eq!((scene.status(token).await?, scene.status(&second).await?), (StatusCode::UNAUTHORIZED, StatusCode::OK));

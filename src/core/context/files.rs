@@ -37,6 +37,8 @@ pub struct Wanted {
     pub source: MediaSource,
     /// What its sender claims about it.
     pub claims: Claims,
+    /// Whether the request holds it or replies to it.
+    pub asked: bool,
 }
 
 /// Returns the files to fetch before [`super::compose`], in message order; the file that a request replies to is last.
@@ -57,10 +59,11 @@ pub fn files_wanted(input: &Input<'_>) -> Vec<Wanted> {
     let mut wanted: Vec<Wanted> = Vec::new();
     let fitting = with_files(&chosen).filter(|(key, ..)| fetchable.contains(key));
     let beside: Vec<&Item<'_>> = beside.collect();
-    for ((id, at), _, claims) in fitting.chain(with_files(&beside).take(newest.file_limits.files_max)) {
+    for ((id, at), item, claims) in fitting.chain(with_files(&beside).take(newest.file_limits.files_max)) {
         let Ok(source) = claims.worth_fetching(&newest.file_limits) else { continue };
         if !wanted.iter().any(|known| known.event == id && known.at == at) {
-            wanted.push(Wanted { event: id.to_owned(), at, source: source.clone(), claims: claims.clone() });
+            let asked = is_request(item, &newest) || beside.iter().any(|asked| asked.id == item.id);
+            wanted.push(Wanted { event: id.to_owned(), at, source: source.clone(), claims: claims.clone(), asked });
         }
     }
     wanted
@@ -90,7 +93,8 @@ pub fn files_around(input: &Input<'_>) -> Vec<Wanted> {
         let is_beside = claims.is_sticker() && !is_request(item, &newest);
         let is_known = wanted.iter().any(|known| known.event == id && known.at == at);
         if !is_known && !is_beside {
-            wanted.push(Wanted { event: id.to_owned(), at, source: source.clone(), claims: claims.clone() });
+            let asked = is_request(item, &newest);
+            wanted.push(Wanted { event: id.to_owned(), at, source: source.clone(), claims: claims.clone(), asked });
         }
     }
     wanted

@@ -256,14 +256,14 @@ fn follows(extent: Extent) -> String {
         }
         Extent::Document { form, ends } => {
             let what = match form {
-                Form::Document => "text document",
-                Form::Slides => "presentation",
-                Form::Workbook => "workbook",
-                Form::Mail => "e-mail message",
-                Form::Calendar => "calendar file",
+                Form::Document => "a text document",
+                Form::Slides => "a presentation",
+                Form::Workbook => "a workbook",
+                Form::Mail => "an e-mail message",
+                Form::Calendar => "a calendar file",
             };
             let how = if ends { "beginning and end follow as text" } else { "follows as text" };
-            format!("{how}, read from a {what}")
+            format!("{how}, read from {what}")
         }
         Extent::Smaller { from, to } => {
             format!("follows, shown at {} × {} of its {} × {} pixels", to.0, to.1, from.0, from.1)

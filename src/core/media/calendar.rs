@@ -56,21 +56,20 @@ pub(super) fn read(text: &str, script: &mut Script) {
                 let kind = property.value.trim().to_ascii_uppercase();
                 if matches!(&*kind, "VEVENT" | "VTODO" | "VJOURNAL" | "VFREEBUSY") {
                     entries += 1;
-                    if entries > ENTRIES_MAX {
-                        script.begin("further entries are left out");
-                        return;
-                    }
                     let what = match &*kind {
                         "VEVENT" => "event",
                         "VTODO" => "task",
                         "VJOURNAL" => "entry",
                         _ => "busy times",
                     };
-                    script.begin(&format!("{what} {entries}"));
+                    if entries <= ENTRIES_MAX {
+                        script.begin(&format!("{what} {entries}"));
+                    }
                 }
                 within.push(kind);
             }
             "END" => drop(within.pop()),
+            _ if entries > ENTRIES_MAX => {}
             name if PROGRAMS.contains(&name) || name.starts_with("X-") => {}
             name => match within.last().map(String::as_str) {
                 // Rules of time zones; their names stand at the times.
@@ -80,6 +79,7 @@ pub(super) fn read(text: &str, script: &mut Script) {
             },
         }
     }
+    script.left_out(entries.saturating_sub(ENTRIES_MAX), "entry", "entries");
 }
 
 /// A line taken apart.
@@ -222,6 +222,14 @@ mod tests {
             Attendee: bob@example.org, needs action\nRepeats: FREQ=WEEKLY;COUNT=3\nNot on: 2026-12-07 08:00 UTC\n\
             Attached: a file of 3 bytes, not read\nReminder: -PT15M\n\n[task 2]\nDue: 2026-12-01\nStatus: in-process\n";
         assert_eq!(String::from_utf8(decoded.bytes).expect("text"), expected);
+    }
+
+    #[test]
+    fn c7_of_very_many_entries_the_text_says_how_many_are_left_out() {
+        let entries = "BEGIN:VEVENT\r\nSUMMARY:a\r\nEND:VEVENT\r\n".repeat(ENTRIES_MAX + 2);
+        let decoded = decode(format!("BEGIN:VCALENDAR\r\n{entries}END:VCALENDAR\r\n").as_bytes()).expect("a calendar");
+        let text = String::from_utf8(decoded.bytes).expect("text");
+        assert!(text.ends_with("[event 5000]\nSummary: a\n\n[left out: 2 more entries]\n"), "{text}");
     }
 
     #[test]

@@ -72,6 +72,7 @@ fn read(message: &Message<'_>, depth: usize, number: &str, script: &mut Script) 
     for (at, part) in (1..).zip(message.attachments().take(PARTS_MAX)) {
         attached(part, depth, &format!("{number}{at}"), script);
     }
+    script.left_out(message.attachments().skip(PARTS_MAX).count(), "attachment", "attachments");
 }
 
 /// Reads what is attached: a message, a text or a date; anything else is only named.
@@ -168,6 +169,19 @@ mod tests {
             [attachment 1: a.csv, text/csv, 8 bytes]\nx;y\n1;2\n\n\
             [attachment 2: p.pdf, application/pdf, 5 bytes, not read]\n";
         assert_eq!(given(message.as_bytes()), expected);
+    }
+
+    #[test]
+    fn c7_of_very_many_attachments_the_text_says_how_many_are_left_out() {
+        let part = "--b\r\nContent-Type: image/png\r\nContent-Disposition: attachment\r\n\r\nx\r\n";
+        let message = format!(
+            "From: a@hs\r\nTo: b@hs\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+             {}--b--\r\n",
+            part.repeat(PARTS_MAX + 7)
+        );
+        let text = given(message.as_bytes());
+        assert!(text.contains(&format!("[attachment {PARTS_MAX}: ")), "{text}");
+        assert!(text.ends_with("\n[left out: 7 more attachments]\n"), "{text}");
     }
 
     #[test]

@@ -13,6 +13,24 @@ const PLACE_CHARS_MAX: usize = 80;
 /// Most places remembered; of a document with more, those in the middle are forgotten with their text.
 const PLACES_MAX: usize = 20_000;
 
+/// How our marks begin, behind the bracket.
+const MARKS: [&str; 14] = [
+    "page",
+    "slide",
+    "sheet",
+    "notes",
+    "comments",
+    "footnotes",
+    "endnotes",
+    "attachment",
+    "event",
+    "task",
+    "entry",
+    "busy",
+    "left out",
+    "…",
+];
+
 /// The text of a document so far.
 #[derive(Debug, Default)]
 pub(super) struct Script {
@@ -26,9 +44,30 @@ pub(super) struct Script {
 }
 
 impl Script {
-    /// Adds text, without the characters that could hide something.
+    /// Adds text of the document, without the characters that could hide something. A line that looks like one of our
+    /// marks is indented, so that no document names a place that is none.
     pub(super) fn push(&mut self, text: &str) {
+        let from = self.text.len();
         self.text.extend(text.chars().filter(|letter| matches!(letter, '\n' | '\t') || !is_invisible(*letter)));
+        if self.text[from..].contains('[') {
+            let added = self.text.split_off(from);
+            for line in added.split_inclusive('\n') {
+                if (self.text.is_empty() || self.text.ends_with('\n')) && is_like_a_mark(line) {
+                    self.text.push(' ');
+                }
+                self.text.push_str(line);
+            }
+        }
+        self.keep_ends();
+    }
+
+    /// Adds text of ours, or what another script holds.
+    fn push_own(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.keep_ends();
+    }
+
+    fn keep_ends(&mut self) {
         if self.text.len() > self.cut.unwrap_or_default() + COLLECTED_BYTES_MAX {
             self.shorten();
         }
@@ -44,15 +83,22 @@ impl Script {
     pub(super) fn begin(&mut self, place: &str) {
         let place = named(place);
         if !self.text.is_empty() {
-            self.push("\n");
+            self.push_own("\n");
         }
         self.note(place.clone());
-        self.line(&format!("[{place}]"));
+        self.push_own(&format!("[{place}]\n"));
     }
 
     /// Names the place from here on without writing it, such as a slide's whose title was just read.
     pub(super) fn call(&mut self, place: &str) {
         self.note(named(place));
+    }
+
+    /// Says how many sheets, slides or the like are left out from here on.
+    pub(super) fn left_out(&mut self, count: usize, one: &str, many: &str) {
+        if count > 0 {
+            self.push_own(&format!("\n[left out: {count} more {}]\n", if count == 1 { one } else { many }));
+        }
     }
 
     /// Returns whether it holds no text.
@@ -63,11 +109,11 @@ impl Script {
     /// Adds what another script holds.
     pub(super) fn append(&mut self, other: &Self) {
         if let Some(cut) = other.cut {
-            self.push(&other.text[..cut]);
-            self.line(&format!("\n[… {} bytes left out here …]", other.absent));
-            self.push(&other.text[cut..]);
+            self.push_own(&other.text[..cut]);
+            self.push_own(&format!("\n[… {} bytes left out here …]\n", other.absent));
+            self.push_own(&other.text[cut..]);
         } else {
-            self.push(&other.text);
+            self.push_own(&other.text);
         }
     }
 
@@ -118,6 +164,14 @@ fn named(place: &str) -> String {
     letters.map(|letter| if matches!(letter, '[' | ']') { '|' } else { letter }).take(PLACE_CHARS_MAX).collect()
 }
 
+/// Returns whether a line of a document begins as one of our marks does.
+fn is_like_a_mark(line: &str) -> bool {
+    let is_unseen = |letter: char| matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}');
+    let Some(words) = line.trim_start_matches(is_unseen).strip_prefix('[') else { return false };
+    let words = words.trim_start_matches(|letter: char| letter.is_whitespace() || is_unseen(letter));
+    MARKS.iter().any(|mark| words.get(..mark.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(mark)))
+}
+
 /// Returns the last place between two characters that is not behind `at`.
 fn boundary(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
@@ -153,6 +207,20 @@ mod tests {
             assert!(next == first || next == first + 1, "{continued} … {next}");
             assert!(continued.ends_with(", continued]") || continued == format!("[slide {first}]"), "{continued}");
         }
+    }
+
+    #[test]
+    fn c7_a_documents_own_line_is_no_mark_of_ours() {
+        let mut script = Script::default();
+        script.begin("slide 1");
+        script.push("[Slide 3]\nsee [page 2]\n");
+        script.line("[ sheet \"Budget\"]");
+        script.line("[p\u{200b}age 99]");
+        script.line("[\u{202e}page 99]");
+        script.line("[\u{200b}page 4]");
+        script.line("[picture]");
+        let expected = "[slide 1]\n [Slide 3]\nsee [page 2]\n [ sheet \"Budget\"]\n[p\u{200b}age 99]\n [page 99]\n [\u{200b}page 4]\n[picture]\n";
+        assert_eq!(text_of(script), expected);
     }
 
     #[test]

@@ -371,3 +371,10 @@ fn e_what_a_file_is_not_is_told_truly_whatever_it_is_called() {
         assert_eq!(prepare(bytes, &claims("m.file", name, mime)), Err(expected), "{name}");
     }
 }
+
+#[test]
+fn c25_who_spoke_is_told_that_it_was_not_heard_also_where_code_could_open_the_recording() {
+    let speech = [Unread::Voice, Unread::Unheard, Unread::NotHeardYet, Unread::Silence, Unread::TooLongToHear];
+    assert!(!speech.into_iter().any(Unread::may_be_opened_by_code));
+    assert!([Unread::Unsupported, Unread::Audio, Unread::Packed].into_iter().all(Unread::may_be_opened_by_code));
+}

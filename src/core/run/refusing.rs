@@ -117,7 +117,7 @@ impl Run {
 
     /// A request that only was to be refused or not has been.
     pub(super) fn probed(&mut self, is_refused: bool) {
-        let is_worn_out = self.record.work.is_worn_out(&self.rules.terms(&self.tools));
+        let is_worn_out = self.record.work.is_worn_out(&self.rules.terms(&self.tools, &self.shelf));
         let Some(search) = &mut self.refusing.search else { return };
         if is_worn_out {
             search.hurry();
@@ -151,7 +151,8 @@ impl Run {
             return;
         }
         self.push(Effect::Log(Remark::LeavesOut(blamed.len())));
-        self.record.used.left_out = self.used.left_out.saturating_add(u32::try_from(blamed.len()).unwrap_or(u32::MAX));
+        self.record.used.left_out =
+            self.record.used.left_out.saturating_add(u32::try_from(blamed.len()).unwrap_or(u32::MAX));
         let category = self.record.used.refused.clone();
         self.push(Effect::NoteRefused(blamed, category));
     }

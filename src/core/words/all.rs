@@ -261,7 +261,7 @@ fn failures(book: &mut Book) {
 fn assistants(book: &mut Book) {
     book.part("An assistant");
     book.told("its name", &assistant_name(user_id!("@alice:hs"), "Alice"));
-    book.told("its first words", &assistant_first(Some("stt.example.org")));
+    book.told("its first words", &assistant_first(Some("stt.example.org"), &toolset()));
     book.told("!help", &assistant_help());
     book.told("!new", &fresh());
     book.told("after a pause", &fresh_after_pause(12));
@@ -272,7 +272,7 @@ fn assistants(book: &mut Book) {
     );
     book.told("somebody else's", &not_your_assistant(&pill(user_id!("@assistant-bob:hs"), "@assistant-bob:hs")));
     book.told("a new room", &moving::unseen("oncall", "https://matrix.to/#/!old:hs", "https://matrix.to/#/!new:hs"));
-    book.told("a new room", &moving::moved(None));
+    book.told("a new room", &moving::moved(None, &Toolset::default()));
     book.told("a new room", &moving::awaiting_invite(&pill(user_id!("@workmate:hs"), "Workmate")));
     book.told("a new room", &moving::not_followed(&["someone else is there".to_owned()]));
     book.part("Its sessions");

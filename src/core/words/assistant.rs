@@ -5,6 +5,7 @@ use ruma::UserId;
 use crate::core::{
     command::list::{ASSISTANT, help_lines},
     names::plain_name,
+    tool::Toolset,
 };
 
 /// Returns the name of a person's assistant, made from their name or else their id.
@@ -26,16 +27,18 @@ pub(super) fn voice(host: &str) -> String {
     format!("Voice messages go to {host}, which writes them down for me.")
 }
 
-/// An assistant's first message, which is honest about what the encryption does (A5).
+/// An assistant's first message, which is honest about what the encryption does (A5), and names its tools.
 #[must_use]
-pub fn assistant_first(recogniser: Option<&str>) -> String {
-    format!("Hello, I'm your assistant. This chat is yours alone: ask me anything.\n\n{}", who_can_read(recogniser))
+pub fn assistant_first(recogniser: Option<&str>, tools: &Toolset) -> String {
+    let who = who_can_read(recogniser, tools);
+    format!("Hello, I'm your assistant. This chat is yours alone: ask me anything.\n\n{who}")
 }
 
-/// Returns [`WHO_CAN_READ`], and who hears voice messages, if anybody does.
-pub(super) fn who_can_read(recogniser: Option<&str>) -> String {
+/// Returns [`WHO_CAN_READ`], who hears voice messages, if anybody does, and what its tools do, if it has any.
+pub(super) fn who_can_read(recogniser: Option<&str>, tools: &Toolset) -> String {
     let voice = recogniser.map(|host| format!("\n\n{}", voice(host))).unwrap_or_default();
-    format!("{WHO_CAN_READ}{voice}")
+    let tools = if tools.is_empty() { String::new() } else { format!("\n\n{}", super::tools::tools_in_short(tools)) };
+    format!("{WHO_CAN_READ}{voice}{tools}")
 }
 
 /// Says that the assistant is silent because of a third member (A2).

@@ -12,7 +12,7 @@ pub fn unreadable(why: Unread) -> String {
     let why = match why {
         Unread::Voice => "I can't listen to voice messages.".to_owned(),
         Unread::Audio => "I can't listen to audio.".to_owned(),
-        Unread::Unheard => {
+        Unread::Unheard | Unread::NotHeardYet => {
             return "I couldn't listen to your message: the service that writes down what is said doesn't answer, or \
                     can't read the recording. Please try again later, or write what you need."
                 .to_owned();

@@ -1,5 +1,7 @@
 //! What is said about rooms that replace others (A2, C18).
 
+use crate::core::tool::Toolset;
+
 /// Tells whoever moved a room that a coworker could not follow (C18).
 #[must_use]
 pub(crate) fn unseen(name: &str, old: &str, new: &str) -> String {
@@ -11,11 +13,11 @@ pub(crate) fn unseen(name: &str, old: &str, new: &str) -> String {
 
 /// The first words in a room that replaces the chat; as honest as [`super::assistant_first`] (A5).
 #[must_use]
-pub(crate) fn moved(recogniser: Option<&str>) -> String {
+pub(crate) fn moved(recogniser: Option<&str>, tools: &Toolset) -> String {
     format!(
         "Here I am: this chat replaces our old one and is as private as that was. A new session begins; I no longer \
          look at the old chat, and answer here only.\n\n{}",
-        super::assistant::who_can_read(recogniser)
+        super::assistant::who_can_read(recogniser, tools)
     )
 }
 

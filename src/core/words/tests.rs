@@ -10,6 +10,7 @@ use super::{
 };
 use crate::core::{
     asker::Reads,
+    provider,
     render::{own, render},
     time::Timestamp,
     tool::{Grant, Here, Offer, Toolset},
@@ -50,8 +51,24 @@ fn c17_first_words_say_what_it_reads_and_how_to_remove_it() {
 
 #[test]
 fn assistants_first_words_are_honest_about_encryption() {
-    for words in [assistant_first(None), moving::moved(Some("stt.example.org"))] {
+    let none = Toolset::default();
+    for words in [assistant_first(None, &none), moving::moved(Some("stt.example.org"), &none)] {
         for part in ["end-to-end encrypted", "homeserver", "service that runs me decrypts", "provider", "processes"] {
+            assert!(words.contains(part), "{part} is missing in {words}");
+        }
+        assert!(!words.contains("I can ") && !words.contains("tools"), "{words}");
+    }
+}
+
+#[test]
+fn a5_assistants_first_words_name_what_is_granted() {
+    let grants = [Grant::plain("code_execution"), Grant::plain("ops__*")];
+    let mut offers = provider::offers(&grants);
+    offers.extend(Offer::of_server("ops", "deploy", String::new(), json!({})));
+    let tools = Toolset::resolve_private(&grants, &offers, &BTreeMap::new());
+    for words in [assistant_first(None, &tools), moving::moved(None, &tools)] {
+        for part in ["run code on files you share here, at Anthropic", "After your OK, I can use `deploy` from `ops`."]
+        {
             assert!(words.contains(part), "{part} is missing in {words}");
         }
     }

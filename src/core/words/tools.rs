@@ -36,7 +36,9 @@ pub fn tools(tools: &Toolset, down: &[String]) -> String {
 #[must_use]
 pub fn tools_in_short(tools: &Toolset) -> String {
     let (freely, asked): (Vec<&Tool>, Vec<&Tool>) = tools.iter().partition(|tool| tool.rule() == ApprovalRule::Never);
-    let said = [("Without asking, I can", freely), ("After somebody's OK, I can", asked)];
+    let is_private = tools.iter().any(|tool| tool.private);
+    let after = if is_private { "After your OK, I can" } else { "After somebody's OK, I can" };
+    let said = [("Without asking, I can", freely), (after, asked)];
     let said = said.iter().filter(|(_, tools)| !tools.is_empty());
     let said: Vec<String> =
         said.map(|(how, tools)| format!("{how} {}.", listed(&deeds(tools, SHORT_MAX), "and"))).collect();

@@ -52,7 +52,8 @@ impl Engine {
             let txn = crate::engine::word_transaction("first-words", room.as_str(), account.user());
             let host = self.hears.host();
             let first = if record.followed.is_some() { words::moving::moved } else { words::assistant_first };
-            let mut first = first(host.as_deref());
+            let tools = self.toolsets.toolset_of_private_run().await?;
+            let mut first = first(host.as_deref(), &tools);
             if record.elsewhere {
                 first = format!("{first}\n\n{}", words::declining::written_elsewhere());
             }

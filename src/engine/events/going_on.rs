@@ -33,9 +33,8 @@ impl Engine {
                 let without = Message { mentions: Some(Mentions::default()), ..message.clone() };
                 let file = RoomEvent { kind: EventKind::Message(without), ..event.clone() };
                 let is_theirs = |open: OpenRequest| asked.iter().all(|asked| open.users.contains(&asked.user));
-                return Ok(
-                    self.running.open_for(&file).is_some_and(is_theirs) && Box::pin(self.pacing.take_joining(&file)).await?
-                );
+                return Ok(self.running.open_for(&file).is_some_and(is_theirs)
+                    && Box::pin(self.pacing.take_joining(&file)).await?);
             }
             Verdict::Nobody(Silence::NotAddressed | Silence::NoWords | Silence::AmbiguousThread) => {
                 if address::asks_by_caption(message)
@@ -81,7 +80,7 @@ impl Engine {
             return Ok(None);
         }
         // It stands on the timeline, and is read as part of the thread.
-        self.note_joined(event, &root)?;
+        self.pacing.note_joined(event, &root)?;
         Ok(Some((placed, verdict)))
     }
 

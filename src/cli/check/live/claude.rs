@@ -159,6 +159,7 @@ async fn question(config: &Config, facts: Facts) -> Found {
         messages: vec![InputMessage { role: Role::User, content: vec![ContentBlock::text(QUESTION)], paused: false }],
         cache_control: None,
         output_config: facts.effort(Effort::Low).map(|effort| OutputConfig { effort }),
+        thinking: None,
         container: None,
         metadata: None,
     };

@@ -23,6 +23,7 @@ pub(super) async fn all(config: &Config) -> Vec<Tried> {
             Err(Unheard::Refused(status)) => {
                 Found::Open(format!("{url} answers, and refuses a second of silence (HTTP {status})"))
             }
+            Err(Unheard::Odd(why)) => fault(url, &format!("what it answers cannot be used: {why}")),
             Err(Unheard::Down(why)) => fault(url, &why),
         },
     };

@@ -10,6 +10,8 @@ const LEGEND: &str = "[Each line of a sheet is a row: its number, then its cells
 const GAP_MAX: u32 = 3;
 /// Most characters of a cell.
 const CELL_CHARS_MAX: usize = 4_000;
+/// Most characters of a cell that has no address.
+const UNPLACED_CHARS_MAX: usize = 100;
 /// Most bytes of a row.
 const ROW_BYTES_MAX: usize = 256 << 10;
 
@@ -66,12 +68,30 @@ impl<'s> Sheets<'s> {
         self.column = column.saturating_add(1);
     }
 
+    /// Adds a cell of which only the order is known, behind the last one.
+    pub(super) fn unplaced(&mut self, text: &str) {
+        let is_break = |letter: char| matches!(letter, '\t' | '\n' | '\r');
+        let text: String = text.trim().chars().take(UNPLACED_CHARS_MAX).filter(|letter| !is_break(*letter)).collect();
+        let remark = format!("(next cell: {text})");
+        if self.line.is_empty() {
+            self.script.line(&remark);
+        } else if self.line.len() <= ROW_BYTES_MAX {
+            self.remark(&remark);
+        }
+    }
+
     /// Adds a remark to the row.
     pub(super) fn remark(&mut self, text: &str) {
         if !self.line.is_empty() {
             self.line.push('\t');
             self.line.push_str(text);
         }
+    }
+
+    /// Ends the workbook, of which so many sheets are left out.
+    pub(super) fn left_out(&mut self, count: usize) {
+        self.flush();
+        self.script.left_out(count, "sheet", "sheets");
     }
 
     /// Writes the row.

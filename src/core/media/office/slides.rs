@@ -16,19 +16,22 @@ const SLIDES_MAX: usize = 2_000;
 pub(super) fn read(package: &mut Package<'_>, main: &str, script: &mut Script) -> Result<(), Unread> {
     let relations = package.relations(main)?;
     let text = package.part(main)?;
-    let mut order = Vec::new();
+    let (mut order, mut left_out) = (Vec::new(), 0);
     let mut nodes = Nodes::of(&text);
     while let Some(node) = nodes.next()? {
         let Node::Open(element) = node else { continue };
         // It has an id of its own, and one without which it is nowhere.
-        if element.name() == "sldId" && order.len() < SLIDES_MAX {
-            order.extend(element.prefixed("id"));
+        match element.name() {
+            "sldId" if order.len() < SLIDES_MAX => order.extend(element.prefixed("id")),
+            "sldId" => left_out += 1,
+            _ => {}
         }
     }
     for (number, id) in (1..).zip(order) {
         let Some(slide) = relations.get(&id).filter(|slide| !slide.is_outside) else { continue };
         read_slide(package, &slide.target, number, script)?;
     }
+    script.left_out(left_out, "slide", "slides");
     Ok(())
 }
 

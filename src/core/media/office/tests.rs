@@ -205,6 +205,43 @@ fn c7_of_a_long_workbook_beginning_and_end_are_given_with_the_sheet_named() {
 }
 
 #[test]
+fn c7_of_very_many_sheets_or_slides_the_text_says_how_many_are_left_out() {
+    let listed = |most: usize, one: &dyn Fn(usize) -> String| (1..=most).map(one).collect::<String>();
+    let book = listed(502, &|at| format!("<sheet name='s{at}' sheetId='{at}' r:id='s'/>"));
+    let book = format!("<workbook><sheets>{book}</sheets></workbook>");
+    let relations = "<Relationships><Relationship Id='s' Type='http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet' Target='worksheets/s.xml'/></Relationships>";
+    let sheet = b"<worksheet><sheetData><row r='1'><c r='A1'><v>1</v></c></row></sheetData></worksheet>";
+    let more = [("xl/_rels/workbook.xml.rels", relations.as_bytes()), ("xl/worksheets/s.xml", &sheet[..])];
+    let text = given(&package("xl/workbook.xml", book.as_bytes(), &more), Form::Workbook);
+    assert!(text.ends_with("[sheet \"s500\"]\n1\t1\n\n[left out: 2 more sheets]\n"), "{text}");
+
+    let slides = listed(2_001, &|at| format!("<sldId id='{at}' r:id='s'/>"));
+    let slides = format!("<presentation><sldIdLst>{slides}</sldIdLst></presentation>");
+    let relations =
+        "<Relationships><Relationship Id='s' Type='x/relationships/slide' Target='slides/s.xml'/></Relationships>";
+    let slide = b"<sld><sp><txBody><p><r><t>a</t></r></p></txBody></sp></sld>";
+    let more = [("ppt/_rels/presentation.xml.rels", relations.as_bytes()), ("ppt/slides/s.xml", &slide[..])];
+    let decoded = decode(&package("ppt/presentation.xml", slides.as_bytes(), &more)).expect("slides");
+    let text = String::from_utf8(decoded.bytes).expect("text");
+    assert!(text.ends_with("[slide 2000]\na\n\n[left out: 1 more slide]\n"), "{text}");
+}
+
+#[test]
+fn c7_a_cell_that_cannot_be_read_costs_no_other() {
+    let book = "<workbook><sheets><sheet name='Log' sheetId='1' r:id='s'/></sheets></workbook>";
+    let relations = "<Relationships><Relationship Id='s' Type='http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet' Target='worksheets/s.xml'/></Relationships>";
+    let sheet = "<worksheet><sheetData><row r='1'><c r='A1' t='str'><v>first</v></c><c r='B1' t='e'><v>#SPILL!</v></c>\
+        <c r='C1'><v>3</v></c></row><row r='2'><c r='A2' t='b'><v>7</v></c><c r='B2' t='e'><v>#N/A</v></c></row>\
+        <row r='3'><c r='A3' t='s'><v>99</v></c><c r='B3'><v>4</v></c></row></sheetData></worksheet>";
+    let more = [("xl/_rels/workbook.xml.rels", relations.as_bytes()), ("xl/worksheets/s.xml", sheet.as_bytes())];
+    let text = given(&package("xl/workbook.xml", book.as_bytes(), &more), Form::Workbook);
+    let (_, sheets) = text.split_once("\n\n").expect("a legend");
+    let expected = "[sheet \"Log\"]\n1\tfirst\t(next cell: #SPILL!)\t\t3\t(next cell: 7)\n\
+        2\t\t#N/A\t(next cell: #ERROR)\n3\t\t4\n";
+    assert_eq!(sheets, expected);
+}
+
+#[test]
 fn a_file_is_what_its_bytes_say() {
     let claims = |name: &str| {
         crate::core::media::Claims::of(&crate::core::event::MessageKind::Attachment {

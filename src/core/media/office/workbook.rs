@@ -4,8 +4,8 @@
 use std::io::Cursor;
 
 use calamine::{
-    Data, DataRef, DataType as _, ExcelDateTime, Reader as _, SheetType, SheetVisible, Xls, XlsError, Xlsb, Xlsx,
-    XlsxError,
+    Data, DataRef, DataType as _, ExcelDateTime, Reader as _, SheetType, SheetVisible, Xls, XlsError, Xlsb, XlsbError,
+    Xlsx, XlsxError,
 };
 use memchr::memmem;
 
@@ -15,6 +15,8 @@ use super::{super::script::Script, Unread, sheet::Sheets};
 const SHEETS_MAX: usize = 500;
 /// Most characters of a formula that was never computed.
 const FORMULA_CHARS_MAX: usize = 200;
+/// Stands for a cell of which nothing can be read.
+const UNREADABLE: &str = "#ERROR";
 /// Digits that Excel shows of a number.
 const DIGITS: usize = 15;
 
@@ -26,13 +28,13 @@ pub(super) fn read(bytes: &[u8], is_binary: bool, script: &mut Script) -> Result
     } else {
         read_xml(bytes, &mut sheets)?;
     }
-    sheets.flush();
     Ok(())
 }
 
 fn read_xml(bytes: &[u8], sheets: &mut Sheets<'_>) -> Result<(), Unread> {
     let mut workbook = Xlsx::new(Cursor::new(bytes)).map_err(|error| broken(&error))?;
-    for (name, is_hidden) in listed(workbook.sheets_metadata()) {
+    let (listed, left_out) = listed(workbook.sheets_metadata());
+    for (name, is_hidden) in listed {
         sheets.begin(&name, is_hidden);
         let mut cells = match workbook.worksheet_cells_reader(&name) {
             Ok(cells) => cells,
@@ -40,7 +42,25 @@ fn read_xml(bytes: &[u8], sheets: &mut Sheets<'_>) -> Result<(), Unread> {
             Err(XlsxError::NotAWorksheet(_)) => continue,
             Err(error) => return Err(broken(&error)),
         };
-        while let Some(cell) = cells.next_cell_with_formula().map_err(|error| broken(&error))? {
+        loop {
+            let cell = match cells.next_cell_with_formula() {
+                Ok(Some(cell)) => cell,
+                Ok(None) => break,
+                // The reader has passed the cell's value, and goes on behind it; its address is lost.
+                Err(XlsxError::CellError(text)) => {
+                    sheets.unplaced(&text);
+                    continue;
+                }
+                Err(XlsxError::Unrecognized { val, .. }) => {
+                    sheets.unplaced(&val);
+                    continue;
+                }
+                Err(XlsxError::ParseFloat(_) | XlsxError::CellTAttribute(_) | XlsxError::Unexpected(_)) => {
+                    sheets.unplaced(UNREADABLE);
+                    continue;
+                }
+                Err(error) => return Err(broken(&error)),
+            };
             let (row, column) = cell.pos;
             match cell.formula.filter(|_| cell.value.is_empty()) {
                 Some(formula) => {
@@ -51,19 +71,31 @@ fn read_xml(bytes: &[u8], sheets: &mut Sheets<'_>) -> Result<(), Unread> {
             }
         }
     }
+    sheets.left_out(left_out);
     Ok(())
 }
 
 fn read_binary(bytes: &[u8], sheets: &mut Sheets<'_>) -> Result<(), Unread> {
     let mut workbook = Xlsb::new(Cursor::new(bytes)).map_err(|_| Unread::Broken)?;
-    for (name, is_hidden) in listed(workbook.sheets_metadata()) {
+    let (listed, left_out) = listed(workbook.sheets_metadata());
+    for (name, is_hidden) in listed {
         sheets.begin(&name, is_hidden);
         let mut cells = workbook.worksheet_cells_reader(&name).map_err(|_| Unread::Broken)?;
-        while let Some(cell) = cells.next_cell().map_err(|_| Unread::Broken)? {
+        loop {
+            let cell = match cells.next_cell() {
+                Ok(Some(cell)) => cell,
+                Ok(None) => break,
+                Err(XlsbError::CellError(_)) => {
+                    sheets.unplaced(UNREADABLE);
+                    continue;
+                }
+                Err(_) => return Err(Unread::Broken),
+            };
             let (row, column) = cell.get_position();
             sheets.cell(row, column, &shown_ref(cell.get_value()));
         }
     }
+    sheets.left_out(left_out);
     Ok(())
 }
 
@@ -85,7 +117,8 @@ pub(super) fn read_old(bytes: &[u8], script: &mut Script) -> Result<(), Unread> 
         Err(_) => return Err(Unread::Broken),
     };
     let mut sheets = Sheets::into(script);
-    for (name, is_hidden) in listed(workbook.sheets_metadata()) {
+    let (listed, left_out) = listed(workbook.sheets_metadata());
+    for (name, is_hidden) in listed {
         sheets.begin(&name, is_hidden);
         let range = workbook.worksheet_range(&name).map_err(|_| Unread::Broken)?;
         let (row, column) = range.start().unwrap_or_default();
@@ -94,14 +127,18 @@ pub(super) fn read_old(bytes: &[u8], script: &mut Script) -> Result<(), Unread> 
             sheets.cell(at(row, below), at(column, beside), &shown(value));
         }
     }
-    sheets.flush();
+    sheets.left_out(left_out);
     Ok(())
 }
 
-/// Returns the sheets with values and whether each is hidden, in the workbook's order.
-fn listed(sheets: &[calamine::Sheet]) -> Vec<(String, bool)> {
+/// Returns the sheets with values and whether each is hidden, in the workbook's order, and how many are left out.
+fn listed(sheets: &[calamine::Sheet]) -> (Vec<(String, bool)>, usize) {
     let readable = sheets.iter().filter(|sheet| matches!(sheet.typ, SheetType::WorkSheet | SheetType::DialogSheet));
-    readable.take(SHEETS_MAX).map(|sheet| (sheet.name.clone(), sheet.visible != SheetVisible::Visible)).collect()
+    let mut listed: Vec<(String, bool)> =
+        readable.map(|sheet| (sheet.name.clone(), sheet.visible != SheetVisible::Visible)).collect();
+    let left_out = listed.len().saturating_sub(SHEETS_MAX);
+    listed.truncate(SHEETS_MAX);
+    (listed, left_out)
 }
 
 fn broken(error: &XlsxError) -> Unread {

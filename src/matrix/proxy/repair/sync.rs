@@ -11,7 +11,7 @@ use ruma::{
     },
 };
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::to_raw_value;
 
 use super::{
     EventMend, Losses, Place, events,

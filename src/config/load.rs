@@ -356,7 +356,8 @@ fn doubt_model(
         section.report(key, trouble, warnings);
     }
     let taken = facts.effort(effort);
-    if taken != Some(effort) {
+    // A fallback is asked with what it takes; that is not for the operator to choose.
+    if taken != Some(effort) && key != "fallback_models" {
         let instead = taken.map_or("without any".to_owned(), |taken| format!("with {}", model::name(taken)));
         let trouble = Trouble::new(
             format!("{whose}{model} does not take effort {}", model::name(effort)),

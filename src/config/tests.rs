@@ -484,6 +484,28 @@ fn a_model_that_ends_and_effort_that_it_does_not_take_are_said() {
 }
 
 #[test]
+fn c26_fallback_models_are_a_few_others_in_their_order() {
+    let of = |models: &str| {
+        Folder::new(&format!("{MINIMAL}claude:\n  api_key: sk-ant-0123456789\n  fallback_models: {models}\n"))
+    };
+    let folder = of("[claude-sonnet-5-5, claude-opus-4-5]");
+    let (config, _) = folder.load(&[]).expect("loads");
+    assert_eq!(config.claude.fallback_models, ["claude-sonnet-5-5", "claude-opus-4-5"]);
+    let ends = "claude.fallback_models: claude-opus-4-5 is retired on 2027-01-22".to_owned();
+    assert!(folder.warnings(&[]).contains(&ends), "{:?}", folder.warnings(&[]));
+    for (models, fault) in [
+        ("[claude-opus-5-5]", "claude-opus-5-5 is asked already"),
+        ("[claude-sonnet-5-5, claude-sonnet-5-5]", "claude-sonnet-5-5 is asked already"),
+        ("[a-1, a-2, a-3, a-4]", "4 models"),
+        ("claude-sonnet-5-5", "where a list belongs"),
+        ("['']", "fallback_models[0]"),
+    ] {
+        let faults = of(models).faults();
+        assert!(faults.contains(fault), "{models}: {faults}");
+    }
+}
+
+#[test]
 fn c23_budgets_are_read_and_one_that_another_makes_pointless_is_doubtful() {
     let budgets =
         "budgets:\n  workspace: {usd_month: 100, usd_day: 10}\n  assistant: {usd_day: 0.50}\n  person: {usd_day: 12}\n";

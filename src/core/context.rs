@@ -145,7 +145,7 @@ pub struct Input<'a> {
 /// No errands, for where there are none.
 pub static NO_ERRANDS: BTreeMap<OwnedEventId, Brief> = BTreeMap::new();
 
-impl<'a> Input<'a> {
+impl Input<'_> {
     /// Returns the same input with only the newest events, as many as are considered.
     fn newest(&self) -> Self {
         let skipped = self.events.len().saturating_sub(EVENTS_MAX);

@@ -20,7 +20,7 @@ pub(in crate::core) use self::arguments::{given, shape, short, times, user};
 pub(crate) use self::{
     arguments::{ArgumentError, MembersQuery, Query, Range},
     file::{FILE_BYTES_MAX, FileToAttach, MEDIA_TYPES},
-    pages::{Page, People, Source, members, notes, read, search},
+    pages::{People, Source, members, notes, read, search},
     work::NewWork,
 };
 

@@ -90,7 +90,9 @@ mod tests {
 
     fn thought(parts: &[&str]) -> Thought {
         let mut thought = Thought::default();
-        parts.iter().for_each(|part| thought.push(part));
+        for part in parts {
+            thought.push(part);
+        }
         thought
     }
 

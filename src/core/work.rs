@@ -247,7 +247,7 @@ impl Work {
             call.bind(terms.tools);
         }
         let end = match turn.stop {
-            TurnStop::Refused => Ok((String::new(), Stop::Refused)),
+            TurnStop::Refused | TurnStop::Filtered => Ok((String::new(), Stop::Refused)),
             TurnStop::Cut if calls.is_empty() => Ok((self.answer(&said, terms), Stop::Cut)),
             // What the model began to call stays undone: its arguments may lack their end.
             TurnStop::Cut => Err(Fault::CallCut),
@@ -483,6 +483,7 @@ impl Work {
         for result in self.rounds.get_mut(at).into_iter().flat_map(|round| &mut round.results) {
             if result.text != mark {
                 mark.clone_into(&mut result.text);
+                result.found.clear();
                 self.stowed.show(&result.call, Vec::new());
                 found = true;
             }

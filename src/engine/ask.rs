@@ -17,7 +17,7 @@ use crate::{
         event::{EventKind, RoomEvent},
         prompt::{Effort, Prompt},
         redaction::takes_effect,
-        refused::{PROBE_TOKENS, Suspects},
+        refused::{FILTERED, PROBE_TOKENS, Suspects},
         run::Fault,
         tokens::estimate,
         work::{ModelTurn, TurnStop},
@@ -104,7 +104,7 @@ impl Model {
                         so_far.unbilled = error.phase == claude::Phase::BeforeAnswer;
                         so_far.refused = Some(FILTERED.to_owned());
                     });
-                    return Ok(ModelTurn { blocks: Vec::new(), stop: TurnStop::Refused });
+                    return Ok(ModelTurn { blocks: Vec::new(), stop: TurnStop::Filtered });
                 }
                 // The model takes less effort than it was known to, or tells nothing of its thinking.
                 Err(error) if self.learns_effort(&error, &request) || self.learns_summary(&error, &request) => {
@@ -308,8 +308,6 @@ fn whole(usage: &claude::Usage, blocks: &[String], prompt_tokens: impl FnOnce() 
     claude::Usage { input_tokens: Some(input), output_tokens: Some(output), ..usage.clone() }
 }
 
-/// The category under which a refusal of the provider's content filter is counted.
-const FILTERED: &str = "content_filter";
 /// Characters of a model's name.
 const MODEL_CHARS_MAX: usize = 100;
 /// Characters of the name of a category of refusals.

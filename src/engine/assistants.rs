@@ -442,7 +442,7 @@ impl Engine {
             },
             events: &events,
             older: older || breadth.drops(),
-            begin_is_fixed: false,
+            begin_is_fixed: breadth.drops(),
             names: &facts.names,
             requests: &requests,
             joined: &[],

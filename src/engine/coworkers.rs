@@ -170,7 +170,8 @@ impl Engine {
             },
             events: &events,
             older: kept.older || breadth.drops(),
-            begin_is_fixed: kept.begin_is_fixed,
+            // With another beginning, what is searched for might be missing by chance, and pass for innocent.
+            begin_is_fixed: kept.begin_is_fixed || breadth.drops(),
             names: &facts.names,
             requests: &requests,
             joined: &joined,

@@ -84,9 +84,9 @@ impl Given {
             let text = document["source"]["data"].as_str().filter(|_| document["source"]["type"] == "text")?;
             text.find(words).map(|at| text[..at].chars().count())
         };
-        let documents = self.documents.iter().enumerate().filter(|(_, document)| is_citable(document));
+        let mut documents = self.documents.iter().enumerate().filter(|(_, document)| is_citable(document));
         if let Some((index, document, begin)) =
-            documents.filter_map(|(index, document)| Some((index, document, in_document(document)?))).next()
+            documents.find_map(|(index, document)| Some((index, document, in_document(document)?)))
         {
             return Ok(json!({
                 "type": "char_location", "document_index": index, "document_title": document["title"], "file_id": null,

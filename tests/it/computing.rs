@@ -197,8 +197,9 @@ async fn c24_a_file_that_the_homeserver_refuses_is_named_and_the_answer_and_the_
     in_thread(&office, &room, &root, "m.notice", "One file was refused by the homeserver.").await?;
     in_thread(&office, &room, &root, "m.notice", "write(").await?;
     let seen = office.alice.timeline(&room);
-    let stays =
-        seen.messages_of(&office.oncall()).any(|event| event.id == answer.id && event.body() == "Here are both.");
+    let stays = seen
+        .messages_of(&office.oncall())
+        .any(|event| event.event_id == answer.event_id && event.body() == "Here are both.");
     assert!(stays, "{seen}");
     Ok(())
 }

@@ -164,9 +164,10 @@ async fn c26_no_message_silences_a_room() -> Result<()> {
     assert!(!asked[before].body.to_string().contains(POISON));
 
     // The provider's content filter refuses as it does an invalid request, and means the same.
-    // With the room around it, and by itself.
+    // Whatever is left out around it.
     let flagged = "Your input was flagged for \"violence\". No credits were charged.";
-    for (status, message) in [(400, "Output blocked by content filtering policy"), (403, flagged)] {
+    let ways = [(400, "Output blocked by content filtering policy"), (403, flagged)];
+    for (status, message) in ways.into_iter().cycle().take(12) {
         let filtered = Failure::status(status).message(message);
         office.script("FILTERED-51C8", Turn::failure(filtered));
     }

@@ -122,7 +122,7 @@ async fn c26_no_room_name_topic_or_note_silences_a_room() -> Result<()> {
     let oncall = office.oncall();
     let note = Message::text(format!("@oncall !note {}", refusal_trigger())).pill("@oncall", &oncall);
     office.bob.send(&room, note).await?;
-    office.answer(&office.bob, &room, &oncall, "note").await?;
+    office.answer(&office.bob, &room, &oncall, "Noted").await?;
     // The note, and the message that set it.
     for number in 0..2 {
         office.asked_and_answered(&room, &format!("question {number} beside a note")).await?;
@@ -275,7 +275,9 @@ async fn c9_long_work_says_in_one_line_what_the_model_is_doing_and_leaves_no_tra
     let office = Office::open().await?;
     let (room, oncall) = (office.room(RoomKind::Encrypted).await?, office.oncall());
     let thinking = format!("{THOUGHT} with https://evil.example/x for @room\n");
-    let (turn, gate) = Turn::empty().and_thinking(thinking).and_text("You asked: compare").gate_after(1);
+    // Nine words, and the signature.
+    let turn = Turn::empty().and_thinking(thinking).and_text("You asked: compare").word_by_word();
+    let (turn, gate) = turn.gate_after(10);
     office.script("compare", turn);
     office.ask(&office.alice, &room, "compare").await?;
     gate.reached().await;

@@ -64,7 +64,7 @@ impl Scene {
     /// Returns the address of a message of the room.
     fn link(&self, event: &OwnedEventId) -> String {
         let server = self.office.alice.user_id().server_name().to_owned();
-        self.room.matrix_to_event_uri_via(event, [server]).to_string()
+        self.room.matrix_to_event_uri_via(event.clone(), [server]).to_string()
     }
 
     /// Asks `!why` about an answer, and returns what it tells.
@@ -276,7 +276,7 @@ async fn a10_sources_come_with_the_last_edit_and_no_edit_before_it_is_broken() -
         assert!(whole.replace(" [1]", "").starts_with(said) && text.ends_with('…'), "{text}");
     }
     let edit = seen.edits(&message.event_id).last().context("an edit")?;
-    let link = room.matrix_to_event_uri_via(&sent, [alice.user_id().server_name().to_owned()]).to_string();
+    let link = room.matrix_to_event_uri_via(sent, [alice.user_id().server_name().to_owned()]).to_string();
     assert_eq!(
         edit.content["m.new_content"]["formatted_body"].as_str().unwrap_or_default().matches(&href(&link)).count(),
         4

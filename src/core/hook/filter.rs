@@ -59,7 +59,11 @@ fn find<'v>(value: &'v Value, rest: Option<&str>, found: &mut Vec<&'v Value>) {
     let Some(rest) = rest else { return found.push(value) };
     let (part, rest) = rest.split_once('/').map_or((rest, None), |(part, rest)| (part, Some(rest)));
     match value {
-        Value::Array(items) if part == "*" => items.iter().for_each(|item| find(item, rest, found)),
+        Value::Array(items) if part == "*" => {
+            for item in items {
+                find(item, rest, found);
+            }
+        }
         _ => {
             if let Some(inner) = value.pointer(&format!("/{part}")) {
                 find(inner, rest, found);

@@ -69,7 +69,8 @@ impl Search {
         let mut parts = suspects.parts;
         if !is_fine {
             // Without the means to tell them apart, only what others said is left out.
-            let others = |one: &Suspect| matches!(one.part, Part::Event(_)) && one.by.as_deref() != Some(me);
+            let others =
+                |one: &Suspect| matches!(one.part, Part::Event(_)) && one.by.as_deref().is_some_and(|by| by != me);
             fresh = parts[..fresh].iter().filter(|one| others(one)).count();
             parts.retain(others);
         }

@@ -116,7 +116,8 @@ impl<'a> Sieve<'a> {
                 part,
                 room: Some(room.to_owned()),
                 version: edits.get(&event.id).map(|(_, edit)| edit.to_string()),
-                by: Some(event.sender.clone()),
+                // What is no message was caused by somebody, and is nobody's to be suspected first.
+                by: is_said(&event.kind).then(|| event.sender.clone()),
                 sent_at: Some(event.sent_at),
             };
             if self.requests.first() == Some(&event.id) {
@@ -124,7 +125,7 @@ impl<'a> Sieve<'a> {
             } else if self.leaves_out(&suspect) {
                 taken_out.insert(event.id.clone());
             } else if let Some(is_new) = is_new(&event.id) {
-                self.suspect(suspect, is_new);
+                self.suspect(suspect, is_new && is_said(&event.kind));
             }
         }
         self.take_out(events, &taken_out);
@@ -284,6 +285,11 @@ fn says_something(kind: &EventKind) -> bool {
         EventKind::Member(change) => change.display_name.is_some(),
         _ => false,
     }
+}
+
+/// Returns whether an event is a message.
+fn is_said(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::Message(_) | EventKind::Undecryptable(_))
 }
 
 /// Removes an event's words, names and files, but keeps a message's relations.

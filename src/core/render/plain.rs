@@ -32,10 +32,10 @@ pub(super) fn write(events: &[Event<'_>]) -> String {
             }
             Event::Start(Tag::CodeBlock(_)) => writer.fence = fence(&events[at + 1..]),
             Event::Start(Tag::Superscript) if is_mark(&events[at + 1..]) => {
-                writer.in_mark = true;
+                writer.marks = 1;
                 continue;
             }
-            Event::End(TagEnd::Superscript) => writer.in_mark = false,
+            Event::End(TagEnd::Superscript) => writer.marks = 0,
             _ => {}
         }
         writer.is_task = matches!(
@@ -56,8 +56,8 @@ struct Writer {
     lists: Vec<Option<u64>>,
     /// The open links' targets, and where their texts begin.
     links: Vec<(String, usize)>,
-    /// Whether the number of a source is open, whose address stands at the end.
-    in_mark: bool,
+    /// How many numbers of sources are open, whose addresses stand at the end.
+    marks: usize,
     /// Line breaks due before the next text.
     breaks: usize,
     cells: usize,
@@ -187,7 +187,7 @@ impl Writer {
             TagEnd::Strikethrough => self.push("~~"),
             TagEnd::Link => {
                 let (dest_url, begin) = self.links.pop().unwrap_or_default();
-                let shown = self.in_mark
+                let shown = self.marks > 0
                     || self.text.trim_end_matches('/').ends_with(dest_url.trim_end_matches('/'))
                     || dest_url.strip_prefix("mailto:").is_some_and(|address| self.text.ends_with(address))
                     // For a pill the name is enough.
@@ -273,16 +273,16 @@ impl Writer {
 
 /// Returns whether a superscript is the number of a source alone, linked or not.
 fn is_mark(events: &[Event<'_>]) -> bool {
-    let text = match events {
-        [Event::Text(text), Event::End(TagEnd::Superscript), ..]
-        | [
-            Event::Start(Tag::Link { .. }),
-            Event::Text(text),
-            Event::End(TagEnd::Link),
-            Event::End(TagEnd::Superscript),
-            ..,
-        ] => text,
-        _ => return false,
+    let ([Event::Text(text), Event::End(TagEnd::Superscript), ..]
+    | [
+        Event::Start(Tag::Link { .. }),
+        Event::Text(text),
+        Event::End(TagEnd::Link),
+        Event::End(TagEnd::Superscript),
+        ..,
+    ]) = events
+    else {
+        return false;
     };
     is_numbered(&format!("{text} "))
 }

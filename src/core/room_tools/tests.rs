@@ -4,7 +4,7 @@ use ruma::{EventId, OwnedEventId, OwnedUserId, UserId, room_id};
 use serde_json::{Value, json};
 
 use super::{
-    pages::{MESSAGES_ON_PAGE_MAX, PAGE_TOKENS_MAX},
+    pages::{MESSAGES_ON_PAGE_MAX, PAGE_TOKENS_MAX, Page},
     *,
 };
 use crate::core::tokens::estimate;

@@ -92,7 +92,7 @@ impl Run {
         self.post_next();
     }
 
-    pub(super) fn replied(&mut self, reply: Reply, now: Timestamp) {
+    pub(super) fn replied(&mut self, mut reply: Reply, now: Timestamp) {
         if !matches!(self.phase, Phase::Asking) {
             return;
         }
@@ -101,6 +101,13 @@ impl Run {
             return;
         }
         self.so_far = <(String, u64)>::default();
+        if let Ok(turn) = &mut reply.turn
+            && turn.stop == TurnStop::Filtered
+        {
+            // A request that may answer hardly anything passes such a filter, and proves nothing.
+            self.refusing.filtered();
+            turn.stop = TurnStop::Refused;
+        }
         if let Some(bill) = &reply.bill {
             self.record.used.add(bill);
         }

@@ -11,6 +11,7 @@ use crate::core::{
 
 /// What an attempt knows of refusals.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Refusing {
     suspects: Suspects,
     fallbacks: usize,
@@ -44,6 +45,11 @@ impl Refusing {
     /// Returns whether a turn only tells that.
     pub(super) fn hears(&self, turn: &Result<ModelTurn, Fault>) -> bool {
         self.is_probing() && turn.is_ok()
+    }
+
+    /// What was answered was blocked.
+    pub(super) fn filtered(&mut self) {
+        self.said = true;
     }
 
     pub(super) fn note(&mut self, turn: &ModelTurn) {
@@ -82,6 +88,7 @@ impl Run {
 
     /// The provider refused the turn.
     fn refused(&mut self, now: Timestamp) {
+        let mut is_back = false;
         if !self.refusing.asked_all {
             if self.record.fallback < self.refusing.fallbacks {
                 return self.ask_another(self.record.fallback + 1);
@@ -90,6 +97,7 @@ impl Run {
             if self.record.fallback > 0 && self.record.work.rounds().is_empty() {
                 // What is to blame is for the configured model to tell.
                 self.record.fallback = 0;
+                is_back = true;
             }
         }
         self.refusing.tries_another = false;
@@ -98,7 +106,7 @@ impl Run {
             self.push(Effect::Log(Remark::Searches));
             self.refusing.told = Some(words::answered_without_results);
             self.push(Effect::Journal);
-            return self.work(now);
+            return if is_back { self.recompose(Breadth::default()) } else { self.work(now) };
         }
         let verdict = match &mut self.refusing.search {
             Some(search) => search.refused(),

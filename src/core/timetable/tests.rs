@@ -331,7 +331,9 @@ fn c20_c23_one_person_sets_up_so_many_schedules_however_many_rooms_and_coworkers
     let mut rooms: Vec<RoomSchedules> = Vec::new();
     let counts = |rooms: &[RoomSchedules], user: &ruma::UserId, set_by: &ruma::UserId| {
         let mut counts = Counts::default();
-        rooms.iter().for_each(|room| counts.add(room, user, set_by));
+        for room in rooms {
+            counts.add(room, user, set_by);
+        }
         counts
     };
     let mut added = 0;

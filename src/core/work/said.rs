@@ -39,6 +39,8 @@ pub enum TurnStop {
     Paused,
     /// The model declined.
     Refused,
+    /// A filter of the provider's blocked what it answered; to the run, that is a refusal.
+    Filtered,
 }
 
 /// A content block, as far as the loop looks at it.

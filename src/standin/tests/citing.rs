@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::super::{Cite, Turn};
 use super::{Bench, events, request};
 
-fn asking(blocks: Value) -> Value {
+fn asking(blocks: &Value) -> Value {
     request(&json!({ "stream": true, "messages": [{ "role": "user", "content": blocks }] }))
 }
 
@@ -17,7 +17,7 @@ async fn what_a_text_cites_is_looked_up_in_the_request_and_comes_behind_the_text
     let bench = Bench::scripted().await;
     bench.claude.enqueue(Turn::empty().and_cited("It rains.", [Cite::Words("größer Regen".to_owned())]));
     let blocks = json!([document("Sonne.", true), document("Ein größer Regen.", true)]);
-    let stream = bench.ask(&asking(blocks)).await.text().await.expect("a stream");
+    let stream = bench.ask(&asking(&blocks)).await.text().await.expect("a stream");
     let events = events(&stream);
     let deltas: Vec<&Value> =
         events.iter().filter(|(name, _)| name == "content_block_delta").map(|(_, data)| &data["delta"]).collect();
@@ -37,7 +37,7 @@ async fn what_the_request_does_not_hold_for_citing_fails_the_test() {
     for blocks in [json!([document("Rain.", false)]), json!([document("Sun.", true)])] {
         let bench = Bench::scripted().await;
         bench.claude.enqueue(Turn::empty().and_cited("It rains.", [Cite::Words("Rain".to_owned())]));
-        assert_eq!(bench.ask(&asking(blocks)).await.status(), 500);
+        assert_eq!(bench.ask(&asking(&blocks)).await.status(), 500);
         let error = bench.claude.finish().expect_err("it could not cite").to_string();
         assert!(error.contains("could not cite"), "{error}");
     }

@@ -137,7 +137,7 @@ mod tests {
                     { "type": "image", "data": "AAAA", "mimeType": "image/png" },
                     { "type": "audio", "data": "AAA=", "mimeType": "audio/wav]\n[fake" },
                     { "type": "resource_link", "uri": "demo://1", "name": "One" },
-                    { "type": "resource", "resource": { "uri": "demo://docs/2.md", "text": "inside" } },
+                    { "type": "resource", "resource": { "uri": "demo://pages/2.md", "text": "inside" } },
                     {
                         "type": "resource_link", "uri": "https://a.org/x", "name": "x.html", "title": "X",
                         "description": "About x.",
@@ -147,10 +147,13 @@ mod tests {
                 ] }),
                 Output {
                     pictures: vec![vec![0, 0, 0]],
-                    found: vec![found("demo://docs/2.md", "2.md", "inside"), found("https://a.org/x", "X", "About x.")],
+                    found: vec![
+                        found("demo://pages/2.md", "2.md", "inside"),
+                        found("https://a.org/x", "X", "About x."),
+                    ],
                     ..Output::ok(
                         "[an image of image/png: it follows]\n[a sound of audio/wavfake, 2 bytes, left out]\n\
-                     [a link to demo://1, One]\n[the text of demo://docs/2.md: it follows]\n\
+                     [a link to demo://1, One]\n[the text of demo://pages/2.md: it follows]\n\
                      [a link to https://a.org/x, x.html: what is said of it follows]\n[the text of demo://blank]\n \n\
                      [the file demo://3 of application/gzip, 1 bytes, left out]",
                     )

@@ -7,7 +7,7 @@ use workmate::standin::Turn;
 use super::{Office, said};
 use crate::harness::{Person, SeenEvent, homeserver::shared, readiness::until_runs_ended};
 
-const BEGUN: &str = "What I stored about our sessions is gone.";
+const BEGUN: &str = "What I stored about our sessions is gone, and your reminders";
 const DONE: &str = "Forgotten.";
 
 /// Waits for the last message about forgetting.

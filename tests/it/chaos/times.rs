@@ -215,7 +215,7 @@ impl Scene {
         person.room(&self.room)?.send_raw("m.room.message", ask).await?;
         let last = self.due.last().map(|due| due.name.clone()).unwrap_or_default();
         let find = |seen: &Timeline| {
-            let mut lists = seen.messages_of(&self.oncall).filter(|event| event.body().contains("!unschedule 1"));
+            let mut lists = seen.messages_of(&self.oncall).filter(|event| event.body().contains("in my file"));
             lists.find(|event| event.body().contains(&last)).map(|event| event.body().to_owned())
         };
         person.until(&self.room, "the list of schedules", find).await

@@ -59,11 +59,11 @@ pub(in crate::cli) struct Descriptor {
 /// How long a look at this machine may take.
 const HERE_MAX: Duration = Duration::from_secs(20);
 /// How long reading the whole store may take.
-const STORE_MAX: Duration = Duration::from_secs(60);
+const STORE_MAX: Duration = Duration::from_mins(1);
 /// How long one question to another service may take, with the client's own limits inside.
 const ASK_MAX: Duration = Duration::from_secs(35);
 /// How long the encrypted exchange may take, with registering users and making devices.
-const EXCHANGE_MAX: Duration = Duration::from_secs(60);
+const EXCHANGE_MAX: Duration = Duration::from_mins(1);
 /// How long programs of MCP servers may take; `npx` may have to download one.
 const SERVERS_MAX: Duration = Duration::from_secs(70);
 

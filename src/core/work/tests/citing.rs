@@ -245,3 +245,14 @@ fn c9_sources_and_numbers_are_bounded() {
         4
     );
 }
+
+#[test]
+fn c26_what_a_tool_found_is_withheld_with_its_result() {
+    let mut bench = Bench::new();
+    bench.take(TurnStop::End, &[call("1", "look", &json!({}))]);
+    let found = Found { source: "https://a.org/".to_owned(), title: "A".to_owned(), text: "poison".to_owned() };
+    bench.run_ready(&Output { found: vec![found], ..Output::ok("1 found") });
+    assert_eq!(bench.last_results()[0].found.len(), 1);
+    assert!(bench.work.withhold(false));
+    assert!(bench.last_results()[0].found.is_empty());
+}

@@ -166,7 +166,7 @@ fn nothing_runs(html: &str) {
             behind.trim_start_matches('/').chars().take_while(char::is_ascii_alphanumeric).collect::<String>();
         assert!(TAGS.contains(&name.as_str()), "a tag <{name}> in {html:?}");
         let tag = behind.split('>').next().unwrap_or_default();
-        if let Some(target) = tag.split("href=\"").nth(1) {
+        if let Some(target) = tag.strip_prefix("a href=\"") {
             let scheme = target.split([':', '"']).next().unwrap_or_default();
             let known = ["https", "http", "ftp", "mailto", "magnet", "matrix"];
             assert!(known.contains(&scheme), "a link to {scheme} in {html:?}");

@@ -32,9 +32,7 @@ pub(super) fn split_mentions(text: &str, events: &mut Vec<Event<'_>>) {
         if begin > written {
             events.push(Event::Text(text[written..begin].to_owned().into()));
         }
-        let called = &text[begin..end];
-        let called = if called.eq_ignore_ascii_case("@room") { joined(called) } else { called.to_owned() };
-        events.push(Event::Code(called.into()));
+        events.push(Event::Code(joined(&text[begin..end]).into()));
         written = end;
     }
     if written < text.len() {
@@ -59,9 +57,16 @@ pub(super) fn is_in_address(text: &str, at: usize) -> bool {
     text[..at].rsplit(char::is_whitespace).next().is_some_and(|word| word.contains("://"))
 }
 
-/// Returns `@room` with a joiner.
-fn joined(room: &str) -> String {
-    format!("@{WORD_JOINER}{}", &room[1..])
+/// Returns a text with a joiner in each `@room` that is part of nothing else.
+fn joined(text: &str) -> String {
+    let mut joined = String::with_capacity(text.len() + WORD_JOINER.len_utf8());
+    for (at, letter) in text.char_indices() {
+        joined.push(letter);
+        if letter == '@' && calls(text, at) {
+            joined.push(WORD_JOINER);
+        }
+    }
+    joined
 }
 
 /// Returns whether a code is a joined `@room`, and the same without the joiner.
@@ -112,11 +117,15 @@ fn token_around(word: &str, begin: usize, end: usize) -> (usize, usize) {
     (before, end)
 }
 
+/// Returns whether an `@room` that is part of nothing else begins at this `@`.
+fn calls(word: &str, at: usize) -> bool {
+    is_room_mention(word, at) && token_around(word, at, at + 5) == (at, at + 5)
+}
+
 /// Returns whether a word contains an `@room` that is part of nothing else.
 #[cfg(test)]
 pub(super) fn calls_room(word: &str) -> bool {
-    let calls = |at: usize| is_room_mention(word, at) && token_around(word, at, at + 5) == (at, at + 5);
-    word.match_indices('@').any(|(at, _)| calls(at))
+    word.match_indices('@').any(|(at, _)| calls(word, at))
 }
 
 /// Finds `@room` and user ids in a word that begins at `offset`.

@@ -265,6 +265,12 @@ fn pings(text: &str) -> bool {
     text.match_indices('@').any(|(at, _)| super::mentions::is_room_mention(text, at))
 }
 
+#[test]
+fn a_call_of_the_room_behind_a_link_to_a_person_is_none() {
+    let body = render("see https://matrix.to/#/@a:hs](@room: and @room").body;
+    assert!(!calls_room(&body) && body.matches(super::mentions::WORD_JOINER).count() == 2, "{body}");
+}
+
 /// Returns whether a text contains `@room` as a word that is part of nothing else.
 fn calls_room(text: &str) -> bool {
     text.split_whitespace().any(super::mentions::calls_room)

@@ -84,15 +84,17 @@ async fn listeners(config: &Config, runs: bool) -> (Option<TcpListener>, Vec<Tri
     let (mut tried, mut appservice) = (Vec::new(), None);
     let hooks = config.has_hooks().then_some(("hooks_listen", config.hooks_listen));
     let always = [("appservice.listen", config.appservice.listen), ("health_listen", config.health_listen)];
-    for (key, address) in always.into_iter().chain(hooks) {
-        match try_listening(key, address).await {
-            Ok(listener) if key == "appservice.listen" => appservice = Some(listener),
+    let all: Vec<_> = always.into_iter().chain(hooks).collect();
+    for (key, address) in &all {
+        match try_listening(key, *address).await {
+            Ok(listener) if *key == "appservice.listen" => appservice = Some(listener),
             Ok(_) => {}
             Err(error) => tried.push(Tried::new(Check::Ports, Found::Fault(error.to_string()))),
         }
     }
     if tried.is_empty() {
-        let text = format!("{} and {} are free", config.appservice.listen, config.health_listen);
+        let addresses: Vec<String> = all.iter().map(|(_, address)| address.to_string()).collect();
+        let text = format!("{} are free", addresses.join(", "));
         tried.push(Tried::new(Check::Ports, Found::Fine(text)));
     }
     (appservice, tried)

@@ -19,8 +19,6 @@ pub(crate) use self::{
 };
 use super::time::Timestamp;
 
-/// The category under which a refusal of the provider's content filter is counted.
-pub(crate) const FILTERED: &str = "content_filter";
 /// Replaces a refused message's text.
 pub const MARK: &str = "[left out: the provider of the model refused this message]";
 /// Most refused messages recorded for a room; the oldest are dropped first.

@@ -17,7 +17,7 @@ use crate::{
         event::{EventKind, RoomEvent},
         prompt::{Effort, Prompt},
         redaction::takes_effect,
-        refused::{FILTERED, PROBE_TOKENS, Suspects},
+        refused::{PROBE_TOKENS, Suspects},
         run::Fault,
         tokens::estimate,
         work::{ModelTurn, TurnStop},
@@ -308,6 +308,8 @@ fn whole(usage: &claude::Usage, blocks: &[String], prompt_tokens: impl FnOnce() 
     claude::Usage { input_tokens: Some(input), output_tokens: Some(output), ..usage.clone() }
 }
 
+/// The category under which a refusal of the provider's content filter is counted.
+const FILTERED: &str = "content_filter";
 /// Characters of a model's name.
 const MODEL_CHARS_MAX: usize = 100;
 /// Characters of the name of a category of refusals.

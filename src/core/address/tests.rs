@@ -462,19 +462,21 @@ fn c5_a_files_name_is_no_mention_but_its_caption_is() {
     assert_eq!(addressed(&said(file("oncall: look")), &scene()), asks(&[(oncall(), Why::Mentioned)]));
 }
 
+/// Returns an image with a file name.
+fn image(name: &str) -> MessageKind {
+    MessageKind::Attachment {
+        msgtype: "m.image".to_owned(),
+        name: name.to_owned(),
+        mime: None,
+        size: None,
+        voice: false,
+        media: None,
+    }
+}
+
 #[test]
 fn c6_a_caption_asks_itself_only_names_or_belongs_to_what_was_asked_before() {
-    let captioned = |name: &str, caption: &str| Message {
-        kind: MessageKind::Attachment {
-            msgtype: "m.image".to_owned(),
-            name: name.to_owned(),
-            mime: None,
-            size: None,
-            voice: false,
-            media: None,
-        },
-        ..Message::text(caption)
-    };
+    let captioned = |name: &str, caption: &str| Message { kind: image(name), ..Message::text(caption) };
     for (message, asks_itself, names) in [
         (captioned("x.png", "and who painted this one?"), true, false),
         (captioned("x.png", "what is on it"), true, false),
@@ -496,20 +498,12 @@ fn c6_a_caption_asks_itself_only_names_or_belongs_to_what_was_asked_before() {
 
 #[test]
 fn c5_people_ask_in_words_acts_and_captions_and_in_nothing_else() {
-    let file = |name: &str| MessageKind::Attachment {
-        msgtype: "m.image".to_owned(),
-        name: name.to_owned(),
-        mime: None,
-        size: None,
-        voice: false,
-        media: None,
-    };
     let asked = asks(&[(oncall(), Why::Mentioned)]);
     let table = [
         ("text", MessageKind::Text, asked.clone()),
         ("an emote", MessageKind::Emote, asked.clone()),
         ("what somebody passes off as a card", MessageKind::Card, asked.clone()),
-        ("a file with a caption", file("plan.png"), asked.clone()),
+        ("a file with a caption", image("plan.png"), asked.clone()),
         ("a notice", MessageKind::Notice, nobody(Silence::Notice)),
         ("a place", MessageKind::Location(crate::core::event::Location::default()), asked.clone()),
         ("what nobody knows", MessageKind::Other("org.example.hologram".to_owned()), asked.clone()),

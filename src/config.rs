@@ -29,6 +29,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use ruma::{OwnedRoomOrAliasId, OwnedServerName, OwnedUserId};
@@ -133,7 +134,7 @@ pub struct Config {
     /// Limits on the model's cost.
     pub budgets: Budgets,
     /// The coworkers, sorted by id.
-    pub coworkers: Vec<Coworker>,
+    pub coworkers: Vec<Arc<Coworker>>,
     /// The MCP servers (`mcp_servers:`).
     pub mcp_servers: Vec<Server>,
     /// Credentials for tools by label (`credentials:`).

@@ -77,7 +77,7 @@ pub(crate) async fn run(args: &CheckArgs) -> anyhow::Result<()> {
 
 /// Warns of schedules that are never due again.
 fn never_due(path: &Path, config: &Config, now: Timestamp) -> Vec<Fault> {
-    let all = config.coworkers.iter().flat_map(|one| one.schedules.iter().map(move |schedule| (one, schedule)));
+    let all = config.coworkers.iter().flat_map(|one| one.schedules.iter().map(move |schedule| (&**one, schedule)));
     let over = all.filter(|(_, schedule)| schedule.rule.next_after(now).is_none());
     let fault = |(coworker, schedule): (&Coworker, &Schedule)| Fault {
         file: path.to_owned(),

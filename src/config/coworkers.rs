@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
@@ -42,7 +43,7 @@ pub(super) fn load(
     reachable: &Known<'_>,
     faults: &mut Faults,
     (of_files, warnings): (&mut Faults, &mut Faults),
-) -> Vec<Coworker> {
+) -> Vec<Arc<Coworker>> {
     let mut coworkers: Vec<(PathBuf, Coworker)> = Vec::new();
     for file in files_of(dir, faults, warnings) {
         let Some(root) = read_yaml(&file, MISSING, of_files) else { continue };
@@ -53,12 +54,12 @@ pub(super) fn load(
     check_names_differ(&coworkers, of_files);
     unasked::check_hook_names(&coworkers, of_files);
     coworkers.retain(|(file, _)| !of_files.as_slice().iter().any(|fault| fault.file == *file));
-    coworkers.into_iter().map(|(_, coworker)| coworker).collect()
+    coworkers.into_iter().map(|(_, coworker)| Arc::new(coworker)).collect()
 }
 
 /// Reports coworkers whose full user id would be too long for Matrix.
 pub(super) fn check_user_ids(
-    coworkers: &[Coworker],
+    coworkers: &[Arc<Coworker>],
     dir: &Path,
     homeserver: &Homeserver,
     appservice: &Appservice,

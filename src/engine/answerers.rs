@@ -52,7 +52,7 @@ pub(super) trait Answerer<'e>: Send + Sync {
         account: &'a Account,
         record: &'a mut RunRecord,
         breadth: &'a Breadth,
-    ) -> BoxFuture<'a, Result<Option<Asking<'e>>, EngineError>>;
+    ) -> BoxFuture<'a, Result<Option<Asking>, EngineError>>;
 
     /// Returns the tools that a run has, once MCP servers are there.
     fn toolset<'a>(&'a self, record: &'a RunRecord) -> BoxFuture<'a, Result<Toolset, EngineError>>;

@@ -53,7 +53,7 @@ impl Engine {
         record: &RunRecord,
         pending: &Pending,
     ) -> Result<Decision, EngineError> {
-        if approval::lacks_decider(&pending.rule, &self.namespace.who(&record.asker), record.owner().is_some()) {
+        if approval::lacks_decider(&pending.rule, &self.namespace().who(&record.asker), record.owner().is_some()) {
             return self.decline_for_nobody(account, id, record, pending).await;
         }
         let found = self.approvals.find(&record.room, id, pending)?;
@@ -105,7 +105,7 @@ impl Engine {
         pending: &Pending,
     ) -> Result<(Card, Standing), EngineError> {
         let room = self.destination(record)?.room();
-        let open_ms = u64::from(self.config.limits.approval_minutes) * 60_000;
+        let open_ms = u64::from(self.config().limits.approval_minutes) * 60_000;
         let expires_at = clock::steady().later(open_ms);
         let standing = Standing::new(id, record, pending, expires_at);
         let level = match pending.rule {

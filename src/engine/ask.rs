@@ -26,9 +26,9 @@ use crate::{
 
 /// A composed question.
 #[derive(Clone)]
-pub(super) struct Asking<'a> {
+pub(super) struct Asking {
     pub(super) composed: Composed,
-    pub(super) model: &'a str,
+    pub(super) model: String,
     pub(super) effort: Effort,
     /// What may be to blame where the request is refused with it (C26).
     pub(super) suspects: Suspects,
@@ -244,7 +244,7 @@ impl Model {
     /// Returns the request that asks this.
     pub(super) fn request_of(&self, (prompt, model): (&Prompt, &str), effort: Effort, tag: &str) -> claude::Request {
         let facts = self.claude.facts(model);
-        let tokens_max = facts.output_tokens(self.runtime.config.claude.output_tokens_max);
+        let tokens_max = facts.output_tokens(self.runtime.config().claude.output_tokens_max);
         let request = claude::Request::from_prompt(prompt, model, facts.effort(effort), tokens_max, Some(tag));
         request.with_summary(facts.summarises)
     }

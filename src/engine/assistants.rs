@@ -160,7 +160,7 @@ impl Engine {
         let event = &entry.event;
         let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
         let assistant = self.assistant_persona(owner);
-        if record.room.as_ref() != Some(&event.room_id) || !self.config.assistants.enabled {
+        if record.room.as_ref() != Some(&event.room_id) || !self.config().assistants.enabled {
             return Ok(Handled::Done);
         }
         if event.state_key.is_some() {
@@ -337,7 +337,7 @@ impl Engine {
             }
             AssistantCommand::Tools => words::tools(
                 &self.toolsets.private_toolset()?,
-                &self.toolsets.servers_down(&self.config.assistants.tools),
+                &self.toolsets.servers_down(&self.config().assistants.tools),
             ),
             AssistantCommand::Forget => return Box::pin(self.forget_sessions(account, owner, event)).await,
             AssistantCommand::Export => return Box::pin(self.export_session(account, owner, event)).await,
@@ -372,7 +372,7 @@ impl Engine {
         message: &EventId,
     ) -> Session {
         let upto = events.iter().position(|event| event.id == message).map_or(events.len(), |at| at + 1);
-        let idle_ms = u64::from(self.config.assistants.session_idle_hours) * 3_600_000;
+        let idle_ms = u64::from(self.config().assistants.session_idle_hours) * 3_600_000;
         let bounds = SessionBounds { owner, assistant: account.user(), markers: &kept.markers, idle_ms };
         current_session(&events[..upto], &bounds)
     }
@@ -383,7 +383,7 @@ impl Engine {
         account: &Account,
         record: &mut RunRecord,
         breadth: &Breadth,
-    ) -> Result<Asking<'a>, EngineError> {
+    ) -> Result<Asking, EngineError> {
         let owner = &record.asker.clone();
         let room = &self.destination(record)?.room().to_owned();
         if self.attend(account, owner, room).await? == Privacy::Lost {
@@ -413,7 +413,7 @@ impl Engine {
         let is_asked = !errands.contains_key(&record.request);
         if is_asked && session.afresh.is_some() && kept.afresh_told.as_ref() != Some(&record.request) {
             let txn = super::word_transaction("afresh", record.request.as_str(), &record.user);
-            let text = words::fresh_after_pause(self.config.assistants.session_idle_hours);
+            let text = words::fresh_after_pause(self.config().assistants.session_idle_hours);
             account.send(room, &super::word(&text, None), txn).await?;
             self.note(owner, |kept| kept.afresh_told = Some(record.request.clone()))?;
         }
@@ -430,7 +430,7 @@ impl Engine {
         let zone = record.zone.clone();
         let mut input = context::Input {
             me: &record.user,
-            kind: Kind::Assistant { owner, instructions: &self.config.assistants.instructions },
+            kind: Kind::Assistant { owner, instructions: &self.config().assistants.instructions },
             room: context::Room {
                 name: None,
                 topic: None,
@@ -455,8 +455,8 @@ impl Engine {
             withheld: withheld.answers(),
             thread_root: None,
             session: sifted.start(),
-            tokens_max: self.config.limits.context_tokens_max,
-            file_limits: self.config.files(),
+            tokens_max: self.config().limits.context_tokens_max,
+            file_limits: self.config().files(),
             files: None,
         };
         let files = self.fetch_files(account, room, context::files_wanted(&input)).await;
@@ -467,12 +467,13 @@ impl Engine {
             readable: Around::readable(events.iter()),
             begins: Some(sifted.begins.unwrap_or_else(|| record.request.clone())),
         };
-        let settings = &self.config.assistants;
+        let config = self.config();
+        let settings = &config.assistants;
         let (model, fallbacks) = self.model_of(settings.model.as_deref(), record);
         Ok(Asking {
             composed,
             model,
-            effort: settings.effort.unwrap_or(self.config.claude.effort),
+            effort: settings.effort.unwrap_or(config.claude.effort),
             suspects,
             fallbacks,
             probes: breadth.probes,

@@ -78,7 +78,7 @@ impl Audit {
 impl Audit {
     /// Returns whether the config asks for an audit room and names admins.
     pub(super) fn has_audit_room(&self) -> bool {
-        self.runtime.config.audit.room && !self.runtime.config.workspace.admins.is_empty()
+        self.runtime.config().audit.room && !self.runtime.config().workspace.admins.is_empty()
     }
 
     /// Starts the index's retention and the socket for questions about it.
@@ -112,7 +112,7 @@ impl Audit {
 /// Removes runs past their retention, and errands that are over, at the start and once a day.
 async fn retire(audit: Arc<Audit>) {
     loop {
-        let from = audit::kept_from(clock::now(), audit.runtime.config.audit.retention_days);
+        let from = audit::kept_from(clock::now(), audit.runtime.config().audit.retention_days);
         let mut removed = 0;
         loop {
             match audit.retire_some(from) {
@@ -126,7 +126,7 @@ async fn retire(audit: Arc<Audit>) {
             tokio::task::yield_now().await;
         }
         if removed > 0 {
-            let days = audit.runtime.config.audit.retention_days;
+            let days = audit.runtime.config().audit.retention_days;
             tracing::info!(removed, days, "runs older than audit.retention_days were removed from the index");
         }
         if let Err(error) = audit.errands.forget_errands() {

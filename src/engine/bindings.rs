@@ -103,7 +103,7 @@ impl Bindings {
     /// Returns whether a grant is bound to this space.
     pub(super) async fn is_a_grants_space(&self, room: &RoomId) -> bool {
         for name in
-            self.runtime.config.coworkers.iter().flat_map(|coworker| &coworker.tools).flat_map(|grant| &grant.spaces)
+            self.runtime.config().coworkers.iter().flat_map(|coworker| &coworker.tools).flat_map(|grant| &grant.spaces)
         {
             if matches!(self.named(name).await, Ok(Some(space)) if space == room) {
                 return true;

@@ -59,7 +59,7 @@ pub(super) struct Budget {
 impl Budget {
     /// Opens the accounts, and settles what an earlier process left open.
     pub(super) fn open(runtime: &Arc<Runtime>) -> Result<Self, StoreError> {
-        let ledger = Ledger::open(&runtime.store, terms(&runtime.config), clock::now())?;
+        let ledger = Ledger::open(&runtime.store, terms(&runtime.config()), clock::now())?;
         Ok(Self { runtime: runtime.clone(), ledger })
     }
 
@@ -167,7 +167,7 @@ impl Budget {
             Latency::Normal => price,
             Latency::Batch => price.halved(),
         };
-        budget::estimate(prompt, tokens, self.runtime.config.claude.output_tokens_max, price)
+        budget::estimate(prompt, tokens, self.runtime.config().claude.output_tokens_max, price)
     }
 
     /// Returns whose accounts a run's calls fall under.

@@ -63,7 +63,7 @@ impl Computing {
         account: &Account,
         id: &RunId,
         record: &RunRecord,
-        asking: &mut Asking<'_>,
+        asking: &mut Asking,
     ) -> Result<(), EngineError> {
         if !asking.composed.prompt.computes() {
             return Ok(());
@@ -192,7 +192,7 @@ impl Computing {
     }
 
     /// Keeps the container of an answer for the thread's next question.
-    pub(super) fn keep_container(&self, record: &RunRecord, asking: &Asking<'_>, container: &Container) {
+    pub(super) fn keep_container(&self, record: &RunRecord, asking: &Asking, container: &Container) {
         let Some(name) = checked_id(&container.id) else { return };
         let uploads = asking.composed.prompt.computing.uploads.iter().map(|upload| upload.event.clone());
         let sources: Vec<OwnedEventId> = record.requests().into_iter().chain(uploads).collect();
@@ -209,7 +209,7 @@ impl Computing {
 }
 
 /// Returns the key of a run's session: its thread's, or the one of an assistant's chat.
-fn session_key(record: &RunRecord, asking: &Asking<'_>) -> SessionKey {
+fn session_key(record: &RunRecord, asking: &Asking) -> SessionKey {
     let root = || record.place.thread_root().unwrap_or(&record.request);
     Session::key(&record.room, asking.around.begins.as_deref().unwrap_or_else(root), &record.user)
 }

@@ -96,7 +96,7 @@ impl Connections {
         readable: &Arc<Readable>,
         members: &Arc<Members>,
     ) -> Self {
-        let master = &runtime.config.master;
+        let master = &runtime.config().master;
         Self {
             runtime: runtime.clone(),
             zones: zones.clone(),
@@ -192,7 +192,7 @@ impl Given {
 
 impl Connections {
     fn unused_ms(&self) -> u64 {
-        u64::from(self.runtime.config.connections.unused_days) * DAY_MS
+        u64::from(self.runtime.config().connections.unused_days) * DAY_MS
     }
 
     /// Decides by its proof whose call it is.
@@ -222,7 +222,7 @@ impl Connections {
         let kept = self.runtime.tables.connections.get(&owner)?.unwrap_or_default();
         let now = clock::now();
         let Some(number) = kept.proven(&hash, now, self.unused_ms()).map(|one| one.number) else { return Ok(None) };
-        if !self.runtime.config.assistants.enabled || !self.members.may_have_assistant(&owner)? {
+        if !self.runtime.config().assistants.enabled || !self.members.may_have_assistant(&owner)? {
             return Ok(None);
         }
         Ok(Some(By { owner, number }))
@@ -358,7 +358,7 @@ impl Connections {
                 let kept = self.runtime.tables.connections.get(&owner.to_owned())?.unwrap_or_default();
                 words::connections(
                     kept.list(),
-                    self.runtime.config.connections.unused_days,
+                    self.runtime.config().connections.unused_days,
                     &self.zones.zone_of(owner).await,
                 )
             }
@@ -382,7 +382,7 @@ impl Connections {
             }
             Connecting::Trail => {
                 let kept = self.runtime.tables.connections.get(&owner.to_owned())?.unwrap_or_default();
-                words::trail(&kept, &self.runtime.namespace.server, &self.zones.zone_of(owner).await)
+                words::trail(&kept, &self.runtime.namespace().server, &self.zones.zone_of(owner).await)
             }
         };
         self.say_in_chat(account, event, &text).await
@@ -406,7 +406,7 @@ impl Connections {
             crate::core::event::EventKind::Edit { target, .. } => target,
             _ => &event.id,
         };
-        let Some(reached) = &self.runtime.config.connections.reached else {
+        let Some(reached) = &self.runtime.config().connections.reached else {
             return self.say_in_chat(account, event, &words::not_offered()).await;
         };
         let token = Secret::new(connection::token(Secret::random().expose()));
@@ -434,7 +434,7 @@ impl Connections {
             &connection,
             &reached.endpoint(),
             token.expose(),
-            self.runtime.config.connections.unused_days,
+            self.runtime.config().connections.unused_days,
         );
         // Each token has a message of its own: the homeserver takes the same transaction only once.
         let txn = word_transaction("connect", &hash, account.user());

@@ -58,23 +58,23 @@ impl Engine {
             return Ok(());
         }
         // Homeservers allow no thread on a message that relates to another.
-        let habit = if message.relates { Habit::Reply } else { habit_of(coworker) };
+        let habit = if message.relates { Habit::Reply } else { habit_of(&coworker) };
         let place = place_of(&account, event, &request, habit);
         let id = RunId::of(&request, &asked.user);
         let asks = admission::Request {
             user: &asked.user,
-            command: commands::command_of(message, coworker, &asked.user),
+            command: commands::command_of(message, &coworker, &asked.user),
             known: self.tables.runs.get(&id.as_str().to_owned())?.is_some(),
         };
         let muted = self.tables.rooms.get(&event.room)?.unwrap_or_default().muted;
         match admission::admit(&asks, &muted, || self.pacing.gate(&event.sender, Some(&event.room)))? {
             // A bridge's puppet may ask, but not give commands.
-            Admission::Command(_) if !self.namespace.who(&event.sender).is_person() => return Ok(()),
+            Admission::Command(_) if !self.namespace().who(&event.sender).is_person() => return Ok(()),
             Admission::Command(CoworkerRequest::Command(CoworkerCommand::Verify)) => {
                 return Box::pin(self.verify_on_request(&account, &event.sender, &event.room, place, event)).await;
             }
             Admission::Command(command) => {
-                let text = self.obey(coworker, event, command, &asked.user).await?;
+                let text = self.obey(&coworker, event, command, &asked.user).await?;
                 return self.answer_command(&account, event, &text, place).await;
             }
             Admission::Stopped { whose, until, .. } => {
@@ -110,7 +110,7 @@ impl Engine {
         coworker: &'a Coworker,
         record: &RunRecord,
         breadth: &Breadth,
-    ) -> Result<Asking<'a>, EngineError> {
+    ) -> Result<Asking, EngineError> {
         let room = &record.room;
         let mut facts = account.facts(room).await?;
         let mut events = account.history(room, HISTORY_EVENTS).await?;
@@ -184,8 +184,8 @@ impl Engine {
             withheld: &[],
             thread_root: root.as_deref(),
             session: None,
-            tokens_max: self.config.limits.context_tokens_max,
-            file_limits: self.config.files(),
+            tokens_max: self.config().limits.context_tokens_max,
+            file_limits: self.config().files(),
             files: None,
         };
         let files = self.fetch_files(account, room, context::files_wanted(&input)).await;
@@ -200,7 +200,7 @@ impl Engine {
         Ok(Asking {
             composed,
             model,
-            effort: coworker.effort.unwrap_or(self.config.claude.effort),
+            effort: coworker.effort.unwrap_or(self.config().claude.effort),
             suspects,
             fallbacks,
             probes: breadth.probes,

@@ -46,12 +46,12 @@ pub(super) async fn keep_store(engine: Shared) {
             Ok(reason) => reason.clone().unwrap_or_default(),
             Err(_) => return,
         },
-        reason = until_full(engine.config.data_dir.clone()) => reason,
+        reason = until_full(engine.config().data_dir.clone()) => reason,
     };
     tracing::error!(
         "the store failed; nothing is accepted until the disk takes writes again, then workmate starts anew: {reason}"
     );
-    if !is_there_room_again(&engine.config.data_dir, &engine.health, &engine.stop, reason).await {
+    if !is_there_room_again(&engine.config().data_dir, &engine.health, &engine.stop, reason).await {
         return;
     }
     tracing::warn!("the disk takes writes again; workmate starts anew");

@@ -49,7 +49,7 @@ impl Engine {
             self.makers.made(&event.sender).await;
         }
         if let Some(owner) = self.tables.assistant_rooms.get(&event.room_id)? {
-            if !self.namespace.who(&owner).is_person() {
+            if !self.namespace().who(&owner).is_person() {
                 // The room was made before the config said that this person is a guest or a bridge's puppet.
                 return Ok(Handled::Done);
             }
@@ -90,7 +90,7 @@ impl Engine {
             Box::pin(self.take_watched_event(entry)).await?;
             return Ok(Handled::Done);
         }
-        if self.namespace.is_ours(&event.sender) {
+        if self.namespace().is_ours(&event.sender) {
             return Ok(Handled::Done);
         }
         match event.event_type.as_str() {
@@ -193,7 +193,7 @@ impl Engine {
             EventKind::Redaction { target, .. } => {
                 self.approvals.take_redaction(event, target)?;
                 self.running.order(&event.room, Which::Touching(target), &Order::TakeBack);
-                let assistant = self.namespace.assistant(event.sender.localpart());
+                let assistant = self.namespace().assistant(event.sender.localpart());
                 self.take_back_reminders(&event.sender, &assistant, target).await?;
                 Box::pin(self.take_back_answers(&event.sender, event, target)).await
             }
@@ -247,10 +247,7 @@ impl Engine {
             return Box::pin(self.answer_service_dm(person, event)).await;
         }
         let users: Vec<OwnedUserId> = self.roster.of(room);
-        let named: Vec<_> = users
-            .iter()
-            .filter_map(|user| self.coworker(user).map(|coworker| (user, coworker, coworker.display_name())))
-            .collect();
+        let named = self.named(&users);
         let here: Vec<CoworkerHere<'_>> = named
             .iter()
             .map(|(user, coworker, display_name)| CoworkerHere {
@@ -278,7 +275,7 @@ impl Engine {
         let thread_root = event.thread_root();
         let thread = self.thread_of(event)?;
         let scene = Scene {
-            namespace: &self.namespace,
+            namespace: &self.namespace(),
             coworkers: &here,
             reply_sender: None,
             thread: thread_root.is_some().then_some(&thread.thread),
@@ -288,11 +285,11 @@ impl Engine {
             original: original.as_ref().map(|known| Original { event: &known.event, asked: &known.triggered }),
             now: clock::now(),
             accepted_at: entry.accepted_at,
-            deadline_ms: self.config.limits.deadline_ms(),
+            deadline_ms: self.config().limits.deadline_ms(),
         };
         // A bot that edits its report asks for nothing by that.
         let by_author = original.as_ref().filter(|edited| edited.event.sender == event.sender && !suspect);
-        if let Some(edited) = by_author.filter(|_| self.namespace.who(&event.sender).may_ask()) {
+        if let Some(edited) = by_author.filter(|_| self.namespace().who(&event.sender).may_ask()) {
             Box::pin(self.take_edit(event, came, edited, (&scene, &thread), accepted)).await?;
         }
         let stands = original.as_ref().and_then(|known| known.as_edited_by(event));
@@ -413,7 +410,7 @@ impl Engine {
         target: &EventId,
         authority: Authority,
     ) -> Result<bool, EngineError> {
-        if redaction.sender.server_name() == self.namespace.server {
+        if redaction.sender.server_name() == self.namespace().server {
             return Ok(true);
         }
         let author = self.sender_of(&redaction.room, target).await?;

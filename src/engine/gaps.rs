@@ -171,7 +171,7 @@ impl Engine {
     }
 
     async fn offer_as(&self, purpose: &str, room: &RoomId, mut events: Vec<Held>) -> Result<usize, EngineError> {
-        events.retain(|event| !self.namespace.is_ours(&event.sender));
+        events.retain(|event| !self.namespace().is_ours(&event.sender));
         let ids: Vec<&EventId> = events.iter().map(|event| &*event.event_id).collect();
         let unknown: std::collections::BTreeSet<_> =
             self.inbox.unknown(ids)?.into_iter().map(ToOwned::to_owned).collect();
@@ -209,7 +209,7 @@ impl Engine {
             return Ok(());
         }
         // A lost store has forgotten requests that still wait for their answers; what already has one gets no second.
-        let deadline_ms = self.config.limits.deadline_ms();
+        let deadline_ms = self.config().limits.deadline_ms();
         let since = clock::now().earlier(deadline_ms);
         let assistants = self.tables.assistant_rooms.iter().filter_map(Result::ok).map(|(room, _)| room);
         for room in self.roster.rooms().into_iter().chain(assistants) {
@@ -373,7 +373,7 @@ impl Engine {
         }
         self.homeserver.reach.until_back_or(&self.stop).await;
         let own_room = self.tables.assistants.get(&owner.to_owned()).ok().flatten().and_then(|record| record.room);
-        if own_room.as_deref() != Some(room) || !self.config.assistants.enabled {
+        if own_room.as_deref() != Some(room) || !self.config().assistants.enabled {
             return true;
         }
         let assistant = self.assistant_persona(owner).user;

@@ -138,7 +138,7 @@ impl Engine {
         entry: &InboxEntry,
         accepted: Instant,
     ) -> bool {
-        let may_ask = || self.namespace.who(&event.sender).may_ask();
+        let may_ask = || self.namespace().who(&event.sender).may_ask();
         let hears = self.hears.is_on() && recogniser::is_voice(event) && may_ask();
         if !hears || !self.hears.begin(&event.id) {
             return false;
@@ -178,10 +178,10 @@ impl Engine {
     async fn words_of(&self, event: &RoomEvent) -> Option<Arc<str>> {
         let EventKind::Message(message) = &event.kind else { return None };
         let claims = Claims::of(&message.kind)?;
-        let source = claims.worth_fetching(&self.config.files()).ok()?.clone();
+        let source = claims.worth_fetching(&self.config().files()).ok()?.clone();
         let account = self.kept_in(&event.room).into_iter().next()?;
         let wanted = Wanted { event: event.id.clone(), at: 0, source, claims, asked: true };
-        let left = AtomicU64::new(self.config.limits.file_bytes_max);
+        let left = AtomicU64::new(self.config().limits.file_bytes_max);
         let heard = Box::pin(self.fetch_file(&account, &event.room, &wanted, &left)).await.ok()?;
         match &heard.content {
             FileContent::Text { text } if heard.shown == Extent::Transcript => Some(text.clone()),
@@ -290,7 +290,7 @@ impl Engine {
         source: &MediaSource,
     ) -> ((OwnedUserId, String), Option<OwnedUserId>) {
         let place = hex(&Sha256::digest(source.as_str().as_bytes())[..16]);
-        if let Who::Assistant(_) = self.namespace.who(account.user()) {
+        if let Who::Assistant(_) = self.namespace().who(account.user()) {
             let owner = self.tables.assistant_rooms.get(&room.to_owned()).ok().flatten();
             return ((account.user().to_owned(), place), owner);
         }

@@ -53,7 +53,7 @@ pub(super) struct Homeserver {
 
 impl Homeserver {
     pub(super) fn new(runtime: &Arc<Runtime>, claude: &Arc<claude::Client>, arrivals: Arrivals) -> Self {
-        let inbox = runtime.store.inbox(runtime.config.fingerprint());
+        let inbox = runtime.store.inbox(runtime.config().fingerprint());
         Self { runtime: runtime.clone(), claude: claude.clone(), inbox, reach: Reach::new(arrivals) }
     }
 }
@@ -172,7 +172,7 @@ impl Homeserver {
 
     async fn ping_us(&self) -> Look {
         let (id, asked) = (self.reach.arrivals.next_ping(), Instant::now());
-        let pinged = timeout(PING_MAX, self.runtime.api().ping(&self.runtime.config.appservice.id, &id)).await;
+        let pinged = timeout(PING_MAX, self.runtime.api().ping(&self.runtime.config().appservice.id, &id)).await;
         match pinged {
             Ok(Ok(())) if self.reach.arrivals.heard_ping(&id) => self.who_heard(),
             // A server that says yes to everything is no homeserver; then nobody is using our registration.
@@ -186,7 +186,7 @@ impl Homeserver {
             // The id that we ping with is not that of the loaded registration.
             Ok(Err(MatrixError::Refused { errcode, .. })) if errcode == "M_FORBIDDEN" => {
                 match self.ask_who_we_are().await {
-                    Look::There => Look::Deaf(Differs::Id { ours: &self.runtime.config.appservice.id }.told()),
+                    Look::There => Look::Deaf(Differs::Id { ours: &self.runtime.config().appservice.id }.told()),
                     look => look,
                 }
             }
@@ -205,7 +205,7 @@ impl Homeserver {
 
     /// Returns the result for a ping that was answered, but not by us.
     fn nobody_heard(&self) -> Look {
-        let url = &self.runtime.config.appservice.url;
+        let url = &self.runtime.config().appservice.url;
         Look::Deaf(format!(
             "the homeserver reaches somebody else at the url of the registration that it has loaded: its ping was answered, \
              and not by this process. Another workmate, or another service? Here the url is {url}{RIVALS}"
@@ -226,8 +226,8 @@ impl Homeserver {
                     Mend: give it the present registration.yaml and restart it"
                 .to_owned();
         }
-        let listen = self.runtime.config.appservice.listen;
-        let url = &self.runtime.config.appservice.url;
+        let listen = self.runtime.config().appservice.listen;
+        let url = &self.runtime.config().appservice.url;
         format!(
             "the homeserver cannot reach us ({said})\n  It delivers nothing until it can.\n  Mend: see that {url}, the url of \
              the registration that it has loaded, leads from its machine to {listen}, where workmate listens; \
@@ -237,7 +237,7 @@ impl Homeserver {
 
     /// Returns what is wrong with the homeserver, and how to mend it.
     pub(super) fn told(&self, error: &MatrixError) -> String {
-        error.about_us(self.runtime.config.homeserver.url.as_str())
+        error.about_us(self.runtime.config().homeserver.url.as_str())
     }
 
     fn is_known_as_deaf(&self) -> bool {

@@ -168,21 +168,18 @@ impl Hooks {
         Self { runtime: runtime.clone(), bindings: bindings.clone(), errands: errands.clone(), paces: Paces::default() }
     }
 
-    fn webhook(&self, name: &str) -> Option<(&Coworker, &Webhook)> {
-        let all = self
-            .runtime
-            .config
-            .coworkers
-            .iter()
-            .flat_map(|coworker| coworker.hooks.iter().map(move |one| (coworker, one)));
-        all.into_iter().find(|(_, webhook)| webhook.hook.name == name)
+    fn webhook(&self, name: &str) -> Option<(Arc<Coworker>, Webhook)> {
+        let config = self.runtime.config();
+        let all = config.coworkers.iter().flat_map(|coworker| coworker.hooks.iter().map(move |one| (coworker, one)));
+        let named = all.into_iter().find(|(_, webhook)| webhook.hook.name == name);
+        named.map(|(coworker, webhook)| (coworker.clone(), webhook.clone()))
     }
 
     /// Decides by its headers, and by what became of the hook's last deliveries, whether a call may send its body. One that
     /// would be refused whatever it holds is refused here: a flood of them must cost no more than that.
     pub(super) fn admit_call(&self, name: &str, headers: &hook::Headers) -> Result<(), HookAnswer> {
         let Some((_, webhook)) = self.webhook(name) else { return Err(no_such_hook()) };
-        let key = self.key_of(webhook);
+        let key = self.key_of(&webhook);
         // Without a key nothing is proven; the config was checked for it.
         let key = key.ok_or(Denied::NotProven);
         let admitted = key.and_then(|key| hook::admit(&webhook.hook, &key, headers, clock::now()));
@@ -196,10 +193,10 @@ impl Hooks {
 
     async fn take_call(self: &Arc<Self>, name: &str, headers: hook::Headers, body: bytes::Bytes) -> HookAnswer {
         let Some((coworker, webhook)) = self.webhook(name) else { return no_such_hook() };
-        let answer = match self.judge(webhook, headers, body).await {
+        let answer = match self.judge(&webhook, headers, body).await {
             Ok(Ok(Judged::Dropped)) => HookAnswer::Accepted { became: "dropped" },
             Ok(Ok(Judged::Accepted(delivery))) if !self.paces.is_too_fast(name) => {
-                self.answer_delivery(coworker, webhook, *delivery).await
+                self.answer_delivery(&coworker, &webhook, *delivery).await
             }
             Ok(Ok(Judged::Accepted(_))) => HookAnswer::too_fast(TOO_MANY, AGAIN_S),
             Ok(Err(denied)) => return self.refuse(name, denied),
@@ -227,7 +224,8 @@ impl Hooks {
     }
 
     fn key_of(&self, webhook: &Webhook) -> Option<Vec<u8>> {
-        let secret = self.runtime.config.credentials.get(&webhook.credential)?;
+        let config = self.runtime.config();
+        let secret = config.credentials.get(&webhook.credential)?;
         hook::key_of(webhook.hook.proof, secret.expose())
     }
 

@@ -39,27 +39,28 @@ impl Engine {
         if self.lobby.is_lobby(room)? {
             return self.lobby.join_lobby(room, invited).await;
         }
-        if self.namespace.who(invited) == Who::Service && self.people.is_the_space(room).await {
+        if self.namespace().who(invited) == Who::Service && self.people.is_the_space(room).await {
             return self.people.join_space(room).await;
         }
-        if self.namespace.who(invited) == Who::Service
-            && self.namespace.who(inviter).is_person()
+        if self.namespace().who(invited) == Who::Service
+            && self.namespace().who(inviter).is_person()
             && self.bindings.is_a_grants_space(room).await
         {
             return self.bindings.join_grants_space(room).await;
         }
-        if let Who::Assistant(owner) = self.namespace.who(invited)
-            && self.namespace.user_id(&owner) == inviter
+        if let Who::Assistant(owner) = self.namespace().who(invited)
+            && self.namespace().user_id(&owner) == inviter
             && Box::pin(self.take_invite_to_successor(inviter, room, accepted)).await?
         {
             return Ok(());
         }
-        let accepts = self.coworker(invited).map(|coworker| match &coworker.accept_invites_from {
+        let coworker = self.coworker(invited);
+        let accepts = coworker.as_ref().map(|coworker| match &coworker.accept_invites_from {
             AcceptInvites::Members => Accepts::Members,
             AcceptInvites::Only(people) => Accepts::Only(people),
         });
         let invite = Invite { invited, inviter, humans: None, accepts };
-        let decision = on_invite(&self.namespace, &invite);
+        let decision = on_invite(&self.namespace(), &invite);
         tracing::info!(room.id = %room, user.id = %invited, ?decision, "an invite");
         match decision {
             InviteDecision::Join => Box::pin(self.join_as_coworker(room, invited, inviter, accepted)).await,
@@ -93,7 +94,7 @@ impl Engine {
             self.decline(room, assistant, Some(&declining::members_only())).await?;
             return Box::pin(self.say_privately(owner, &words::not_a_member())).await;
         }
-        if !self.config.assistants.enabled {
+        if !self.config().assistants.enabled {
             return self.decline(room, assistant, Some(&declining::no_assistants())).await;
         }
         // Noted before the chat exists, because its first words mention it.
@@ -105,7 +106,7 @@ impl Engine {
         let own = self.tables.assistants.get(&owner.to_owned())?.and_then(|record| record.room);
         let reason = own.map(|own| {
             let is_invited = matches!(chat, Ok(Chat::Invited));
-            declining::own_chat(&room_address(&own, &self.namespace.server), is_invited)
+            declining::own_chat(&room_address(&own, &self.namespace().server), is_invited)
         });
         self.decline(room, assistant, reason.as_deref()).await?;
         if chat? == Chat::Joined {
@@ -252,7 +253,7 @@ impl Engine {
         // A space is a list of rooms, in which nobody talks.
         if !coworker.silent_join && !account.is_space(room) {
             let facts = account.facts(room).await?;
-            let tools = self.toolsets.toolset_of_run(coworker, room).await?;
+            let tools = self.toolsets.toolset_of_run(&coworker, room).await?;
             // How far back it can read is known only after a look at the history.
             let events = account.history(room, 1).await?;
             let readable_from = if events.is_empty() { None } else { account.readable_from(room) };
@@ -269,7 +270,7 @@ impl Engine {
                 reads: coworker.reads,
                 zone: &zone,
                 recogniser: self.hears.host().as_deref(),
-                unasked: self.unasked_in(coworker, room).await?,
+                unasked: self.unasked_in(&coworker, room).await?,
             });
             // Use the join event as the cause, so that a coworker invited again introduces itself under a new
             // transaction id.
@@ -303,7 +304,7 @@ impl Engine {
     pub(super) fn company(&self, facts: &Facts) -> Company {
         let joined = facts.joined.iter().map(|user| (&**user, Membership::Join));
         let invited = facts.invited.iter().map(|user| (&**user, Membership::Invite));
-        Company::of(&self.namespace, joined.chain(invited))
+        Company::of(&self.namespace(), joined.chain(invited))
     }
 
     async fn join_service_dm(
@@ -343,7 +344,7 @@ impl Engine {
 
     /// Tells an inviter why one of ours declined, in the inviter's chat with the service bot.
     async fn tell_inviter(self: Shared, inviter: &UserId, invited: &UserId, tell: Tell) {
-        let name = match self.namespace.who(invited) {
+        let name = match self.namespace().who(invited) {
             Who::Coworker(id) => self.coworker(invited).map_or(id.0, |coworker| coworker.name.clone()),
             _ => invited.to_string(),
         };

@@ -17,7 +17,7 @@ const LOBBY: &str = "lobby";
 
 /// Makes the lobby, or brings it in line with the config, once at each start.
 pub(super) async fn keep_lobby(lobby: Arc<Lobby>) {
-    if !lobby.runtime.config.workspace.lobby {
+    if !lobby.runtime.config().workspace.lobby {
         return;
     }
     let kept = async {
@@ -58,8 +58,8 @@ impl Lobby {
 
     /// Returns a link to the lobby if the config asks for one.
     pub(super) fn lobby_link(&self) -> Result<Option<String>, EngineError> {
-        let lobby = self.lobby()?.filter(|_| self.runtime.config.workspace.lobby);
-        Ok(lobby.map(|room| room_link(words::lobby_name(), &room, &self.runtime.namespace.server)))
+        let lobby = self.lobby()?.filter(|_| self.runtime.config().workspace.lobby);
+        Ok(lobby.map(|room| room_link(words::lobby_name(), &room, &self.runtime.namespace().server)))
     }
 
     /// Accepts a coworker's invite to the lobby.
@@ -102,14 +102,15 @@ impl Lobby {
         account.sync().await?;
         self.runtime.roster.enter(&room, account.user());
         let facts = account.facts(&room).await?;
-        for user in self.runtime.users.iter().filter(|user| !facts.joined.contains(*user)) {
+        for user in self.runtime.users().iter().filter(|user| !facts.joined.contains(*user)) {
             if !facts.invited.contains(user) {
                 account.invite(&room, user).await?;
             }
             self.join_lobby(&room, user).await?;
         }
         // Former coworkers are removed, so that nobody finds them here.
-        for user in facts.joined.iter().filter(|user| self.runtime.namespace.is_ours(user) && *user != account.user()) {
+        for user in facts.joined.iter().filter(|user| self.runtime.namespace().is_ours(user) && *user != account.user())
+        {
             if self.runtime.coworker(user).is_none() {
                 account.remove(&room, user).await?;
             }
@@ -118,7 +119,7 @@ impl Lobby {
     }
 
     async fn make_lobby(&self, account: &Account) -> Result<Option<OwnedRoomId>, EngineError> {
-        let space = match &self.runtime.config.workspace.space {
+        let space = match &self.runtime.config().workspace.space {
             Some(space) => Some(self.runtime.api().resolve(space).await?),
             None => None,
         };
@@ -137,7 +138,7 @@ impl Lobby {
 
     /// Posts the list of coworkers if it has changed.
     async fn list_in_lobby(&self, account: &Account, room: &RoomId) -> Result<(), EngineError> {
-        let text = words::coworker_list(&self.runtime.listed(), None);
+        let text = words::coworker_list(&self.runtime.current.get().listed(), None);
         let list = hex(&Sha256::digest(&text)[..16]);
         if self.runtime.api().listed_in_lobby(account.user(), room).await?.as_ref() == Some(&list) {
             return Ok(());

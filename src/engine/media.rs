@@ -154,7 +154,7 @@ impl Engine {
         if let Some(outcome) = known {
             return outcome;
         }
-        let bytes_max = self.config.limits.file_bytes_max;
+        let bytes_max = self.config().limits.file_bytes_max;
         if left.load(Ordering::Relaxed) < bytes_max {
             return Err(Unread::LeftOut);
         }

@@ -46,7 +46,7 @@ impl Engine {
     /// Handles an `m.room.member` event in any room but an assistant's.
     pub(super) async fn take_membership(self: Shared, event: &RoomEvent, accepted: Instant) -> Result<(), EngineError> {
         let EventKind::Member(change) = &event.kind else { return Ok(()) };
-        let ours = self.namespace.is_ours(&change.user);
+        let ours = self.namespace().is_ours(&change.user);
         if !ours && matches!(change.membership, Membership::Leave | Membership::Ban) {
             Box::pin(self.take_askers_departure(event, &change.user, accepted)).await?;
         }
@@ -70,7 +70,7 @@ impl Engine {
     /// Returns whether `user` is a human other than the one with whom the service bot has this chat.
     fn is_shared_service_chat(&self, room: &RoomId, user: &ruma::UserId) -> Result<bool, EngineError> {
         let person = self.tables.rooms.get(&room.to_owned())?.and_then(|record| record.service_dm);
-        Ok(person.is_some_and(|person| person != user) && self.namespace.is_human(user))
+        Ok(person.is_some_and(|person| person != user) && self.namespace().is_human(user))
     }
 
     /// Handles the leave, kick or ban of one of ours: its runs end at once, and it does not come back by itself.

@@ -26,7 +26,8 @@ pub(super) fn show(engine: &Shared) {
     let help = "Events that could not be handled; each is in the log";
     let (name, help, read) = show("events_given_up", help, |engine| engine.given_up.load(Ordering::Relaxed));
     engine.metrics.count(name, help, read);
-    let coworkers = engine.config.coworkers.iter().map(|coworker| coworker.id.0.clone());
+    let config = engine.config();
+    let coworkers = config.coworkers.iter().map(|coworker| coworker.id.0.clone());
     engine.metrics.begin_with(coworkers, claude::Cause::NAMES);
     show_each(engine, "mcp_server_up", "Whether an MCP server can be called.", |engine| {
         let health = engine.toolsets.tools.health();

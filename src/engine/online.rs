@@ -56,7 +56,8 @@ pub(super) async fn keep_online(runtime: Arc<Runtime>, homeserver: Arc<Homeserve
 }
 
 fn live_users(runtime: &Runtime) -> Vec<OwnedUserId> {
-    let kept = std::iter::once(runtime.service_user()).chain(runtime.users.iter().cloned());
+    let users = runtime.users();
+    let kept = std::iter::once(runtime.service_user()).chain(users.iter().cloned());
     let kept = kept.filter(|user| runtime.pool.kept(user).is_some());
     kept.chain(runtime.pool.passing_users()).take(USERS_MAX).collect()
 }

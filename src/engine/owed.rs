@@ -197,7 +197,7 @@ impl Engine {
     /// Tells the asker, in their chat with the assistant or the service bot, that their answer cannot be posted where
     /// they asked. Says nothing of the answer itself.
     async fn tell_elsewhere(self: &Shared, owed: &Owed) -> Result<(), EngineError> {
-        if self.namespace.is_ours(&owed.asker) {
+        if self.namespace().is_ours(&owed.asker) {
             tracing::warn!(room.id = %owed.room, run.id = owed.run.as_str(), "an errand's answer cannot be posted");
             return Ok(());
         }
@@ -206,7 +206,7 @@ impl Engine {
         let kept = self.tables.assistants.get(&owed.asker)?.unwrap_or_default();
         if let Some(room) = kept
             .room
-            .filter(|_| self.config.assistants.enabled && kept.introduced && !kept.silent && owed.owner().is_none())
+            .filter(|_| self.config().assistants.enabled && kept.introduced && !kept.silent && owed.owner().is_none())
         {
             let account = Box::pin(self.pool.passing(&self.assistant_persona(&owed.asker))).await?;
             account.sync().await?;

@@ -196,7 +196,7 @@ impl Engine {
         let (room, id) = (&entry.event.room_id, &entry.event.event_id);
         let place = self.parked.place(room, &entry.event.sender);
         // Without a place the event gets one try and no wait.
-        let mut deadline_ms = place.as_ref().map_or(0, |_| self.config.limits.deadline_ms());
+        let mut deadline_ms = place.as_ref().map_or(0, |_| self.config().limits.deadline_ms());
         let replaced = place.as_ref().map(|place| place.replaced.clone()).unwrap_or_default();
         let mut waits = 0;
         let mut cause = KeyMissing::NotSent;

@@ -29,7 +29,7 @@ const LOG_EVERY: usize = 50;
 
 /// Follows the space and does what is due, until Workmate stops.
 pub(super) async fn keep_members(engine: Shared) {
-    let every = Duration::from_mins(1) / engine.config.assistants.provision_per_minute.max(1);
+    let every = Duration::from_mins(1) / engine.config().assistants.provision_per_minute.max(1);
     let mut pace = interval(every.max(Duration::from_millis(1)));
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut failures, mut list_due) = (0, Instant::now());

@@ -26,7 +26,7 @@ impl Engine {
     /// Handles a reaction: ✅ or ❌ on an approval card, 🛑 on a request or on a message of its run, 🔁 on an answer.
     pub(super) async fn take_reaction(self: &Shared, event: &RoomEvent, accepted: Instant) -> Result<(), EngineError> {
         let EventKind::Reaction { target, key } = &event.kind else { return Ok(()) };
-        if !self.namespace.who(&event.sender).is_person() {
+        if !self.namespace().who(&event.sender).is_person() {
             return Ok(());
         }
         if self.take_choice(event, accepted).await? {

@@ -179,7 +179,7 @@ impl Readable {
             Err(alias) => alias,
         };
         let service = self.runtime.pool.kept(&self.runtime.service_user());
-        let Some(service) = service.filter(|_| alias.server_name() == self.runtime.namespace.server) else {
+        let Some(service) = service.filter(|_| alias.server_name() == self.runtime.namespace().server) else {
             return Ok(None);
         };
         Ok(service.resolve(alias).await?)
@@ -190,7 +190,8 @@ impl Readable {
     /// `None` whatever the reason: the same requests are made if the room does not exist, if no coworker is there (then
     /// the service bot asks), and if the owner is not.
     pub(super) async fn source_for(&self, owner: &UserId, room: &RoomId) -> Result<Option<Arc<Account>>, EngineError> {
-        let coworkers = self.runtime.users.iter().filter_map(|user| self.runtime.pool.kept(user));
+        let users = self.runtime.users();
+        let coworkers = users.iter().filter_map(|user| self.runtime.pool.kept(user));
         let there: Option<Arc<Account>> = coworkers.into_iter().find(|account| account.is_in(room));
         let is_there = there.is_some();
         let Some(source) = there.or_else(|| self.runtime.pool.kept(&self.runtime.service_user())) else {

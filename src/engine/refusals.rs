@@ -19,12 +19,13 @@ use crate::{
 
 impl Engine {
     /// Returns the model that a run asks, and how many can be asked after the configured one refused.
-    pub(super) fn model_of<'e>(&'e self, own: Option<&'e str>, record: &RunRecord) -> (&'e str, usize) {
-        let first = own.unwrap_or(&self.config.claude.model);
-        let others = self.config.claude.fallback_models.iter().map(String::as_str).filter(|model| *model != first);
+    pub(super) fn model_of(&self, own: Option<&str>, record: &RunRecord) -> (String, usize) {
+        let config = self.config();
+        let first = own.unwrap_or(&config.claude.model);
+        let others = config.claude.fallback_models.iter().map(String::as_str).filter(|model| *model != first);
         let models: Vec<&str> = std::iter::once(first).chain(others).collect();
         let fallbacks = models.len() - 1;
-        (models[record.fallback.min(fallbacks)], fallbacks)
+        (models[record.fallback.min(fallbacks)].to_owned(), fallbacks)
     }
 
     /// Leaves parts out of later requests where a run reads.
@@ -78,7 +79,7 @@ impl Engine {
         let people: Vec<&UserId> = left_out.iter().filter_map(|one| one.what.by.as_deref()).collect();
         let names = if people.is_empty() { Names::default() } else { account.names(&event.room, &people).await };
         let zone = self.zones.zone_of(&event.sender).await;
-        Ok(words::refusals::left_out(left_out, &event.room, &self.namespace.server, &names, &zone))
+        Ok(words::refusals::left_out(left_out, &event.room, &self.namespace().server, &names, &zone))
     }
 
     /// Carries out `!reread` in a room.
@@ -92,7 +93,7 @@ impl Engine {
         let refused = self.tables.rooms.get(room)?.unwrap_or_default().refused;
         let level = account.level_at(room, &event.id, who).await?;
         let moderates =
-            level.is_some_and(|level| level >= MODERATOR_LEVEL) || self.config.workspace.admins.contains(who);
+            level.is_some_and(|level| level >= MODERATOR_LEVEL) || self.config().workspace.admins.contains(who);
         let back = put_back(&refused, Asking { who, moderates }, number);
         if !back.parts.is_empty() {
             self.change_refused_in(room, |refused| back.parts.iter().for_each(|part| refused.remove(part)))?;

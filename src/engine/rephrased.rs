@@ -46,7 +46,7 @@ impl Engine {
         let in_time = event.sent_at.ms_since(original.sent_at) <= EDIT_WINDOW_MS;
         let anew = triggered.iter().filter_map(|user| {
             let coworker = self.coworker(user)?;
-            let (was, is) = (command_of(before, coworker, user), command_of(new, coworker, user));
+            let (was, is) = (command_of(before, &coworker, user), command_of(new, &coworker, user));
             let was_going_on = self.running.is_asked_by(&event.room, target, user);
             let counts = match (&was, &is) {
                 (_, Some(_)) => was_going_on || (in_time && was != is),
@@ -76,7 +76,7 @@ impl Engine {
         let (Some(account), Some(coworker)) = (self.pool.kept(&anew.user), self.coworker(&anew.user)) else {
             return Ok(());
         };
-        let place = place_of(&account, event, target, habit_of(coworker));
+        let place = place_of(&account, event, target, habit_of(&coworker));
         self.answer_command(&account, event, &words::nothing_to_stop(), place).await
     }
 

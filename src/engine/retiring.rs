@@ -21,10 +21,10 @@ const NAMED_MAX: usize = 10;
 /// Reports in `/readyz` the coworkers that are missing because of their files.
 pub(super) fn look_at_coworkers(runtime: &Runtime) {
     let mut wrong: Vec<String> = Vec::new();
-    if let Some(first) = runtime.config.left_out.first() {
-        let ids: Vec<String> = runtime.config.left_out_ids().into_iter().take(NAMED_MAX).collect();
+    if let Some(first) = runtime.config().left_out.first() {
+        let ids: Vec<String> = runtime.config().left_out_ids().into_iter().take(NAMED_MAX).collect();
         wrong.push(format!("left out, because their files have faults: {} ({first})", ids.join(", ")));
-        for fault in &runtime.config.left_out {
+        for fault in &runtime.config().left_out {
             tracing::error!("a coworker is left out, the others go on: {fault}");
         }
     }
@@ -43,10 +43,11 @@ pub(super) fn look_at_coworkers(runtime: &Runtime) {
 
 /// Returns the ids of coworkers that were provisioned once and no longer have a file.
 fn coworkers_without_file(runtime: &Runtime) -> BTreeSet<String> {
-    let prefix = &runtime.namespace.coworker_prefix;
-    let known: BTreeSet<&str> = runtime.config.coworkers.iter().map(|coworker| coworker.id.0.as_str()).collect();
-    let left_out = runtime.config.left_out_ids();
-    let Ok(entries) = fs::read_dir(runtime.config.data_dir.join("users")) else { return BTreeSet::new() };
+    let prefix = &runtime.namespace().coworker_prefix;
+    let config = runtime.config();
+    let known: BTreeSet<&str> = config.coworkers.iter().map(|coworker| coworker.id.0.as_str()).collect();
+    let left_out = config.left_out_ids();
+    let Ok(entries) = fs::read_dir(config.data_dir.join("users")) else { return BTreeSet::new() };
     let ids = entries.filter_map(Result::ok).filter_map(|entry| {
         let id = entry.file_name().to_str()?.strip_prefix(prefix.as_str())?.to_owned();
         // A folder set aside beside it has a dot in its name, which no id has.
@@ -64,15 +65,16 @@ pub(super) async fn retire(runtime: &Runtime, id: &str) -> Result<Answer, Engine
             "{id:?}: not a coworker's id\n  Mend: name it as its file is called, such as oncall for oncall.yaml."
         ));
     }
-    let user = runtime.namespace.coworker(id);
-    let has_file = ["yaml", "yml"].iter().any(|end| runtime.config.coworkers_dir.join(format!("{id}.{end}")).exists());
+    let user = runtime.namespace().coworker(id);
+    let has_file =
+        ["yaml", "yml"].iter().any(|end| runtime.config().coworkers_dir.join(format!("{id}.{end}")).exists());
     if runtime.coworker(&user).is_some() && !has_file {
         return refuse(format!(
             "{user}: its file is gone, and this workmate has read it and still serves it: nothing was done\n  Mend: restart \
              workmate, and run this again."
         ));
     }
-    if runtime.coworker(&user).is_some() || runtime.config.left_out_ids().contains(id) {
+    if runtime.coworker(&user).is_some() || runtime.config().left_out_ids().contains(id) {
         return refuse(format!(
             "{user} has a file and would be back at the next start: nothing was done\n  Mend: remove {id}.yaml from \
              coworkers_dir, restart workmate, and run this again."

@@ -79,11 +79,11 @@ impl Engine {
         Ok(match call {
             Call::Search(query) => {
                 let past = self.past_of(here).await?;
-                room_tools::search(&past.source(&self.namespace.server), &query).into()
+                room_tools::search(&past.source(&self.namespace().server), &query).into()
             }
             Call::Read(range) => {
                 let past = self.past_of(here).await?;
-                room_tools::read(&past.source(&self.namespace.server), &range).into()
+                room_tools::read(&past.source(&self.namespace().server), &range).into()
             }
             Call::Members(query) => {
                 let facts = here.account.facts(room).await?;
@@ -145,7 +145,7 @@ impl Engine {
         let Some(coworker) = self.coworker(&here.record.user) else {
             return Ok(Past { events: Vec::new(), older, names: facts.names });
         };
-        let reader = self.readable.reader(here.account, coworker, here.record, &facts).await?;
+        let reader = self.readable.reader(here.account, &coworker, here.record, &facts).await?;
         let older = self.readable.keep_readable(reader.as_ref(), &mut events).await? || older;
         events.retain(|event| !self.is_our_notice(event));
         let (refused, breadth) = (self.answerer(here.record).refused()?, Breadth::default());

@@ -40,7 +40,7 @@ enum Done<'a> {
     /// The account that answers.
     Opened(Arc<Account>),
     /// The context.
-    Composed(Option<Box<(Asking<'a>, Ready)>>),
+    Composed(Option<Box<(Asking, Ready)>>),
     /// What the call of the model holds of the budgets.
     Reserved(Result<Hold<'a>, Fault>),
     /// The model has ended. Names the container in which it goes on, if one was told; an empty name is none any more.
@@ -64,7 +64,7 @@ struct Driver<'a> {
     /// What is known of the room has to be newer than this.
     accepted: Instant,
     account: Option<Arc<Account>>,
-    asking: Option<Arc<Asking<'a>>>,
+    asking: Option<Arc<Asking>>,
     hold: Option<Hold<'a>>,
     /// Shows that the request is worked on, until it is dropped.
     presence: Option<DropGuard>,

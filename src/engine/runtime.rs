@@ -1,6 +1,8 @@
 //! What every service of the engine stands on: the config, the stored tables, our users' clients, the tasks and the
 //! stop. It decides nothing and calls no service.
 
+mod setup;
+
 use std::{
     sync::{
         Arc,
@@ -12,6 +14,7 @@ use std::{
 use ruma::{OwnedUserId, RoomId, UserId};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(super) use self::setup::{Current, Setup};
 use super::records::Tables;
 use crate::{
     appservice::{health::Health, metrics::Metrics},
@@ -20,7 +23,6 @@ use crate::{
         event::{EventKind, MessageKind, RoomEvent},
         people::Namespace,
         time::Timestamp,
-        words::ListedCoworker,
     },
     matrix::{Account, MatrixError, api::Api, pool::Pool, provision::Persona, roster::Roster},
     store::Store,
@@ -31,10 +33,7 @@ const SERVICE_NAME: &str = "Workmate";
 
 /// What services share.
 pub(super) struct Runtime {
-    pub(super) config: Config,
-    pub(super) namespace: Namespace,
-    /// The coworkers' ids, in the order of the config.
-    pub(super) users: Vec<OwnedUserId>,
+    pub(super) current: Current,
     pub(super) pool: Pool,
     pub(super) roster: Roster,
     pub(super) tables: Tables,
@@ -113,16 +112,39 @@ impl Runtime {
         self.pool.kept(&service).ok_or_else(gone)
     }
 
-    pub(super) fn coworker(&self, user: &UserId) -> Option<&Coworker> {
-        self.users.iter().zip(&self.config.coworkers).find(|(known, _)| *known == user).map(|(_, coworker)| coworker)
+    /// Returns the config in use. A reload puts another in its place: whoever keeps one keeps it as it was.
+    pub(super) fn config(&self) -> Arc<Config> {
+        self.current.get().config
+    }
+
+    /// Returns the namespace on which decisions are based.
+    pub(super) fn namespace(&self) -> Arc<Namespace> {
+        self.current.get().namespace
+    }
+
+    /// Returns the coworkers' ids, in the order of the config.
+    pub(super) fn users(&self) -> Arc<[OwnedUserId]> {
+        self.current.get().users
+    }
+
+    /// Returns a coworker as the config has it now.
+    pub(super) fn coworker(&self, user: &UserId) -> Option<Arc<Coworker>> {
+        self.current.get().coworker(user).cloned()
+    }
+
+    /// Returns the coworkers among users, with their display names.
+    pub(super) fn named<'u>(&self, users: &'u [OwnedUserId]) -> Vec<(&'u OwnedUserId, Arc<Coworker>, String)> {
+        let setup = self.current.get();
+        let coworkers = users.iter().filter_map(|user| Some((user, setup.coworker(user)?.clone())));
+        coworkers.map(|(user, coworker)| (user, coworker.clone(), coworker.display_name())).collect()
     }
 
     pub(super) fn coworker_user(&self, coworker: &Coworker) -> OwnedUserId {
-        self.namespace.coworker(&coworker.id.0)
+        self.namespace().coworker(&coworker.id.0)
     }
 
     pub(super) fn service_user(&self) -> OwnedUserId {
-        self.namespace.user_id(&self.namespace.service)
+        self.namespace().user_id(&self.namespace().service)
     }
 
     /// Returns a link to the service bot, for our own words.
@@ -163,7 +185,7 @@ impl Runtime {
         let localpart = owner.localpart();
         let display_name = crate::core::words::assistant_name(owner, "");
         Persona {
-            user: self.namespace.assistant(localpart),
+            user: self.namespace().assistant(localpart),
             display_name,
             is_named: false,
             avatar: None,
@@ -174,7 +196,7 @@ impl Runtime {
     /// Returns whether this is a message of ours that says nothing about the room: first words, command answers, cards.
     pub(super) fn is_our_notice(&self, event: &RoomEvent) -> bool {
         let notice = matches!(&event.kind, EventKind::Message(message) if message.kind == MessageKind::Notice);
-        (notice && self.namespace.is_ours(&event.sender)) || self.is_our_card(event)
+        (notice && self.namespace().is_ours(&event.sender)) || self.is_our_card(event)
     }
 
     /// Returns whether this is an approval card of ours, or an edit of one.
@@ -183,20 +205,11 @@ impl Runtime {
             EventKind::Message(message) | EventKind::Edit { new: message, .. } => message.kind == MessageKind::Card,
             _ => false,
         };
-        card && self.namespace.is_ours(&event.sender)
+        card && self.namespace().is_ours(&event.sender)
     }
 
     /// Returns whether a user is a person of this homeserver.
     pub(super) fn is_local_person(&self, user: &UserId) -> bool {
-        user.server_name() == self.namespace.server && self.namespace.who(user).is_person()
-    }
-
-    /// Returns the coworkers as people are told of them.
-    pub(super) fn listed(&self) -> Vec<ListedCoworker<'_>> {
-        self.users
-            .iter()
-            .zip(&self.config.coworkers)
-            .map(|(user, coworker)| ListedCoworker { user_id: user, name: &coworker.name, purpose: &coworker.purpose })
-            .collect()
+        user.server_name() == self.namespace().server && self.namespace().who(user).is_person()
     }
 }

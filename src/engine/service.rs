@@ -26,8 +26,8 @@ impl Engine {
         assistant: AssistantFor,
     ) -> Result<(), EngineError> {
         let txn = super::word_transaction("welcome", room.as_str(), account.user());
-        let is_admin = self.config.workspace.admins.contains(person);
-        let mut text = words::welcome(&self.listed(), self.lobby.lobby_link()?.as_deref());
+        let is_admin = self.config().workspace.admins.contains(person);
+        let mut text = words::welcome(&self.current.get().listed(), self.lobby.lobby_link()?.as_deref());
         if is_admin {
             text = format!("{text}\n\n{}", words::service_help(true));
         }
@@ -42,8 +42,8 @@ impl Engine {
 
     /// Answers a message in a person's chat with the service bot.
     pub(super) async fn answer_service_dm(self: Shared, person: &UserId, event: &RoomEvent) -> Result<(), EngineError> {
-        let is_admin = self.config.workspace.admins.contains(person);
-        let asked = ServiceCommand::of(event, person, &self.namespace.who(person), is_admin);
+        let is_admin = self.config().workspace.admins.contains(person);
+        let asked = ServiceCommand::of(event, person, &self.namespace().who(person), is_admin);
         let Some(command) = asked else { return Ok(()) };
         let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };
         let txn = super::word_transaction("service", event.id.as_str(), account.user());
@@ -51,7 +51,9 @@ impl Engine {
         let text = match command {
             ServiceCommand::Changes => self.toolsets.show_changes(&account, &event.room, &txn).await?,
             ServiceCommand::Accept(named) => self.toolsets.accept_change(person, &named).await?,
-            ServiceCommand::Coworkers => words::coworker_list(&self.listed(), self.lobby.lobby_link()?.as_deref()),
+            ServiceCommand::Coworkers => {
+                words::coworker_list(&self.current.get().listed(), self.lobby.lobby_link()?.as_deref())
+            }
             // The app's own button works as well, and says nothing here.
             ServiceCommand::Verify => {
                 return Box::pin(self.verify_on_request(&account, person, &event.room, Place::Timeline, event)).await;
@@ -80,7 +82,7 @@ impl Engine {
             words::id_does_not_fit()
         } else if !self.people.members.may_have_assistant(person)? {
             words::not_a_member()
-        } else if self.config.assistants.enabled && person.server_name() == self.namespace.server {
+        } else if self.config().assistants.enabled && person.server_name() == self.namespace().server {
             let persona = self.persona_after(person).await;
             let assistant = pill(&persona.user, &persona.display_name);
             let chat = Box::pin(self.clone().ensure_assistant(person)).await?;
@@ -103,7 +105,7 @@ impl Engine {
         words::ServiceStatus {
             version: env!("CARGO_PKG_VERSION"),
             up_minutes: self.life.up_for().as_secs() / 60,
-            coworkers: self.config.coworkers.len(),
+            coworkers: self.config().coworkers.len(),
             assistants: self.tables.assistants.len(),
             assistants_open: self.pool.passing_len(),
             running,
@@ -118,6 +120,6 @@ impl Engine {
     /// Returns a link to a person's chat with their assistant.
     pub(super) fn assistant_chat_link(&self, owner: &UserId, called: &str) -> Result<Option<String>, EngineError> {
         let room = self.tables.assistants.get(&owner.to_owned())?.and_then(|record| record.room);
-        Ok(room.map(|room| room_link(called, &room, &self.namespace.server)))
+        Ok(room.map(|room| room_link(called, &room, &self.namespace().server)))
     }
 }

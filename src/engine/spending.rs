@@ -43,7 +43,7 @@ impl Pacing {
     /// Asks the breakers of a person and a room whether a run may begin, and counts it. In an assistant's chat only the
     /// person's breaker counts.
     pub(super) fn gate(&self, person: &UserId, room: Option<&RoomId>) -> Result<Gate, EngineError> {
-        let (rates, now) = (self.runtime.config.limits.rates(), clock::now());
+        let (rates, now) = (self.runtime.config().limits.rates(), clock::now());
         let mut asked = Ok(Gate::Open);
         self.runtime.tables.people.update(&person.to_owned(), |kept: Option<PersonRecord>| {
             let mut kept = kept.unwrap_or_default();
@@ -129,8 +129,8 @@ impl Pacing {
         let (room, person) = (&event.room, &event.sender);
         tracing::warn!(room.id = %room, user.id = %person, ?whose, "a breaker stopped a run");
         let (limit, runs_max) = match whose {
-            Whose::Person => ("pace".to_owned(), self.runtime.config.limits.person_requests_max),
-            Whose::Room => (format!("pace/{room}"), self.runtime.config.limits.room_requests_max),
+            Whose::Person => ("pace".to_owned(), self.runtime.config().limits.person_requests_max),
+            Whose::Room => (format!("pace/{room}"), self.runtime.config().limits.room_requests_max),
         };
         if !self.is_word_due(person, &limit, &event.id, PAUSE_MS)? {
             return Ok(());

@@ -33,7 +33,7 @@ impl People {
 
     /// Returns whether `room` is the one that the config names as the space.
     pub(super) async fn is_the_space(&self, room: &RoomId) -> bool {
-        let Some(space) = &self.runtime.config.workspace.space else { return false };
+        let Some(space) = &self.runtime.config().workspace.space else { return false };
         self.runtime.api().resolve(space).await.is_ok_and(|space| space == room)
     }
 
@@ -48,7 +48,8 @@ impl People {
 
     /// Compares the space's members with those known, which finds changes that no transaction brought.
     pub(super) async fn read_members(&self) -> Result<(), EngineError> {
-        let Some(space) = self.runtime.config.workspace.space.as_ref().filter(|_| self.members.follows_space()) else {
+        let config = self.runtime.config();
+        let Some(space) = config.workspace.space.as_ref().filter(|_| self.members.follows_space()) else {
             return Ok(());
         };
         let Some(account) = self.runtime.pool.kept(&self.runtime.service_user()) else { return Ok(()) };
@@ -125,7 +126,7 @@ impl People {
 
     /// Returns what is to be done now about a person who stands so.
     pub(super) fn next_for(&self, known: Belonging) -> Next {
-        let grace_ms = u64::from(self.runtime.config.assistants.gone_grace_days) * 24 * 3_600_000;
+        let grace_ms = u64::from(self.runtime.config().assistants.gone_grace_days) * 24 * 3_600_000;
         match known.next(clock::now(), grace_ms) {
             // This remains from a time when members got their assistants automatically.
             Next::Provision if !self.members.follows_space() => Next::Nothing,

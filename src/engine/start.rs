@@ -265,7 +265,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     engine.homeserver.look_at_homeserver().await;
     engine.tasks.spawn(homeserver::keep_watch(engine.homeserver.clone()));
     let mut personas = vec![engine.service_persona()];
-    for coworker in &engine.config.coworkers {
+    for coworker in &engine.config().coworkers {
         let persona = engine.coworker_persona(coworker).map_err(|cause| StartError::Avatar {
             path: coworker.avatar.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
             cause,
@@ -273,7 +273,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
         personas.push(persona);
     }
     engine.tasks.spawn(wards::keep_mending(engine.clone()));
-    if engine.config.assistants.enabled {
+    if engine.config().assistants.enabled {
         engine.tasks.spawn(wards::see_to_assistants(engine.runtime.clone(), engine.wards.clone()));
     }
     wards::bring_up_all(engine, personas).await?;
@@ -317,7 +317,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     engine.tasks.spawn(super::timetable::keep_timetable(engine.clone()));
     engine.tasks.spawn(super::batches::keep_batches(engine.batches.clone()));
     engine.tasks.spawn(super::computing::keep_files(engine.computing.clone()));
-    tracing::info!(coworkers = engine.config.coworkers.len(), "serving");
+    tracing::info!(coworkers = engine.config().coworkers.len(), "serving");
     Ok(())
 }
 
@@ -327,7 +327,7 @@ async fn await_homeserver(engine: &Shared) -> Result<(), StartError> {
     loop {
         let error = match engine.homeserver.whoami_in_time().await {
             Ok(user) => {
-                check_server_name(&engine.config, &user)?;
+                check_server_name(&engine.config(), &user)?;
                 engine.health.set(Condition::Homeserver, State::Ready);
                 return Ok(());
             }

@@ -40,7 +40,7 @@ impl Toolsets {
     pub(super) fn start(runtime: &Arc<Runtime>, bindings: &Arc<Bindings>) -> Self {
         Self {
             runtime: runtime.clone(),
-            tools: Tools::start(settings(&runtime.config), &runtime.tasks, &runtime.stop),
+            tools: Tools::start(settings(&runtime.config()), &runtime.tasks, &runtime.stop),
             bindings: bindings.clone(),
             servers_due: Instant::now() + SERVERS_PATIENCE,
             changes: Changes::default(),
@@ -56,7 +56,7 @@ impl Toolsets {
 
     /// Returns the toolset for an assistant's run, after the same wait.
     pub(super) async fn toolset_of_private_run(&self) -> Result<Toolset, EngineError> {
-        self.until_servers_are_there(&self.runtime.config.assistants.tools).await;
+        self.until_servers_are_there(&self.runtime.config().assistants.tools).await;
         let tools = self.private_toolset()?;
         self.tell_changes(&tools).await;
         Ok(tools)
@@ -72,8 +72,13 @@ impl Toolsets {
 
     /// Returns whether a grant names tools of a server that offers none of them yet.
     fn lacks_a_server(&self, grants: &[Grant]) -> bool {
-        let servers: Vec<_> =
-            self.runtime.config.mcp_servers.iter().map(|server| format!("{}{SERVER_SEPARATOR}", server.name)).collect();
+        let servers: Vec<_> = self
+            .runtime
+            .config()
+            .mcp_servers
+            .iter()
+            .map(|server| format!("{}{SERVER_SEPARATOR}", server.name))
+            .collect();
         let of_servers = grants.iter().filter(|grant| servers.iter().any(|server| grant.pattern.starts_with(server)));
         let offers = self.tools.offers();
         of_servers.into_iter().any(|grant| !offers.iter().any(|offer| grant.matches(&offer.name)))
@@ -97,7 +102,7 @@ impl Toolsets {
 
     /// Returns the assistants' toolset.
     pub(super) fn private_toolset(&self) -> Result<Toolset, EngineError> {
-        let grants = &self.runtime.config.assistants.tools;
+        let grants = &self.runtime.config().assistants.tools;
         let mut offers = self.offers(grants);
         offers.extend(super::timetable::chat_offers());
         let mut tools = Toolset::resolve_private(grants, &offers, &self.pins(grants, &offers)?);
@@ -114,8 +119,9 @@ impl Toolsets {
 
     /// Returns the granted tools that differ from their pins.
     pub(super) fn changed_offers(&self) -> Result<Vec<Offer>, EngineError> {
-        let grants = self.runtime.config.coworkers.iter().flat_map(|coworker| &coworker.tools);
-        let grants: Vec<Grant> = grants.chain(&self.runtime.config.assistants.tools).cloned().collect();
+        let config = self.runtime.config();
+        let grants = config.coworkers.iter().flat_map(|coworker| &coworker.tools);
+        let grants: Vec<Grant> = grants.chain(&config.assistants.tools).cloned().collect();
         let offers = self.tools.offers();
         let pins = self.pins(&grants, &offers)?;
         let is_changed = |offer: &Offer| pins.get(&offer.name).is_some_and(|pin| *pin != offer.fingerprint());
@@ -178,7 +184,7 @@ impl Toolsets {
 
     /// Returns what binds every run.
     pub(super) fn rules(&self) -> Rules {
-        let limits = &self.runtime.config.limits;
+        let limits = &self.runtime.config().limits;
         Rules {
             rounds_max: limits.tool_rounds_max,
             tokens_max: limits.run_tokens_max,

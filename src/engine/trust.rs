@@ -265,7 +265,7 @@ impl Engine {
 
     /// Returns whether only the person and the account share a room.
     fn is_direct_chat_of(&self, account: &Account, person: &UserId, room: &OwnedRoomId) -> Result<bool, EngineError> {
-        Ok(match self.namespace.who(account.user()) {
+        Ok(match self.namespace().who(account.user()) {
             Who::Assistant(_) => true,
             Who::Service => {
                 self.tables.rooms.get(room)?.is_some_and(|record| record.service_dm.as_deref() == Some(person))
@@ -278,7 +278,7 @@ impl Engine {
     pub(super) fn take_verification_requests(self: &Shared, accounts: &[Arc<Account>]) {
         for account in accounts {
             for (person, id) in account.take_verification_requests() {
-                if self.namespace.who(&person).is_person() {
+                if self.namespace().who(&person).is_person() {
                     let shown = Arc::new(Mutex::new(Shown::Privately));
                     let (account, cause, begins) = (account.clone(), id.clone(), Begins::WithTheirs(id));
                     self.start_flow(Flow { account, person, cause, begins, chat: None, writer: None, shown });
@@ -460,7 +460,7 @@ impl Engine {
         let Shown::In(room, place) = &shown else {
             return Box::pin(self.clone().say_privately(&flow.person, text)).await;
         };
-        let is_assistants = matches!(self.namespace.who(flow.account.user()), Who::Assistant(_));
+        let is_assistants = matches!(self.namespace().who(flow.account.user()), Who::Assistant(_));
         if is_assistants && self.attend(&flow.account, &flow.person, room).await? == Privacy::Lost {
             return Err(Refused::Silent.into());
         }

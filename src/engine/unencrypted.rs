@@ -24,7 +24,7 @@ impl Engine {
     /// Returns whether an event is an unencrypted message in a room whose people encrypt. Such a message is not obeyed
     /// unless the operator allows it. Reactions and redactions are unencrypted everywhere in Matrix.
     pub(super) async fn is_suspect(&self, event: &RoomEvent, came: Carriage) -> Result<bool, EngineError> {
-        let allowed = self.config.workspace.obey_unencrypted;
+        let allowed = self.config().workspace.obey_unencrypted;
         if came == Carriage::Encrypted
             || allowed
             || !matches!(event.kind, EventKind::Message(_) | EventKind::Edit { .. })

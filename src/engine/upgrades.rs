@@ -24,7 +24,7 @@ impl Engine {
     /// without an invite. They never join a room to look at it, nor leave one because of a tombstone elsewhere.
     pub(super) async fn take_tombstone(self: Shared, entry: &InboxEntry, accepted: Instant) -> Result<(), EngineError> {
         let (old, by) = (&entry.event.room_id, &entry.event.sender);
-        if entry.event.state_key.as_deref() != Some("") || !self.namespace.who(by).is_person() {
+        if entry.event.state_key.as_deref() != Some("") || !self.namespace().who(by).is_person() {
             return Ok(());
         }
         for account in self.kept_in(old) {
@@ -67,7 +67,7 @@ impl Engine {
 
     /// Waits for the invite to a room that cannot be seen from outside; without one, whoever moved the room is told.
     fn await_invite(self: &Shared, account: Arc<Account>, old: &RoomId, new: OwnedRoomId, by: &UserId) {
-        if by.server_name() != &*self.namespace.server {
+        if by.server_name() != &*self.namespace().server {
             return;
         }
         let (engine, old, by) = (self.clone(), old.to_owned(), by.to_owned());
@@ -82,8 +82,9 @@ impl Engine {
                     return Ok(());
                 }
                 tracing::warn!(room.id = %old, successor = %new, user.id = %account.user(), "a room was moved to one that cannot be seen from outside, and nobody has invited us there");
-                let [from, to] = [&old, &new].map(|room| room_address(room, &engine.namespace.server));
-                let name = engine.coworker(account.user()).map_or(account.user().as_str(), |coworker| &coworker.name);
+                let [from, to] = [&old, &new].map(|room| room_address(room, &engine.namespace().server));
+                let coworker = engine.coworker(account.user());
+                let name = coworker.as_ref().map_or(account.user().as_str(), |coworker| &coworker.name);
                 let txn = super::word_transaction("moved", old.as_str(), account.user());
                 Box::pin(engine.clone().say_privately_once(&by, &moving::unseen(name, &from, &to), txn)).await
             };

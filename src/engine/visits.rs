@@ -120,7 +120,7 @@ impl Engine {
             }
             return Ok(true);
         }
-        if !self.namespace.who(&event.sender).is_person() {
+        if !self.namespace().who(&event.sender).is_person() {
             return Ok(true);
         }
         if let Some(visit) = visit.filter(|visit| visit.person == event.sender) {
@@ -277,7 +277,7 @@ impl Engine {
             if facts.joined.contains(person)
                 && let Some(name) = facts.name
             {
-                links.push(room_link(&name, &room, &self.namespace.server));
+                links.push(room_link(&name, &room, &self.namespace().server));
             }
             if links.len() >= ROOMS_NAMED_MAX {
                 break;

@@ -52,7 +52,7 @@ impl Engine {
             Err(error) => return tracing::error!(room.id = %room, %error, "who was told cannot be noted"),
         }
         let coworker = self.coworker(account.user());
-        let name = coworker.map_or(account.user().as_str(), |coworker| &coworker.name);
+        let name = coworker.as_ref().map_or(account.user().as_str(), |coworker| &coworker.name);
         let text = match why {
             Voice::NoPower => words::no_power(name, room.as_str()),
             Voice::Replaced => words::room_replaced(name, room.as_str()),
@@ -134,7 +134,7 @@ impl Engine {
         else {
             return Ok(());
         };
-        let late = clock::now().ms_since(waiting.since) > self.config.limits.deadline_ms();
+        let late = clock::now().ms_since(waiting.since) > self.config().limits.deadline_ms();
         let asked = Asked { user: waiting.user.clone(), why: Why::Mentioned, late };
         tracing::info!(room.id = %room, event.id = %waiting.request, "a request that had to wait can be answered");
         Box::pin(self.clone().begin_coworker(&read.event, read.carriage(), &asked, Instant::now())).await

@@ -75,9 +75,9 @@ impl Wards {
 
     /// Returns the persona of a user whose client stays open.
     fn persona_of(&self, user: &UserId) -> Option<Persona> {
-        match self.runtime.namespace.who(user) {
+        match self.runtime.namespace().who(user) {
             Who::Service => Some(self.runtime.service_persona()),
-            Who::Coworker(_) => self.runtime.coworker_persona(self.runtime.coworker(user)?).ok(),
+            Who::Coworker(_) => self.runtime.coworker_persona(&self.runtime.coworker(user)?).ok(),
             _ => None,
         }
     }
@@ -117,7 +117,7 @@ impl Wards {
         let event = &entry.event;
         let key = (event.room_id.clone(), event.event_id.clone());
         let users = self.out_of_order_in(&event.room_id)?;
-        if users.is_empty() || !is_for_somebody(&event.event_type) || self.runtime.namespace.is_ours(&event.sender) {
+        if users.is_empty() || !is_for_somebody(&event.event_type) || self.runtime.namespace().is_ours(&event.sender) {
             if !self.runtime.tables.held_back.is_empty() {
                 self.runtime.tables.held_back.remove(&key)?;
             }

@@ -1,5 +1,7 @@
 //! Watches (C22): the words and events of a named bot or bridge that ask a coworker.
 
+use std::sync::Arc;
+
 use ruma::{OwnedUserId, UserId};
 
 use super::{Engine, EngineError, Shared, errands::Accepted};
@@ -23,13 +25,13 @@ impl Engine {
         self: &Shared,
         event: &RoomEvent,
         came: Carriage,
-        here: &[(&OwnedUserId, &Coworker, String)],
+        here: &[(&OwnedUserId, Arc<Coworker>, String)],
         as_it_came: &InboxEvent,
     ) -> Result<(), EngineError> {
         for (user, coworker, _) in here {
             let mut by_words = Vec::new();
             for watch in &coworker.watches {
-                let Some(how) = watch.matches(event, &self.namespace) else { continue };
+                let Some(how) = watch.matches(event, &self.namespace()) else { continue };
                 if self.bindings.named(&watch.room).await?.as_ref() != Some(&event.room) {
                     continue;
                 }
@@ -49,7 +51,7 @@ impl Engine {
     pub(super) async fn take_watched_event(self: &Shared, entry: &InboxEntry) -> Result<(), EngineError> {
         let as_it_came = &entry.event;
         let is_wanted = |watch: &Watch| watch.event.as_deref() == Some(as_it_came.event_type.as_str());
-        if !self.config.coworkers.iter().any(|coworker| coworker.watches.iter().any(is_wanted)) {
+        if !self.config().coworkers.iter().any(|coworker| coworker.watches.iter().any(is_wanted)) {
             return Ok(());
         }
         let room = &as_it_came.room_id;
@@ -62,11 +64,7 @@ impl Engine {
             return Ok(());
         }
         let users: Vec<OwnedUserId> = self.roster.of(room);
-        let here: Vec<_> = users
-            .iter()
-            .filter_map(|user| self.coworker(user).map(|coworker| (user, coworker, coworker.display_name())))
-            .collect();
-        Box::pin(self.take_watched(&event, Carriage::Plain, &here, as_it_came)).await
+        Box::pin(self.take_watched(&event, Carriage::Plain, &self.named(&users), as_it_came)).await
     }
 
     /// Hands in an event that is no message, if its content is what the watch wants.

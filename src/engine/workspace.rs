@@ -35,12 +35,12 @@ impl Members {
 
     /// Returns whether the members of a space get assistants by themselves.
     pub(super) fn follows_space(&self) -> bool {
-        self.runtime.config.assistants.enabled && self.runtime.config.assistants.provision == Provision::Members
+        self.runtime.config().assistants.enabled && self.runtime.config().assistants.provision == Provision::Members
     }
 
     /// Returns whether a person may have an assistant: everyone, or only members of the space.
     pub(super) fn may_have_assistant(&self, person: &UserId) -> Result<bool, EngineError> {
-        if !self.runtime.namespace.who(person).is_person() || !self.runtime.fits_an_assistant(person) {
+        if !self.runtime.namespace().who(person).is_person() || !self.runtime.fits_an_assistant(person) {
             return Ok(false);
         }
         if !self.follows_space() {

@@ -56,7 +56,7 @@ impl Zones {
 
     /// Returns a person's zone; UTC if their profile names none or cannot be read.
     pub(super) async fn zone_of(&self, person: &UserId) -> Zone {
-        if person.server_name() != self.runtime.namespace.server {
+        if person.server_name() != self.runtime.namespace().server {
             // Another server would have to be asked, and it need not show us the profile.
             return Zone::default();
         }

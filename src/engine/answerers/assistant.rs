@@ -55,7 +55,7 @@ impl<'e> Answerer<'e> for Assistant<'e> {
         account: &'a Account,
         record: &'a mut RunRecord,
         breadth: &'a Breadth,
-    ) -> BoxFuture<'a, Result<Option<Asking<'e>>, EngineError>> {
+    ) -> BoxFuture<'a, Result<Option<Asking>, EngineError>> {
         async move {
             let mut asking = self.engine.compose_assistant(account, record, breadth).await?;
             // The index does not say what an assistant read.

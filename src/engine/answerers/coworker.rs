@@ -38,7 +38,7 @@ impl Coworker<'_> {
             // It is being set up, or out of order: its runs wait for it.
             None if engine.coworker(user).is_some() => {
                 let cause = format!("{user} is not set up yet");
-                Err(MatrixError::Unreachable { url: engine.config.homeserver.url.to_string(), cause }.into())
+                Err(MatrixError::Unreachable { url: engine.config().homeserver.url.to_string(), cause }.into())
             }
             None => Err(MatrixError::NotJoined { user: user.to_string(), room: self.room.to_string() }.into()),
         }
@@ -113,11 +113,11 @@ impl<'e> Answerer<'e> for Coworker<'e> {
         account: &'a Account,
         record: &'a mut RunRecord,
         breadth: &'a Breadth,
-    ) -> BoxFuture<'a, Result<Option<Asking<'e>>, EngineError>> {
+    ) -> BoxFuture<'a, Result<Option<Asking>, EngineError>> {
         async move {
             let engine = self.engine;
             let Some(coworker) = engine.coworker(&self.user) else { return Ok(None) };
-            Ok(Some(engine.compose_coworker(account, coworker, record, breadth).await?))
+            Ok(Some(engine.compose_coworker(account, &coworker, record, breadth).await?))
         }
         .boxed()
     }
@@ -125,7 +125,7 @@ impl<'e> Answerer<'e> for Coworker<'e> {
     fn toolset<'a>(&'a self, record: &'a RunRecord) -> BoxFuture<'a, Result<Toolset, EngineError>> {
         async move {
             let Some(coworker) = self.engine.coworker(&self.user) else { return Ok(Toolset::default()) };
-            let mut tools = self.engine.toolsets.toolset_of_run(coworker, &record.room).await?;
+            let mut tools = self.engine.toolsets.toolset_of_run(&coworker, &record.room).await?;
             if record.is_unasked() {
                 // Only who asks can set up work; a card for it could only fail.
                 tools.remove(RoomTool::ScheduleAdd.name());

@@ -55,7 +55,7 @@ impl Engine {
         if let Some((card, said)) = said
             && let Some(standing) = self.approvals.get(&event.room, card)?
         {
-            let who = self.namespace.who(&event.sender);
+            let who = self.namespace().who(&event.sender);
             return match said {
                 Said::Decides { choice, more } => {
                     Box::pin(self.take_decision(event, card, &standing, choice, (heard, accepted))).await?;
@@ -109,7 +109,7 @@ impl Engine {
         target: &EventId,
         heard: Heard,
     ) -> Result<bool, EngineError> {
-        let who = self.namespace.who(&event.sender);
+        let who = self.namespace().who(&event.sender);
         for (card, standing) in self.approvals.undecided(&event.room, clock::steady())? {
             if standing.may_be_decided_by(&event.sender, &who) && self.is_of_run(&standing, &card, target)? {
                 self.ask_for_clear_word(event, &card, &standing, heard).await?;
@@ -132,7 +132,7 @@ impl Engine {
         }
         let card = (event.room.clone(), card.to_owned());
         // If no power level would help, the homeserver is not asked.
-        let mut refused = standing.refuses(&event.sender, &self.namespace.who(&event.sender));
+        let mut refused = standing.refuses(&event.sender, &self.namespace().who(&event.sender));
         if refused.is_none() {
             let level = self.level_of(standing, event, accepted).await?;
             refused = Box::pin(self.hear(event, &card, choice, level, heard)).await?;
@@ -179,8 +179,8 @@ impl Engine {
         level: Option<i64>,
         heard: Heard,
     ) -> Result<Option<NotAllowed>, EngineError> {
-        let who = self.namespace.who(&event.sender);
-        let now = approval::made_at(event, &self.namespace.server, clock::steady());
+        let who = self.namespace().who(&event.sender);
+        let now = approval::made_at(event, &self.namespace().server, clock::steady());
         if let Some(standing) = self.approvals.get(&card.0, &card.1)?
             && standing.clone().hear(choice, &event.sender, &who, level, &event.id, now) == Ok(true)
             && !self.is_from_its_sender(event, card, &standing, now).await?
@@ -222,7 +222,7 @@ impl Engine {
             return Ok(true);
         }
         let Some(account) = self.account_of_card(standing).await? else { return Ok(false) };
-        match Box::pin(account.carried(event, self.config.workspace.obey_unencrypted)).await? {
+        match Box::pin(account.carried(event, self.config().workspace.obey_unencrypted)).await? {
             Carried::Plain => Ok(true),
             Carried::Sealed(ciphertext) => self.decides_once(&ciphertext, &event.id, (&card.1, standing.owner()), now),
             Carried::InDoubt => Ok(false),
@@ -238,8 +238,8 @@ impl Engine {
         heard: Heard,
         accepted: Instant,
     ) -> Result<bool, EngineError> {
-        let who = self.namespace.who(&event.sender);
-        let now = approval::made_at(event, &self.namespace.server, clock::steady());
+        let who = self.namespace().who(&event.sender);
+        let now = approval::made_at(event, &self.namespace().server, clock::steady());
         let mut beside: Vec<(Card, Standing, Said)> = Vec::new();
         for (card, standing) in self.approvals.undecided(&event.room, now)? {
             if let Some(said) = self.said_beside(message, &card, &standing)? {
@@ -300,7 +300,7 @@ impl Engine {
         heard: Heard,
     ) -> Result<bool, EngineError> {
         let cards: Vec<_> = beside.iter().map(|(_, standing, said)| (standing, *said)).collect();
-        let who = self.namespace.who(&event.sender);
+        let who = self.namespace().who(&event.sender);
         let refused = approval::refused(&cards, &event.sender, &who, level, clock::steady());
         let Some(Refused { card, why, more }) = refused else { return Ok(false) };
         let (card, standing, _) = &beside[card];
@@ -316,8 +316,8 @@ impl Engine {
             None => false,
         };
         let coworker = self.coworker(&standing.user);
-        let display_name = coworker.map(crate::config::Coworker::display_name);
-        let here = coworker.map(|coworker| CoworkerHere {
+        let display_name = coworker.as_ref().map(|coworker| coworker.display_name());
+        let here = coworker.as_ref().map(|coworker| CoworkerHere {
             user: &standing.user,
             id: &coworker.id.0,
             name: &coworker.name,

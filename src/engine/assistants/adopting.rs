@@ -49,7 +49,7 @@ impl Engine {
     ) -> Result<bool, EngineError> {
         let (room, owner) = (&entry.event.room_id, &entry.event.sender);
         let may_be_one = entry.event.event_type == "m.room.encrypted"
-            && self.config.assistants.enabled
+            && self.config().assistants.enabled
             && self.is_local_person(owner)
             && self.roster.of(room).is_empty()
             && !self.no_chats.has(room)

@@ -60,7 +60,7 @@ impl Engine {
         if kept.silent || kept.room.as_ref() != Some(&event.room) || !steering::may_run_again(attempt) {
             return Ok(());
         }
-        let is_busy = self.running.count(&event.room, &user) >= self.config.limits.room_runs_max;
+        let is_busy = self.running.count(&event.room, &user) >= self.config().limits.room_runs_max;
         if let Gate::Stopped { whose, until, .. } = self.pacing.gate(owner, None)? {
             let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
             return self.pacing.tell_stopped(&account, event, (whose, until)).await;

@@ -35,7 +35,7 @@ impl Engine {
         let now = clock::now();
         let record = RunRecord {
             asked_at: event.sent_at,
-            late: is_late(event.sent_at, accepted_at, now, self.config.limits.deadline_ms()),
+            late: is_late(event.sent_at, accepted_at, now, self.config().limits.deadline_ms()),
             private: true,
             came: Carriage::Encrypted,
             zone: self.zone_of_owner(owner).await?.and_then(|zone| zone.name().map(ToOwned::to_owned)),

@@ -20,7 +20,7 @@ impl Engine {
         owner: &UserId,
         read: &Read,
     ) -> Result<bool, EngineError> {
-        let required = self.config.assistants.require_verified_devices;
+        let required = self.config().assistants.require_verified_devices;
         let key = read.sender_key.clone().unwrap_or_default();
         let vouched = account.vouched_for(owner, &key).await?;
         let known = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default().unverified;
@@ -52,7 +52,7 @@ impl Engine {
 
     /// Returns whether an event came from a device that gets no answer; such an event is not read later either.
     pub(super) fn is_of_unanswered_device(&self, account: &Account, kept: &AssistantRecord, event: &RoomEvent) -> bool {
-        self.config.assistants.require_verified_devices
+        self.config().assistants.require_verified_devices
             && account.held(&event.room, &event.id).is_some_and(|read| {
                 read.event.sender != account.user() && kept.unverified.contains(&read.sender_key.unwrap_or_default())
             })

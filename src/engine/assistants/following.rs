@@ -65,7 +65,7 @@ impl Engine {
         accepted: Instant,
     ) -> Result<bool, EngineError> {
         let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
-        let Some(old) = record.room.filter(|_| self.config.assistants.enabled) else { return Ok(false) };
+        let Some(old) = record.room.filter(|_| self.config().assistants.enabled) else { return Ok(false) };
         let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
         account.sync_since(accepted).await?;
         if !account.is_in(&old) {

@@ -109,7 +109,7 @@ impl Engine {
     /// Returns the room or event that `what` names; a local room's alias needs no server.
     fn target_of(&self, what: &str) -> Option<Target> {
         if what.starts_with('#') && !what.contains(':') {
-            return links::target(&format!("{what}:{}", self.namespace.server));
+            return links::target(&format!("{what}:{}", self.namespace().server));
         }
         links::target(what)
     }
@@ -154,12 +154,12 @@ impl Engine {
             return Ok(words::opened::too_many_open());
         }
         let block =
-            context::opened_block(&reading.shown(), self.config.limits.context_tokens_max.max(context::TOKENS_MIN));
+            context::opened_block(&reading.shown(), self.config().limits.context_tokens_max.max(context::TOKENS_MIN));
         let text = words::opened::header(&words::opened::Header {
             room: &new.room,
             event: new.event.as_deref(),
             name: reading.facts.name.as_deref(),
-            via: &self.namespace.server,
+            via: &self.namespace().server,
             block: &block,
             forbidden: reading.forbidden,
             older: reading.older,
@@ -215,7 +215,7 @@ impl Engine {
             tracing::info!(user.id = %account.user(), "an opened room cannot be read any more; it is closed");
             let cause = format!("{}|{}|{:?}", one.by, one.room, one.event);
             let txn = crate::engine::word_transaction("closed", &cause, account.user());
-            let text = words::opened::closed(&one.room, &self.namespace.server);
+            let text = words::opened::closed(&one.room, &self.namespace().server);
             account.send(room, &crate::engine::word(&text, None), txn).await?;
             ended.push(one);
         }

@@ -68,7 +68,7 @@ pub fn at_socket<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io
 
 /// Listens until Workmate stops.
 pub(super) async fn serve(audit: Arc<Audit>) {
-    let path = door_of(&audit.runtime.config.data_dir);
+    let path = door_of(&audit.runtime.config().data_dir);
     let listener = match open(&path) {
         Ok(listener) => listener,
         Err(error) => {
@@ -172,10 +172,10 @@ impl Audit {
     fn say_spending(&self, by: By, since: Option<Timestamp>, answers: &mpsc::Sender<Answer>) -> Result<(), StoreError> {
         let (outlays, index) = (self.budget.ledger.outlays(), self.runtime.tables.run_index.iter());
         let (rows, sum) = add_up(
-            Spending::new(by, since, self.runtime.config.workspace.zone.clone()),
+            Spending::new(by, since, self.runtime.config().workspace.zone.clone()),
             outlays,
             index,
-            &self.runtime.namespace,
+            &self.runtime.namespace(),
         )?;
         for answer in rows.into_iter().map(Answer::Spent).chain([Answer::SpentInAll(sum)]) {
             if answers.blocking_send(answer).is_err() {
@@ -192,7 +192,7 @@ impl Audit {
             Ask::Show(run) => (Filter::default(), Some(run)),
             Ask::Spend { .. } | Ask::Retire(_) => return Ok(()),
         };
-        for entry in select(newest_first, &filter, &self.runtime.namespace) {
+        for entry in select(newest_first, &filter, &self.runtime.namespace()) {
             let entry: Entry = entry?;
             let wanted = named.is_none_or(|run| entry.is_named(run));
             if wanted && answers.blocking_send(Answer::Run(Box::new(entry))).is_err() {

@@ -42,7 +42,7 @@ impl Audit {
     pub(in crate::engine) fn summary(&self, run: &Run, end: End) -> RunSummary {
         let (record, used, spent) = (run.record(), run.used(), self.budget.spent_on(run));
         let End { outcome, answer, .. } = end;
-        let coworker = match self.runtime.namespace.who(&record.user) {
+        let coworker = match self.runtime.namespace().who(&record.user) {
             Who::Coworker(id) if record.owner().is_none() => Some(id.0),
             _ => None,
         };

@@ -119,11 +119,11 @@ impl Audit {
         if let Some(room) = audit_room::find(account).await? {
             return Ok(room);
         }
-        let admins = &self.runtime.config.workspace.admins;
+        let admins = &self.runtime.config().workspace.admins;
         let new = NewRoom {
             name: words::trail::audit_room_name(),
             topic: words::trail::audit_room_topic(),
-            federates: admins.iter().any(|admin| admin.server_name() != self.runtime.namespace.server),
+            federates: admins.iter().any(|admin| admin.server_name() != self.runtime.namespace().server),
         };
         let made = audit_room::create(account, &new).await?;
         tracing::info!(room.id = %made, admins = admins.len(), "the audit room was made");
@@ -138,7 +138,7 @@ impl Audit {
         invited: &mut BTreeSet<OwnedUserId>,
     ) -> Result<(), EngineError> {
         let facts = account.facts(room).await?;
-        let admins = &self.runtime.config.workspace.admins;
+        let admins = &self.runtime.config().workspace.admins;
         let inside: BTreeSet<OwnedUserId> = facts.joined.union(&facts.invited).cloned().collect();
         for former in inside.iter().filter(|user| !admins.contains(*user) && *user != account.user()) {
             match account.remove(room, former).await {
@@ -173,10 +173,10 @@ impl Audit {
             return Ok(());
         };
         let account = self.runtime.service_account()?;
-        let entry = Entry::of(key.clone(), summary, &self.runtime.namespace);
+        let entry = Entry::of(key.clone(), summary, &self.runtime.namespace());
         // A second guard for A4: whatever the index says, no line for an assistant's run.
         if entry.room.is_some() {
-            let line = words::trail::audit_line(&entry, &self.runtime.namespace.server);
+            let line = words::trail::audit_line(&entry, &self.runtime.namespace().server);
             let txn = crate::engine::word_transaction("audit", &key.1, account.user());
             account.send(room, &crate::engine::word(&line, None), txn).await?;
         }

@@ -48,7 +48,7 @@ impl Audit {
             let going_on = self.runtime.tables.runs.get(&key.1)?.is_some();
             return Ok(if going_on { words::trail::why_not_yet() } else { words::trail::why_unknown() });
         };
-        let entry = Entry::of(key, summary, &self.runtime.namespace);
+        let entry = Entry::of(key, summary, &self.runtime.namespace());
         // About another coworker's run or another room: not this one's to tell.
         if entry.room.as_ref() != Some(&event.room) || entry.user != user {
             return Ok(words::trail::why_unknown());
@@ -60,7 +60,7 @@ impl Audit {
             None => Names::default(),
         };
         let zone = self.zones.zone_of(&event.sender).await;
-        let told = words::trail::why(&entry, LINKS_MAX, &self.runtime.namespace.server, &names, &zone);
+        let told = words::trail::why(&entry, LINKS_MAX, &self.runtime.namespace().server, &names, &zone);
         let cited = self.cited_in(user, event, entry.answer.as_deref()).await;
         Ok(if cited.is_empty() { told } else { format!("{told}\n\n{}", words::trail::cites(&cited)) })
     }

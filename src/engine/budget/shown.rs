@@ -34,7 +34,8 @@ impl Budget {
     /// Returns the ledger for admins.
     pub(in crate::engine) fn ledger_shown(&self) -> Result<String, EngineError> {
         let workspace = self.shown_account("", &Holder::Workspace)?;
-        let pairs = self.runtime.users.iter().zip(&self.runtime.config.coworkers);
+        let setup = self.runtime.current.get();
+        let pairs = setup.users.iter().zip(&setup.config.coworkers);
         let coworkers: Result<Vec<Account>, EngineError> =
             pairs.map(|(user, coworker)| self.shown_account(&coworker.id.0, &Holder::Coworker(user.clone()))).collect();
         let mut coworkers = coworkers?;
@@ -65,7 +66,8 @@ impl Budget {
 
     /// Returns amounts of the accounts whose number the config bounds: the workspace's and the coworkers'.
     fn each_account(&self, amounts: impl Fn(&Holder) -> Vec<(Period, Usd)>) -> Vec<Labelled> {
-        let coworkers = self.runtime.users.iter().zip(&self.runtime.config.coworkers);
+        let setup = self.runtime.current.get();
+        let coworkers = setup.users.iter().zip(&setup.config.coworkers);
         let named = coworkers.map(|(user, coworker)| (Holder::Coworker(user.clone()), coworker.id.0.clone()));
         let all = std::iter::once((Holder::Workspace, String::new())).chain(named);
         let shown = all.flat_map(|(holder, coworker)| {

@@ -77,7 +77,7 @@ impl Budget {
         let account = self.runtime.service_account()?;
         let coworker = |holder: &Holder| self.called(holder);
         let text =
-            spending::budgets_low(&warning.lows, coworker, &self.runtime.namespace.server, &self.ledger.terms().zone);
+            spending::budgets_low(&warning.lows, coworker, &self.runtime.namespace().server, &self.ledger.terms().zone);
         let txn = crate::engine::word_transaction("budgets", &warning.number.to_string(), account.user());
         account.send(room, &crate::engine::word(&text, None), txn).await?;
         self.ledger.warned(&warning)?;

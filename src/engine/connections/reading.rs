@@ -103,7 +103,7 @@ impl Connections {
 
     /// Returns the way into a room, if the owner may read it. The same calls are made whatever the reason why not.
     pub(super) async fn door(&self, owner: &UserId, named: &Named) -> Result<Option<Door>, EngineError> {
-        let Some(target) = named.room(&self.runtime.namespace.server) else { return Ok(None) };
+        let Some(target) = named.room(&self.runtime.namespace().server) else { return Ok(None) };
         let Some(room) = self.readable.room_of(&target.room).await? else { return Ok(None) };
         let Some(source) = self.readable.source_for(owner, &room).await? else { return Ok(None) };
         let about = Self::about(&source, &room).await?;

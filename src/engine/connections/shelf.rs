@@ -29,7 +29,8 @@ const LOOKED_AT_MAX: usize = 400;
 impl Connections {
     /// Returns the rooms of coworkers, by id, each with a coworker that is there.
     fn coworkers_rooms(&self) -> Vec<(OwnedRoomId, Arc<Account>)> {
-        let accounts = self.runtime.users.iter().filter_map(|user| self.runtime.pool.kept(user));
+        let users = self.runtime.users();
+        let accounts = users.iter().filter_map(|user| self.runtime.pool.kept(user));
         let rooms = accounts.flat_map(|account| {
             let joined = account.joined();
             joined.into_iter().map(move |room| (room, account.clone()))
@@ -122,7 +123,7 @@ impl Connections {
             }
         }
         // A prompt that is not there takes the same way as a room that may not be read.
-        let named = named.unwrap_or_else(|| Named::new(format!("!none:{}", self.runtime.namespace.server)));
+        let named = named.unwrap_or_else(|| Named::new(format!("!none:{}", self.runtime.namespace().server)));
         let opened = Box::pin(self.newest_of(owner, &named, |about, text| answer::opening(about, &text))).await;
         super::reading::or_not_there(opened)
     }

@@ -168,7 +168,7 @@ impl Engine {
         self.note_errand(&errand, &request, place.thread_root().map(ToOwned::to_owned))?;
         let begun_at = *errand.begun_at.get_or_insert_with(clock::now);
         self.errands.keep_errand(&errand)?;
-        let record = errand.run(&request, place, came, self.config.limits.deadline_ms(), begun_at);
+        let record = errand.run(&request, place, came, self.config().limits.deadline_ms(), begun_at);
         let lane = record.lane();
         if self.start_run(record, Some(seen))? == Started::TooManyWait {
             return Ok(Tried::Full(Some(lane)));

@@ -92,7 +92,7 @@ impl Engine {
         scene: &Scene<'_>,
     ) -> Result<Option<(RoomEvent, Verdict)>, EngineError> {
         let EventKind::Message(file) = &event.kind else { return Ok(None) };
-        if !file.is_uncaptioned() || !self.namespace.who(&event.sender).may_ask() {
+        if !file.is_uncaptioned() || !self.namespace().who(&event.sender).may_ask() {
             return Ok(None);
         }
         let Some(reader) = self.kept_in(&event.room).into_iter().next() else { return Ok(None) };
@@ -135,7 +135,7 @@ impl Engine {
 
     fn is_command(&self, request: &RoomEvent, user: &UserId) -> bool {
         let EventKind::Message(message) = &request.kind else { return false };
-        self.coworker(user).is_some_and(|coworker| command_of(message, coworker, user).is_some())
+        self.coworker(user).is_some_and(|coworker| command_of(message, &coworker, user).is_some())
     }
 }
 

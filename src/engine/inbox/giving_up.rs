@@ -31,7 +31,7 @@ impl Engine {
 
     async fn tell_given_up(&self, entry: &InboxEntry) -> Result<(), EngineError> {
         let event = &entry.event;
-        if self.namespace.is_ours(&event.sender) || event.state_key.is_some() {
+        if self.namespace().is_ours(&event.sender) || event.state_key.is_some() {
             return Ok(());
         }
         let account = match self.tables.assistant_rooms.get(&event.room_id)? {

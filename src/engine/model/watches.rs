@@ -135,7 +135,7 @@ impl Model {
 
     async fn look_at_claude(&self, all: bool) {
         self.show_credit();
-        if !self.runtime.config.claude.has_credentials() {
+        if !self.runtime.config().claude.has_credentials() {
             self.runtime.health.set(Condition::ClaudeKey, State::Waiting(NO_KEY.to_owned()));
             for condition in [Condition::ClaudeModel, Condition::Claude] {
                 self.runtime.health.set(condition, State::Ready);
@@ -143,8 +143,8 @@ impl Model {
             return;
         }
         let (mut missing, mut is_key_taken) = (Vec::new(), false);
-        let main = &self.runtime.config.claude.model;
-        let models = models_of(&self.runtime.config);
+        let main = &self.runtime.config().claude.model;
+        let models = models_of(&self.runtime.config());
         for (model, who) in models.iter().filter(|(model, _)| all || model == main) {
             let look = look_of(&self.claude.look(model).await);
             look_at_clock(&self.runtime, &self.claude);

@@ -14,7 +14,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Checks once for every assistant's chat whether its owner has left; ends after that, or when Workmate stops.
 pub(in crate::engine) async fn look_for_leavers(people: Arc<People>, runtime: Arc<Runtime>, members: Arc<Members>) {
-    if members.follows_space() || !runtime.config.assistants.enabled {
+    if members.follows_space() || !runtime.config().assistants.enabled {
         return;
     }
     let rooms: Vec<_> = runtime.tables.assistant_rooms.iter().filter_map(Result::ok).collect();

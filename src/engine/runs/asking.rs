@@ -48,7 +48,7 @@ impl Driver<'_> {
                 is_gone: composed.left_out.request,
                 unreadable: composed.unreadable,
                 tools,
-                shelf: Shelf::of(&composed.prompt, &record.room, &engine.namespace.server),
+                shelf: Shelf::of(&composed.prompt, &record.room, &engine.namespace().server),
                 read_span: span(held.map(|read| read.event.sent_at)),
                 read,
                 suspects: asking.suspects.clone(),
@@ -70,7 +70,7 @@ impl Driver<'_> {
         self.begin(false, async move {
             let reserved = engine
                 .budget
-                .reserve((place, sender), (&record, is_begun), (&asking.composed.prompt, asking.model), latency)
+                .reserve((place, sender), (&record, is_begun), (&asking.composed.prompt, &asking.model), latency)
                 .await?;
             Ok(Done::Reserved(reserved))
         });
@@ -79,14 +79,14 @@ impl Driver<'_> {
     pub(super) fn ask(&mut self) {
         let (engine, id, sender, facts) = (self.engine, self.id, self.sender, self.facts());
         let (Some(asking), Some(mut hold)) = (self.asking.clone(), self.hold.take()) else { return };
-        let tag = user_tag(&engine.config.master, &self.run.record().asker);
+        let tag = user_tag(&engine.config().master, &self.run.record().asker);
         engine.running.asks(self.id);
         sender.send_replace(Progress::default());
         self.begin(false, async move {
             hold.begin();
             let question = Question {
                 prompt: &asking.composed.prompt,
-                model: asking.model,
+                model: &asking.model,
                 effort: asking.effort,
                 probes: asking.probes,
                 user_tag: tag,
@@ -100,7 +100,7 @@ impl Driver<'_> {
             let asked = sender.send_replace(Progress::default());
             engine.keep_made(id, &facts, &asking, &asked);
             if asked.complete && asked.broken.is_empty() {
-                engine.budget.ledger.learn(asking.model, &asking.composed.prompt, asked.usage.prompt_tokens());
+                engine.budget.ledger.learn(&asking.model, &asking.composed.prompt, asked.usage.prompt_tokens());
             }
             let container = asked.container.as_ref().map(|container| container.id.clone());
             let container = container.or_else(|| asked.container_refused.then(String::new));
@@ -114,10 +114,10 @@ impl Driver<'_> {
         let (Some(asking), Some(hold)) = (self.asking.clone(), self.hold.take()) else { return };
         // For hours nobody is typing.
         self.presence = None;
-        let tag = user_tag(&engine.config.master, &self.run.record().asker);
+        let tag = user_tag(&engine.config().master, &self.run.record().asker);
         sender.send_replace(Progress::default());
         self.begin(false, async move {
-            let request = engine.model.request_of((&asking.composed.prompt, asking.model), asking.effort, &tag);
+            let request = engine.model.request_of((&asking.composed.prompt, &asking.model), asking.effort, &tag);
             // Nobody watches a batch think.
             let request = request.with_summary(false);
             let news = engine.batches.send_batch(id, &batch, &request).await;
@@ -150,8 +150,8 @@ impl Driver<'_> {
                 }
                 Awaited::Answer(message) => *message,
             };
-            engine.model.note_model_answers(asking.model);
-            let turn = engine.model.turn_of((&asking.composed.prompt, asking.model), batched(message), sender);
+            engine.model.note_model_answers(&asking.model);
+            let turn = engine.model.turn_of((&asking.composed.prompt, &asking.model), batched(message), sender);
             hold.end();
             let asked = sender.send_replace(Progress::default());
             engine.keep_made(id, &facts, &asking, &asked);
@@ -193,7 +193,7 @@ async fn note(engine: &Engine, id: &RunId, hold: &Hold<'_>, sender: &tokio::sync
 
 impl Engine {
     /// Keeps what an answer leaves at the provider: its container for the next question, its files to be deleted.
-    fn keep_made(&self, id: &RunId, record: &RunRecord, asking: &Asking<'_>, asked: &Progress) {
+    fn keep_made(&self, id: &RunId, record: &RunRecord, asking: &Asking, asked: &Progress) {
         self.computing.note_made(id, &asked.made, &mut 0);
         if let Some(container) = &asked.container {
             self.computing.keep_container(record, asking, container);

@@ -37,7 +37,7 @@ use crate::{
         parked,
         readable::Readable,
         records::Tables,
-        runtime::{Life, Runtime},
+        runtime::{Current, Life, Runtime, Setup},
         spending::Pacing,
         standing::People,
         timetable,
@@ -82,7 +82,7 @@ pub(super) async fn build(
     let claude = Arc::new(claude::Client::new(claude_client(&config.claude))?);
     let hears = Hears::new(config.transcription.as_ref()).map_err(StartError::Recogniser)?;
     let runtime = Arc::new(runtime(config, store, (health, metrics), tasks, stop).await?);
-    let (config, store) = (&runtime.config, &runtime.store);
+    let (config, store) = (&runtime.config(), &runtime.store);
     let homeserver = Arc::new(Homeserver::new(&runtime, &claude, arrivals));
     let budget = Arc::new(Budget::open(&runtime)?);
     let zones = Arc::new(Zones::new(&runtime));
@@ -154,11 +154,7 @@ async fn runtime(
         cause,
     })?;
     let provisioner = Provisioner::new(Api::new(proxy), &config.data_dir, config.master.clone());
-    let namespace = config.namespace();
-    let users = config.coworkers.iter().map(|coworker| namespace.coworker(&coworker.id.0)).collect();
     Ok(Runtime {
-        namespace,
-        users,
         pool: Pool::new(provisioner, config.limits.assistants_live_max),
         roster: Roster::default(),
         tables: Tables::of(&store),
@@ -168,6 +164,6 @@ async fn runtime(
         tasks,
         stop,
         store,
-        config,
+        current: Current::new(Setup::of(config)),
     })
 }

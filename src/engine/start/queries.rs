@@ -27,12 +27,12 @@ pub(super) async fn answer_queries(engine: Shared, mut asked: mpsc::Receiver<Que
 }
 
 async fn user_exists(engine: &Shared, user: &UserId) -> Result<bool, EngineError> {
-    match engine.namespace.who(user) {
+    match engine.namespace().who(user) {
         Who::Service => Ok(true),
         Who::Coworker(_) => Ok(engine.coworker(user).is_some()),
-        Who::Assistant(owner) if engine.config.assistants.enabled => {
-            let owner = engine.namespace.user_id(&owner);
-            let exists = engine.namespace.who(&owner).is_person() && engine.api().exists(&owner).await?;
+        Who::Assistant(owner) if engine.config().assistants.enabled => {
+            let owner = engine.namespace().user_id(&owner);
+            let exists = engine.namespace().who(&owner).is_person() && engine.api().exists(&owner).await?;
             if exists {
                 engine.api().register(user.localpart()).await?;
             }

@@ -33,8 +33,8 @@ impl Engine {
         let newest = |is_one: &dyn Fn(&RoomEvent) -> bool| {
             events.iter().rev().find(|event| is_one(event)).map(|event| event.sent_at)
         };
-        let news_at = newest(&|event| !self.namespace.is_ours(&event.sender) && is_said(event));
-        let written_at = newest(&|event| self.namespace.is_human(&event.sender));
+        let news_at = newest(&|event| !self.namespace().is_ours(&event.sender) && is_said(event));
+        let written_at = newest(&|event| self.namespace().is_human(&event.sender));
         // Receipts come in no sync of ours; they are asked for only where they decide something.
         let read_at = if progress.depends_on_readers(written_at) { self.read_at(&job.user, room).await? } else { None };
         Ok(Some(Around { is_there: true, is_muted, news_at, seen_at: written_at.max(read_at) }))
@@ -46,7 +46,7 @@ impl Engine {
             Err(error) if error.is_passing() => return Err(error.into()),
             receipts => receipts.unwrap_or_default(),
         };
-        let of_people = receipts.into_iter().filter(|(reader, _)| self.namespace.is_human(reader));
+        let of_people = receipts.into_iter().filter(|(reader, _)| self.namespace().is_human(reader));
         Ok(of_people.map(|(_, at)| at).max())
     }
 }

@@ -58,7 +58,8 @@ impl Engine {
     pub(super) fn job(&self, id: &Id) -> Result<Option<Job>, StoreError> {
         match id {
             Id::File { coworker, schedule } => {
-                let coworker = self.config.coworkers.get(*coworker);
+                let config = self.config();
+                let coworker = config.coworkers.get(*coworker);
                 Ok(coworker.and_then(|of| Some(self.job_of_file(of, of.schedules.get(*schedule)?))))
             }
             Id::Room(room, number) => {

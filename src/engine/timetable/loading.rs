@@ -39,7 +39,7 @@ impl Engine {
     pub(super) fn load_timetable(&self) -> Result<usize, StoreError> {
         let now = clock::now();
         let mut known = self.load_handled()?;
-        for (coworker, of) in self.config.coworkers.iter().enumerate() {
+        for (coworker, of) in self.config().coworkers.iter().enumerate() {
             for (schedule, one) in of.schedules.iter().enumerate() {
                 let id = Id::File { coworker, schedule };
                 let handled = known.remove(&jobs::key_of_file(&of.id.0, &one.name));
@@ -175,7 +175,7 @@ impl Engine {
     /// coworker whose file is left out for a fault stays.
     fn is_of_nothing(&self, key: &str) -> bool {
         if let Some((coworker, _)) = jobs::parts_of_file_key(key) {
-            return !self.config.left_out_ids().iter().any(|id| id == coworker);
+            return !self.config().left_out_ids().iter().any(|id| id == coworker);
         }
         let Some(room) = jobs::room_of_key(key) else { return true };
         // An unreadable room's stay, for the operator who repairs the store.

@@ -207,7 +207,7 @@ impl Engine {
 
     /// Notes when each reminder is due next.
     pub(super) fn load_reminders(&self, now: Timestamp) -> Result<(), StoreError> {
-        if !self.config.assistants.enabled {
+        if !self.config().assistants.enabled {
             return Ok(());
         }
         for kept in self.tables.reminders.each() {

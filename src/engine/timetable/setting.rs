@@ -60,7 +60,7 @@ impl Engine {
         (record, id, call): (&RunRecord, &RunId, &str),
         new: &NewWork,
     ) -> Result<Result<(RoomSchedule, Vec<Timestamp>), String>, EngineError> {
-        if !self.namespace.who(&record.asker).is_person() {
+        if !self.namespace().who(&record.asker).is_person() {
             return Ok(Err("only a person who asks for it can set up a schedule".to_owned()));
         }
         let (now, zone) = (clock::now(), zone_of(new, record));
@@ -185,7 +185,7 @@ impl Engine {
         let Some(schedule) = kept.get(number) else { return Ok(words::no_such_schedule(number)) };
         let level = account.level_at(room, &event.id, who).await?;
         let is_moderator = level.is_some_and(|level| level >= MODERATOR_LEVEL);
-        if !timetable::may_end(schedule, who, is_moderator, self.config.workspace.admins.contains(who)) {
+        if !timetable::may_end(schedule, who, is_moderator, self.config().workspace.admins.contains(who)) {
             return Ok(words::not_yours_to_end(number));
         }
         self.forget_schedule(room, number)?;

@@ -121,7 +121,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<(), EngineError> {
         let Some(id) = record.id.as_ref().filter(|_| !record.is_over(now)) else { return Ok(()) };
-        let account = match self.namespace.who(user) {
+        let account = match self.namespace().who(user) {
             Who::Assistant(_) => Some(Box::pin(self.pool.passing(&self.assistant_persona(person))).await?),
             _ => self.pool.kept(user),
         };

@@ -46,7 +46,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// # Errors
 /// If the homeserver cannot serve us at all, and only its operator can mend that.
 pub(in crate::engine) async fn bring_up_all(engine: &Shared, personas: Vec<Persona>) -> Result<(), MatrixError> {
-    let places = Arc::new(Semaphore::new(engine.config.limits.provisioning_max.max(1)));
+    let places = Arc::new(Semaphore::new(engine.config().limits.provisioning_max.max(1)));
     let (settled, mut told) = mpsc::channel(personas.len().max(1));
     for persona in personas {
         let ail = Ail { reason: "it is being set up".to_owned(), is_new: true };
@@ -98,7 +98,7 @@ async fn bring_up(
         let is_away = error.is_passing() && engine.api().whoami().await.is_err_and(|error| error.is_passing());
         if !is_away {
             tracing::warn!(user.id = %user, %error, "one of our users cannot be provisioned; it is tried again");
-            let told = not_covered(&engine.config, &user, &error);
+            let told = not_covered(&engine.config(), &user, &error);
             engine.wards.put_out_of_order(&user, &told.unwrap_or_else(|| engine.homeserver.told(&error)));
             failures += 1;
         }
@@ -115,7 +115,7 @@ async fn bring_up(
 /// Mends users that can no longer act, until Workmate stops.
 pub(in crate::engine) async fn keep_mending(engine: Shared) {
     let pulse = engine.api().proxy().pulse().clone();
-    let places = Arc::new(Semaphore::new(engine.config.limits.provisioning_max.max(1)));
+    let places = Arc::new(Semaphore::new(engine.config().limits.provisioning_max.max(1)));
     loop {
         let (user, ailment) = tokio::select! {
             () = engine.stop.cancelled() => return,
@@ -160,11 +160,11 @@ pub(in crate::engine) async fn keep_mending(engine: Shared) {
 
 /// Tests until assistants are covered; the other users are created at the start, which shows it anyway.
 pub(in crate::engine) async fn see_to_assistants(runtime: Arc<Runtime>, wards: Arc<Wards>) {
-    let sample = runtime.namespace.assistant(ANYBODY);
+    let sample = runtime.namespace().assistant(ANYBODY);
     loop {
         match runtime.api().whoami_as(&sample).await {
             Err(error) if error.is_passing() => {}
-            answer => match answer.err().and_then(|error| not_covered(&runtime.config, &sample, &error)) {
+            answer => match answer.err().and_then(|error| not_covered(&runtime.config(), &sample, &error)) {
                 Some(told) => wards.put_out_of_order(&sample, &told),
                 None => return wards.put_in_order(&sample),
             },

@@ -77,7 +77,10 @@ impl Wards {
     fn persona_of(&self, user: &UserId) -> Option<Persona> {
         match self.runtime.namespace().who(user) {
             Who::Service => Some(self.runtime.service_persona()),
-            Who::Coworker(_) => self.runtime.coworker_persona(&self.runtime.coworker(user)?).ok(),
+            Who::Coworker(_) => {
+                let coworker = self.runtime.coworker(user)?;
+                self.runtime.coworker_persona(&coworker).ok()
+            }
             _ => None,
         }
     }

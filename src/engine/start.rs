@@ -54,7 +54,7 @@ const HOMESERVER_PAUSES: [Duration; 5] = [
     Duration::from_secs(5),
     Duration::from_secs(10),
 ];
-/// Refusals in a row that are waited out at a start, because a homeserver in trouble may not know us.
+/// Refusals in a row that are waited out at a first start, because a homeserver in trouble may not know us.
 const REFUSALS_MAX: usize = 4;
 /// How long tasks may take to end after a stop; those cut off are in the journal.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
@@ -321,8 +321,10 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Waits until the homeserver answers and knows us; gives up after too many refusals in a row, as of a wrong token.
+/// Waits until the homeserver answers and knows us. At a first start, gives up after too many refusals in a row, as of a
+/// wrong token. Later the homeserver may only be the last to get a new registration, so that refusals are waited out.
 async fn await_homeserver(engine: &Shared) -> Result<(), StartError> {
+    let was_served = engine.pool.provisioner().has_acted(&engine.service_user());
     let (mut tries, mut refusals) = (0, 0);
     loop {
         let error = match engine.homeserver.whoami_in_time().await {
@@ -335,8 +337,11 @@ async fn await_homeserver(engine: &Shared) -> Result<(), StartError> {
         };
         let is_refused = matches!(error, MatrixError::Token { .. }) || !error.is_passing();
         refusals = if is_refused { refusals + 1 } else { 0 };
-        if refusals > REFUSALS_MAX {
+        if refusals > REFUSALS_MAX && !was_served {
             return Err(StartError::Refused(engine.homeserver.told(&error)));
+        }
+        if refusals == REFUSALS_MAX + 1 {
+            tracing::error!("the homeserver keeps refusing us; it was served before, so this is waited out");
         }
         engine.health.set(Condition::Homeserver, State::Waiting(engine.homeserver.told(&error)));
         tokio::time::sleep(retry::step(&HOMESERVER_PAUSES, tries)).await;

@@ -138,6 +138,12 @@ impl Provisioner {
         Box::pin(self.provision(persona)).await
     }
 
+    /// Returns whether a user has acted before: its folder holds a device that was in use.
+    #[must_use]
+    pub fn has_acted(&self, user: &UserId) -> bool {
+        read_card(&self.dir_of(user)).is_ok_and(|card| card.is_some_and(|card| card.opened))
+    }
+
     fn dir_of(&self, user: &UserId) -> PathBuf {
         // A localpart may contain `/` and `.`; the folder's name must not lead out of `users`.
         let name: String = user.localpart().bytes().fold(String::new(), |mut name, byte| {

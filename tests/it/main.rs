@@ -67,6 +67,7 @@ mod standin_sdks;
 mod steering;
 mod supervised;
 mod timetable;
+mod tokens;
 mod tools;
 mod troubled;
 mod trust;

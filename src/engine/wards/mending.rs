@@ -71,6 +71,8 @@ async fn bring_up(
 ) {
     let user = persona.user.clone();
     let (mut failures, mut without_devices) = (0, 0);
+    // Then the homeserver can make devices, and a refusal is this user's trouble alone.
+    let was_served = engine.pool.provisioner().has_acted(&engine.service_user());
     loop {
         let provisioned = {
             let Ok(_place) = places.acquire().await else { return };
@@ -83,7 +85,8 @@ async fn bring_up(
             Ok(account) => return Box::pin(engine.take_up(account)).await,
             Err(error) => error,
         };
-        if let (MatrixError::NoDevices { .. }, Some(settled)) = (&error, &settled) {
+        let ends_all = matches!(error, MatrixError::NoDevices { .. }) && !was_served;
+        if let Some(settled) = settled.as_ref().filter(|_| ends_all) {
             without_devices += 1;
             if without_devices >= NO_DEVICES_MAX {
                 let _ = settled.send(Err(error)).await;

@@ -54,23 +54,30 @@ type OpenInvites = HashSet<(OwnedUserId, OwnedRoomId)>;
 pub(super) const MISSED: &str = "io.workmate.missed";
 
 impl Engine {
-    /// Compares the events of a user's syncs with the inbox; reads a room back if a sync left events out.
+    /// Compares the events of a user's syncs with the inbox; reads a room back if a sync left events out. A room that
+    /// cannot be compared costs only itself. It and, if the homeserver is away, all others are read back the next time.
     pub(super) async fn compare(&self, account: &Account) -> Result<usize, EngineError> {
         let mut found = 0;
         let mut stretches = account.take_synced().into_iter();
         while let Some((room, stretch)) = stretches.next() {
             let is_cut = stretch.is_cut;
-            match self.compare_room(account, &room, stretch).await {
-                Ok(missed) => found += missed,
-                Err(error) => {
-                    // Rooms that are not compared now are read back the next time.
-                    account.read_back(&room, is_cut);
-                    for (room, stretch) in stretches {
-                        account.read_back(&room, stretch.is_cut);
-                    }
-                    return Err(error);
+            let error = match caught(self.compare_room(account, &room, stretch)).await {
+                Ok(missed) => {
+                    found += missed;
+                    continue;
                 }
+                Err(error) => error,
+            };
+            if error.may_pass() {
+                account.read_back(&room, is_cut);
             }
+            if error.is_passing() && self.homeserver.is_away_now().await {
+                for (room, stretch) in stretches {
+                    account.read_back(&room, stretch.is_cut);
+                }
+                return Err(error);
+            }
+            tracing::debug!(room.id = %room, user.id = %account.user(), %error, "a room cannot be compared now");
         }
         Ok(found)
     }
@@ -271,7 +278,7 @@ impl Engine {
         invites.extend(new.into_iter().map(|room| (user.to_owned(), room)));
         for room in overlooked {
             tracing::info!(room.id = %room, user.id = %user, "the homeserver had not delivered an invite");
-            Box::pin(self.clone().take_missed_invite(account, &room)).await?;
+            Box::pin(self.clone().take_missed_invites(account, [room])).await?;
         }
         Ok(())
     }

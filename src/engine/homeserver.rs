@@ -165,6 +165,11 @@ impl Homeserver {
         asked.unwrap_or_else(|_| Err(self.too_slow(ASK_MAX)))
     }
 
+    /// Returns whether it does not answer at this moment; tells a room's trouble from its own.
+    pub(super) async fn is_away_now(&self) -> bool {
+        self.whoami_in_time().await.is_err_and(|error| error.is_passing())
+    }
+
     fn too_slow(&self, limit: Duration) -> MatrixError {
         let url = self.runtime.api().proxy().homeserver().to_string();
         MatrixError::Unreachable { url, cause: format!("no answer within {} s", limit.as_secs()) }

@@ -4,7 +4,7 @@ use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, Shared, assistants::Chat, records::RoomRecord};
+use super::{Engine, EngineError, Shared, assistants::Chat, caught::caught, records::RoomRecord};
 use crate::{
     clock,
     config::{AcceptInvites, Coworker},
@@ -398,19 +398,27 @@ impl Engine {
         Ok(room)
     }
 
-    /// Handles invites that arrived while we were away and that no transaction brought.
-    pub(super) async fn take_missed_invites(self: Shared, account: &Account) -> Result<(), EngineError> {
-        for room in account.invited() {
-            Box::pin(self.clone().take_missed_invite(account, &room)).await?;
+    /// Handles open invites that no transaction brought. One that cannot be handled costs only itself: while it is open,
+    /// the safety sync finds it again.
+    ///
+    /// # Errors
+    /// When the homeserver is away.
+    pub(super) async fn take_missed_invites(
+        self: Shared,
+        account: &Account,
+        rooms: impl IntoIterator<Item = OwnedRoomId>,
+    ) -> Result<(), EngineError> {
+        for room in rooms {
+            let Some(inviter) = account.inviter(&room).await else { continue };
+            let user: OwnedUserId = account.user().to_owned();
+            let taken = caught(Box::pin(self.clone().take_invite(&room, &user, &inviter, Instant::now()))).await;
+            let Err(error) = taken else { continue };
+            if error.is_passing() && self.homeserver.is_away_now().await {
+                return Err(error);
+            }
+            tracing::warn!(room.id = %room, user.id = %user, %error, "an invite that came meanwhile cannot be taken yet");
         }
         Ok(())
-    }
-
-    /// Handles an open invite that no transaction brought.
-    pub(super) async fn take_missed_invite(self: Shared, account: &Account, room: &RoomId) -> Result<(), EngineError> {
-        let Some(inviter) = account.inviter(room).await else { return Ok(()) };
-        let user: OwnedUserId = account.user().to_owned();
-        Box::pin(self.take_invite(room, &user, &inviter, Instant::now())).await
     }
 }
 

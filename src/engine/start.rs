@@ -284,7 +284,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     engine.homeserver.wake().await;
     super::stepped_back::look_for_a_step_back(&engine.runtime).await;
     for account in engine.pool.all_kept() {
-        if let Err(error) = Box::pin(engine.clone().take_missed_invites(&account)).await {
+        if let Err(error) = Box::pin(engine.clone().take_missed_invites(&account, account.invited())).await {
             tracing::warn!(user.id = %account.user(), %error, "invites that came meanwhile cannot be taken yet");
         }
     }

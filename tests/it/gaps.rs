@@ -9,6 +9,7 @@ use crate::{
     assistants::{FIRST_WORDS, said},
     harness::{
         Person, RoomKind, Setup,
+        faults::{Fault, Faults},
         homeserver::shared,
         office::{Office, echoing},
         readiness::until_logged,
@@ -96,6 +97,59 @@ async fn nothing_is_lost_what_slips_through_just_after_a_return_is_found_though_
     // An invite that no transaction brought is taken too.
     office.alice.until_membership(&other, &office.oncall(), &MembershipState::Join).await?;
     Ok(())
+}
+
+/// Rooms whose timeline the homeserver cannot give.
+const BAD_ROOMS: usize = 8;
+
+#[tokio::test]
+async fn security_2_rooms_that_cannot_be_read_back_hide_no_gap_and_no_invite_of_others() -> Result<()> {
+    let [alice, bob] = [shared().person("alice").await, shared().person("bob").await];
+    let (claude, faults) = (echoing().await?, Faults::before(shared().url().clone()).await?);
+    let mut workmate = Setup::new(&shared().take_slot(), faults.url(), &claude.base_url()).write();
+    let relay = Relay::before(&workmate, Rule::PassOn).await?;
+    workmate.start_again().await;
+    let mut office = Office { claude, workmate, alice, bob };
+    let good = office.room(RoomKind::Encrypted).await?;
+    let mut bad = Vec::new();
+    for _ in 0..BAD_ROOMS {
+        bad.push(office.room(RoomKind::Plain).await?);
+    }
+    let (unjoinable, invited) =
+        (office.room_of_people(RoomKind::Plain).await?, office.room_of_people(RoomKind::Plain).await?);
+
+    let names: Vec<String> = bad.iter().map(|room| name_of(room)).collect();
+    let cannot_be_joined = name_of(&unjoinable);
+    faults.decide(move |call| {
+        let is_read = call.path.ends_with("/messages") && names.iter().any(|name| call.path.contains(name));
+        let is_joined = call.path.contains("/join") && call.path.contains(&cannot_be_joined);
+        if is_read || is_joined { Fault::Json(500, "M_UNKNOWN") } else { Fault::None }
+    });
+    // A start reads every room back, and finds the invites that came meanwhile.
+    office.workmate.kill();
+    for room in [&unjoinable, &invited] {
+        office.alice.invite(room, &office.oncall()).await?;
+    }
+    relay.follow(Rule::ThrowAway);
+    office.workmate.start_again().await;
+    office.alice.until_membership(&invited, &office.oncall(), &MembershipState::Join).await?;
+    relay.follow(Rule::PassOn);
+    for number in 0..3 {
+        let lost = format!("lost beside bad rooms, {number}");
+        lose_one(&office, &relay, &good, &lost).await?;
+        office.answer(&office.alice, &good, &office.oncall(), &lost).await?;
+    }
+
+    // Nothing of them is lost either: once it can be read, it is.
+    faults.heal();
+    office.alice.until_membership(&unjoinable, &office.oncall(), &MembershipState::Join).await?;
+    office.asked_and_answered(&bad[0], "and here?").await?;
+    Ok(())
+}
+
+/// Returns what of a room's id no escaping changes.
+fn name_of(room: &OwnedRoomId) -> String {
+    room.as_str().trim_start_matches('!').split(':').next().unwrap_or_default().to_owned()
 }
 
 #[tokio::test]

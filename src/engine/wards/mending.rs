@@ -223,7 +223,7 @@ impl Engine {
     /// Takes the invites and the events that a user missed.
     async fn catch_up(self: &Shared, account: &Arc<Account>) {
         let caught_up = async {
-            Box::pin(self.clone().take_missed_invites(account)).await?;
+            Box::pin(self.clone().take_missed_invites(account, account.invited())).await?;
             self.compare(account).await
         };
         if let Err(error) = caught::<_, EngineError>(caught_up).await {

@@ -44,6 +44,8 @@ const KEPT_MAX: usize = 512;
 const KEPT_FOR: Duration = Duration::from_mins(30);
 /// How long a question waits for the words of all recordings that it is not about.
 const EARLIER_WORDS_PATIENCE: Duration = Duration::from_secs(5);
+/// How long it waits for all other files that it is not about: a file's own server may never answer.
+const EARLIER_FILES_PATIENCE: Duration = Duration::from_secs(10);
 /// Pause before a file that could not be fetched is tried again, because each try may delay an answer.
 const UNAVAILABLE_FOR: Duration = Duration::from_mins(2);
 
@@ -64,6 +66,14 @@ impl Prepared {
         self.sandbox.decode(Owner::room(room), Kind::Preview, bytes).await?.preview()
     }
 
+    /// Notes that a file cannot be fetched, unless that is known.
+    fn note_unavailable(&self, key: Key) {
+        let (mut kept, now) = (self.kept.lock().unwrap_or_else(PoisonError::into_inner), time::Instant::now());
+        if kept.get(&key, now).is_none() {
+            kept.put(key, Err(Unread::Unavailable), now);
+        }
+    }
+
     /// Forgets every file that one of our users was shown.
     pub(super) fn forget(&self, user: &UserId) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,6 +89,12 @@ impl Prepared {
 struct Key {
     user: OwnedUserId,
     claims: Claims,
+}
+
+impl Key {
+    fn of(account: &Account, file: &Wanted) -> Self {
+        Self { user: account.user().to_owned(), claims: file.claims.clone() }
+    }
 }
 
 #[derive(Default)]
@@ -131,11 +147,17 @@ impl Engine {
     pub(super) async fn fetch_files(&self, account: &Account, room: &RoomId, wanted: Vec<Wanted>) -> Files {
         let left = &AtomicU64::new(FETCHED_BYTES_MAX);
         // Newest first, so that the request's own file fits if the limit is reached.
-        let until = time::Instant::now() + EARLIER_WORDS_PATIENCE;
+        let now = time::Instant::now();
         let fetched = wanted.into_iter().rev().map(|file| async move {
             let fetching = Box::pin(self.fetch_file(account, room, &file, left));
-            let outcome =
-                if file.claims.is_sound() && !file.asked { heard_by(until, fetching).await } else { fetching.await };
+            let outcome = match patience_with(&file) {
+                None => fetching.await,
+                Some((patience, otherwise)) => by(now + patience, fetching, otherwise).await,
+            };
+            // Otherwise each question would wait for it anew.
+            if outcome == Err(Unread::Unavailable) {
+                self.prepared.note_unavailable(Key::of(account, &file));
+            }
             ((file.event, file.at), outcome)
         });
         stream::iter(fetched).buffer_unordered(FETCHES_AT_ONCE_MAX).collect().await
@@ -149,7 +171,7 @@ impl Engine {
         file: &Wanted,
         left: &AtomicU64,
     ) -> Outcome {
-        let key = Key { user: account.user().to_owned(), claims: file.claims.clone() };
+        let key = Key::of(account, file);
         let known = self.prepared.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&key, time::Instant::now());
         if let Some(outcome) = known {
             return outcome;
@@ -227,10 +249,19 @@ impl Engine {
     }
 }
 
-/// Returns the words of a recording that nobody asks about, if they are there by then. A recogniser that hangs holds up
-/// nobody's question.
-async fn heard_by(until: time::Instant, fetching: impl Future<Output = Outcome>) -> Outcome {
-    time::timeout_at(until, fetching).await.unwrap_or(Err(Unread::NotHeardYet))
+/// Returns how long a question waits for a file, and what the file counts as after that; `None` if it is about the file.
+fn patience_with(file: &Wanted) -> Option<(Duration, Unread)> {
+    match (file.asked, file.claims.is_sound()) {
+        (true, _) => None,
+        (false, true) => Some((EARLIER_WORDS_PATIENCE, Unread::NotHeardYet)),
+        (false, false) => Some((EARLIER_FILES_PATIENCE, Unread::Unavailable)),
+    }
+}
+
+/// Returns a file that nobody asks about, if it is there by then. Neither a recogniser that hangs nor a server that does
+/// not answer holds up anybody's question.
+async fn by(until: time::Instant, fetching: impl Future<Output = Outcome>, otherwise: Unread) -> Outcome {
+    time::timeout_at(until, fetching).await.unwrap_or(Err(otherwise))
 }
 
 /// Returns the owner of a file, whose share of the sandbox it uses.
@@ -299,10 +330,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn c25_a_question_waits_a_while_for_recordings_that_it_is_not_about() {
+    async fn c7_c25_a_question_waits_a_while_for_files_that_it_is_not_about() {
         let soon = time::Instant::now() + Duration::from_millis(1);
-        assert_eq!(heard_by(soon, std::future::pending()).await, Err(Unread::NotHeardYet));
-        assert_eq!(heard_by(soon, std::future::ready(Ok(file(1)))).await, Ok(file(1)), "known words take no time");
+        for why in [Unread::NotHeardYet, Unread::Unavailable] {
+            assert_eq!(by(soon, std::future::pending(), why).await, Err(why));
+            assert_eq!(
+                by(soon, std::future::ready(Ok(file(1))), why).await,
+                Ok(file(1)),
+                "what is known takes no time"
+            );
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::{
     assistants,
     harness::{
         Message, Person, RoomKind, SentFile, Setup,
+        faults::{Fault, Faults},
         homeserver::shared,
         office::{Office, answers_in_thread, question_of, records},
         workmate::coworker,
@@ -277,5 +278,30 @@ async fn a1_an_assistant_reads_its_owners_files_and_says_what_it_cannot_read() -
     office.answered(&alice, &room, &word).await?;
 
     assert_eq!(office.claude.requests().len(), 2);
+    Ok(())
+}
+
+/// Pictures in front of a question; more than are fetched at once.
+const LATE_PICTURES: usize = 12;
+
+#[tokio::test]
+async fn c7_pictures_of_a_server_that_never_answers_hold_up_no_question() -> Result<()> {
+    let faults = Faults::before(shared().url().clone()).await?;
+    faults.decide(|call| if call.path.contains("/never.example/") { Fault::Hangs } else { Fault::None });
+    let people = [shared().person("alice").await, shared().person("bob").await];
+    let office = Office::open_for(people, |setup| setup.homeserver(faults.url())).await?;
+    let room = office.room(RoomKind::Plain).await?;
+    for number in 0..LATE_PICTURES {
+        let url = format!("mxc://never.example/picture{number}");
+        let content = json!({ "msgtype": "m.image", "body": format!("{number}.png"), "url": url });
+        office.bob.room(&room)?.send_raw("m.room.message", content).await?;
+    }
+
+    office.asked_and_answered(&room, "what do you see?").await?;
+    let newest = format!("{}.png", LATE_PICTURES - 1);
+    assert_eq!(attachment(&asked(&office, "what do you see?"), &newest)["not_given"], Unread::Unavailable.key());
+    let waited_for = faults.made()["hangs"];
+    office.asked_and_answered(&room, "and now?").await?;
+    assert_eq!(faults.made()["hangs"], waited_for, "they are waited for once, and not for each question");
     Ok(())
 }

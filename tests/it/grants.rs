@@ -18,6 +18,8 @@ use crate::{
     provisioning::make_space,
 };
 
+mod spaces;
+
 /// An MCP server with three tools; it reads their description from a file and records each call.
 const SERVER: &str = r#"
 import json, os, sys, threading, time

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::Method;
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, RoomOrAliasId, UserId};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Api, Body, encode};
 use crate::{
@@ -32,15 +32,24 @@ impl Api {
     /// # Errors
     /// As [`Api::call`].
     pub async fn space_holds(&self, user: &UserId, space: &RoomId, room: &RoomId) -> Result<Option<bool>, MatrixError> {
-        let (space, room) = (encode(space.as_str()), encode(room.as_str()));
-        let path = format!("/_matrix/client/v3/rooms/{space}/state/m.space.child/{room}");
-        match self.call(Identity::User(user.to_owned()), Method::GET, &path, None).await {
-            // A child without a server was removed (spec, "m.space.child").
-            Ok(child) => Ok(Some(child["via"].as_array().is_some_and(|via| !via.is_empty()))),
-            Err(MatrixError::Refused { errcode, .. }) if errcode == "M_NOT_FOUND" => Ok(Some(false)),
+        // A homeserver goes on showing a former member the space as it was when they left.
+        match self.state_as(user, space, "m.room.member", user.as_str()).await {
+            Ok(own) if own["membership"] == "join" => {}
+            Ok(_) => return Ok(None),
+            Err(error) if error.is_forbidden() || error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        match self.state_as(user, space, "m.space.child", room.as_str()).await {
+            Ok(child) => Ok(Some(is_child(&child))),
+            Err(error) if error.is_not_found() => Ok(Some(false)),
             Err(error) if error.is_forbidden() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    async fn state_as(&self, user: &UserId, room: &RoomId, kind: &str, key: &str) -> Result<Value, MatrixError> {
+        let path = format!("/_matrix/client/v3/rooms/{}/state/{kind}/{}", encode(room.as_str()), encode(key));
+        self.call(Identity::User(user.to_owned()), Method::GET, &path, None).await
     }
 
     /// Returns the joined members of a room that `user` is in.
@@ -127,4 +136,36 @@ impl Api {
 
 fn unreadable(call: &str) -> MatrixError {
     MatrixError::Unreadable { call: call.to_owned() }
+}
+
+/// Returns whether the content of an `m.space.child` makes a room the space's. One without servers was removed (spec,
+/// "m.space.child"); homeservers ignore an entry with anything else among them.
+fn is_child(content: &Value) -> bool {
+    let via = content["via"].as_array();
+    via.is_some_and(|via| {
+        !via.is_empty() && via.iter().all(|server| server.as_str().is_some_and(|name| !name.is_empty()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c12_a_room_is_a_spaces_by_servers_that_are_named_and_nothing_else() {
+        for (content, expected) in [
+            (json!({ "via": ["hs"] }), true),
+            (json!({ "via": ["hs", "other:8448"], "order": 7 }), true),
+            (json!({}), false),
+            (json!({ "via": [] }), false),
+            (json!({ "via": "hs" }), false),
+            (json!({ "via": null }), false),
+            (json!({ "via": [7] }), false),
+            (json!({ "via": ["hs", null] }), false),
+            (json!({ "via": [""] }), false),
+            (Value::Null, false),
+        ] {
+            assert_eq!(is_child(&content), expected, "{content}");
+        }
+    }
 }

@@ -34,6 +34,7 @@ use crate::{
 
 mod echoes;
 mod leaving;
+mod powers;
 
 /// An operator's secret that a compromised model has obtained.
 const PLANTED: &str = "planted-s3cret-in-a-call";

@@ -19,8 +19,8 @@ use crate::{
 
 const VISIBILITIES: [&str; 5] = ["shared", "joined", "invited", "world_readable", "joined"];
 
-/// Takes the owner through no membership, invite, join, leave, ban and leave under each visibility, with a message in
-/// each.
+/// Takes the owner through no membership, knock, invite, join, leave, ban and leave under each visibility, with a message
+/// in each.
 async fn play(host: &Person, owner: &Person, room: &RoomId) -> Result<()> {
     let rooms = format!("_matrix/client/v3/rooms/{room}");
     let mut said = 0;
@@ -30,9 +30,13 @@ async fn play(host: &Person, owner: &Person, room: &RoomId) -> Result<()> {
         call_as(host, Method::PUT, &path, &json!({ "msgtype": "m.text", "body": format!("word {said}") })).await
     };
     let whom = json!({ "user_id": owner.user_id() });
+    let path = format!("{rooms}/state/m.room.join_rules");
+    call_as(host, Method::PUT, &path, &json!({ "join_rule": "knock" })).await?;
     for visibility in VISIBILITIES {
         let path = format!("{rooms}/state/m.room.history_visibility");
         call_as(host, Method::PUT, &path, &json!({ "history_visibility": visibility })).await?;
+        say(host).await?;
+        call_as(owner, Method::POST, &format!("_matrix/client/v3/knock/{room}"), &json!({})).await?;
         say(host).await?;
         call_as(host, Method::POST, &format!("{rooms}/invite"), &whom).await?;
         say(host).await?;

@@ -16,6 +16,7 @@ use crate::core::{
 
 mod batching;
 mod computing;
+mod ending;
 mod properties;
 mod record;
 mod refusing;

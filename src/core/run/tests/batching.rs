@@ -32,7 +32,8 @@ pub(super) struct World {
     journal: Option<RunRecord>,
     sent: usize,
     pub(super) asked: usize,
-    ready: Ready,
+    /// `None`: nobody is left who could answer.
+    ready: Option<Ready>,
 }
 
 impl World {
@@ -41,8 +42,8 @@ impl World {
     }
 
     /// Begins where this is composed.
-    pub(super) fn begin_with(record: RunRecord, now: Timestamp, ready: Ready) -> Self {
-        let run = Run::new(record, rules(), now);
+    pub(super) fn begin_with(record: RunRecord, now: Timestamp, ready: impl Into<Option<Ready>>) -> Self {
+        let (run, ready) = (Run::new(record, rules(), now), ready.into());
         let mut world = Self { run, now, wanted: Vec::new(), disk: None, journal: None, sent: 0, asked: 0, ready };
         world.go_on();
         world.hand(Input::Turn);
@@ -74,7 +75,7 @@ impl World {
                 Effect::Open => Input::Opened,
                 Effect::LookBack | Effect::LookForAgain(_) => Input::LookedBack,
                 Effect::CatchUp(_) => Input::CaughtUp,
-                Effect::Compose(_) => Input::Composed(Some(self.ready.clone())),
+                Effect::Compose(_) => Input::Composed(self.ready.clone()),
                 Effect::Reserve(..) => Input::Reserved(Ok(())),
                 Effect::Journal => {
                     self.journal = Some(self.run.record().clone());
@@ -114,11 +115,11 @@ impl World {
         self.run.record().batch.as_ref().expect("there is one")
     }
 
-    fn end(&self) -> Option<&End> {
+    pub(super) fn end(&self) -> Option<&End> {
         self.wanted.iter().find_map(|effect| if let Effect::End(end) = effect { Some(end) } else { None })
     }
 
-    fn shown(&self) -> Vec<String> {
+    pub(super) fn shown(&self) -> Vec<String> {
         let said = |effect: &Effect| match effect {
             Effect::Send(_, message) | Effect::Edit(_, _, message) => Some(message.body.clone()),
             _ => None,

@@ -31,8 +31,10 @@ pub(crate) use self::{
 };
 use super::time::Timestamp;
 
-/// How long a person who was told of a reached limit is not told again, in milliseconds.
+/// How long a person who was told of a reached limit is not told again in the same place, in milliseconds.
 pub(crate) const WORD_INTERVAL_MS: u64 = 60 * 60 * 1000;
+/// The reaction on a request that a limit declines meanwhile, so that none is ignored.
+pub(crate) const DECLINED_KEY: &str = "💸";
 
 /// The cost of a prompt token and of an answer token if the model's price is unknown, in millionths of a US dollar;
 /// above every existing price.

@@ -38,7 +38,7 @@ pub(super) fn show(engine: &Shared) {
     let weak = Arc::downgrade(engine);
     let counted = move || weak.upgrade().map(|engine| engine.connections.counted()).unwrap_or_default();
     engine.metrics.count_each("connection_calls", help, counted);
-    let help = "What was spent in this month, on this day (UTC), by the workspace and by coworkers.";
+    let help = "What was spent in this month, on this day of workspace.zone, by the workspace and by coworkers.";
     show_each(engine, "budget_spent_usd", help, |engine| engine.budget.budgets_spent());
     let help = "What calls in progress have reserved, by the workspace and by coworkers.";
     show_each(engine, "budget_reserved_usd", help, |engine| engine.budget.budgets_reserved());

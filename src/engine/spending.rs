@@ -97,14 +97,14 @@ impl Pacing {
         Ok(due)
     }
 
-    /// Returns whether to say that a budget is used up: once per person and limit in an interval, and always if work
-    /// had begun. If nobody asked, it is said once in the room until the limit ends, not at every due time.
+    /// Returns whether to say that a budget is used up: once per person, limit and place in an interval, and always if
+    /// work had begun. If nobody asked, it is said once in the room until the limit ends, not at every due time.
     pub(super) fn is_budget_word_due(&self, record: &RunRecord, full: &Full) -> Result<bool, EngineError> {
         if full.begun {
             return Ok(true);
         }
         if !record.is_unasked() {
-            return self.is_word_due(&record.asker, &full.name(), &record.request, WORD_INTERVAL_MS);
+            return self.is_word_due(&record.asker, &told_as(record, full), &record.request, WORD_INTERVAL_MS);
         }
         let (limit, cause) = (format!("{}/{}", record.user, full.name()), &record.request);
         let mut due = false;
@@ -129,7 +129,8 @@ impl Pacing {
         let (room, person) = (&event.room, &event.sender);
         tracing::warn!(room.id = %room, user.id = %person, ?whose, "a breaker stopped a run");
         let (limit, runs_max) = match whose {
-            Whose::Person => ("pace".to_owned(), self.runtime.config().limits.person_requests_max),
+            // In each room: who asks elsewhere would wait for an answer.
+            Whose::Person => (format!("pace/person/{room}"), self.runtime.config().limits.person_requests_max),
             Whose::Room => (format!("pace/{room}"), self.runtime.config().limits.room_requests_max),
         };
         if !self.is_word_due(person, &limit, &event.id, PAUSE_MS)? {
@@ -230,5 +231,52 @@ impl Pacing {
             return Ok(None);
         }
         Ok(Some(Box::pin(self.runtime.pool.passing(&persona)).await?))
+    }
+}
+
+/// Returns under which name it is noted that a run's asker was told of a limit: by coworker, and by room or thread,
+/// because what stands elsewhere is no answer there. What is asked in the timeline opens a thread, and is told once for
+/// all of the timeline.
+fn told_as(record: &RunRecord, full: &Full) -> String {
+    if record.owner().is_some() {
+        // An owner has one chat, and nothing about it is kept here.
+        return full.name();
+    }
+    let thread = record.place.thread_root().filter(|root| *root != record.request).map_or("", EventId::as_str);
+    format!("{}/{}/{}/{thread}", full.name(), record.user, record.room)
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::{event_id, owned_event_id, room_id, user_id};
+
+    use super::*;
+    use crate::core::budget::{Period, Scope, Usd, Why};
+
+    #[test]
+    fn c23_a_limit_is_told_in_each_room_and_thread_by_each_coworker() {
+        let (limit, until) = (Usd::from_micro(1), Timestamp::from_ms(0));
+        let full = Full { scope: Scope::Person, period: Period::Day, limit, why: Why::Spent, until, begun: false };
+        let asked = |user, room, request: &EventId, place| {
+            let now = Timestamp::from_ms(0);
+            told_as(&RunRecord::new(user, room, request, user_id!("@alice:hs"), place, now), &full)
+        };
+        let thread = |root| Place::Thread { root, latest: owned_event_id!("$latest") };
+        let (oncall, ci, a, b) = (user_id!("@oncall:hs"), user_id!("@ci:hs"), room_id!("!a:hs"), room_id!("!b:hs"));
+        let (first, second) = (event_id!("$first"), event_id!("$second"));
+        let said = asked(oncall, a, first, thread(first.to_owned()));
+        assert_eq!(
+            said,
+            asked(oncall, a, second, thread(second.to_owned())),
+            "each opens a thread in the same timeline"
+        );
+        assert_eq!(said, asked(oncall, a, second, Place::Timeline));
+        for elsewhere in [
+            asked(oncall, b, second, thread(second.to_owned())),
+            asked(oncall, a, second, thread(first.to_owned())),
+            asked(ci, a, second, thread(second.to_owned())),
+        ] {
+            assert_ne!(said, elsewhere);
+        }
     }
 }

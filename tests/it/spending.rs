@@ -142,6 +142,47 @@ async fn c23_a_burst_finds_what_is_reserved_and_spends_past_a_budget_by_no_more_
 }
 
 #[tokio::test]
+async fn c23_a_used_up_budget_is_told_in_each_room_and_thread_and_no_mention_is_passed_over() -> Result<()> {
+    let people = [shared().person("alice").await, shared().person("bob").await];
+    let budgets = json!({"person": {"usd_day": "0.10"}});
+    let office = Office::open_for(people, |setup: Setup| setup.section("budgets", budgets)).await?;
+    let (one, other) = (office.room(RoomKind::Plain).await?, office.room(RoomKind::Encrypted).await?);
+    let (alice, oncall) = (&office.alice, office.oncall());
+    office.claude.respond_with(|_| Turn::text(long_tale()).delta_chars(20_000));
+    office.ask(alice, &one, "a tale").await?;
+    let tale = office.answer(alice, &one, &oncall, "once upon a time").await?;
+    until_runs_ended(&office.workmate, 1).await;
+
+    let beginning = "Your budget is used up for today ($0.10)";
+    let told = |seen: &Timeline| said(seen, &oncall, beginning).len();
+    let marks = |seen: &Timeline, target: &str| {
+        let ours = seen.events.iter().filter(|event| event.sender == oncall && event.kind == "m.reaction");
+        let key = json!({"rel_type": "m.annotation", "event_id": target, "key": "💸"});
+        ours.filter(|event| event.content["m.relates_to"] == key).count()
+    };
+    office.ask(alice, &one, "a second one").await?;
+    until_runs_ended(&office.workmate, 2).await;
+    alice.until(&one, "the word", |seen| (told(seen) == 1).then_some(())).await?;
+    // Again in the same place: the word stands there.
+    let third = office.ask(alice, &one, "a third one").await?;
+    alice.until(&one, "the mark", |seen| (marks(seen, third.as_str()) == 1).then_some(())).await?;
+    // In a thread and in another room it does not.
+    let root = tale.thread_root().expect("it was answered in a thread").to_owned();
+    let root = ruma::OwnedEventId::try_from(root)?;
+    alice.send(&one, Message::text("And how does it go on?").mentioning(&oncall).in_thread(&root)).await?;
+    alice.until(&one, "the word in the thread", |seen| (told(seen) == 2).then_some(())).await?;
+    office.ask(alice, &other, "a tale for this room").await?;
+    alice.until(&other, "the word in the other room", |seen| (told(seen) == 1).then_some(())).await?;
+    let again = office.ask(alice, &other, "another for this room").await?;
+    alice.until(&other, "the mark there", |seen| (marks(seen, again.as_str()) == 1).then_some(())).await?;
+
+    until_runs_ended(&office.workmate, 6).await;
+    let words = [&one, &other].map(|room| told(&alice.timeline(room)));
+    assert_eq!((words, office.claude.requests().len()), ([2, 1], 1));
+    Ok(())
+}
+
+#[tokio::test]
 async fn c23_again_and_again_counts_as_the_person_s_who_reacts_and_stops_nobody_else() -> Result<()> {
     let people = [shared().person("alice").await, shared().person("bob").await];
     let limits = json!({"person_requests_max": 3});
@@ -230,7 +271,7 @@ fn spent_by(workmate: &Workmate, by: &str) -> Result<Value> {
 
 /// Returns a gauge of the workspace's account this month, in millionths.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a test spends little")]
-async fn gauge(workmate: &Workmate, name: &str) -> Result<u64> {
+pub(crate) async fn gauge(workmate: &Workmate, name: &str) -> Result<u64> {
     let url = format!("http://{}/metrics", workmate.slot().health_listen);
     let shown = reqwest::Client::builder().no_proxy().build()?.get(url).send().await?.text().await?;
     let series = format!("{name}{{scope=\"workspace\",period=\"month\",coworker=\"\"}} ");

@@ -8,11 +8,12 @@ use super::{Done, Driver};
 use crate::{
     clock,
     core::{
+        budget::DECLINED_KEY,
         owed::Owed,
         run::{CatchUp, Effect, Flush, Input, Remark, RunRecord},
         sealed::Carriage,
     },
-    engine::{Engine, EngineError, Shared, answerers::Said, presence},
+    engine::{Engine, EngineError, Shared, answerers::Said, presence, word_transaction},
     matrix::Account,
 };
 
@@ -83,6 +84,9 @@ impl<'a> Driver<'a> {
             Effect::NoteTaken => engine.note_taken(self.run.record())?,
             Effect::WeighBudgetWord(full) => {
                 let is_due = engine.pacing.is_budget_word_due(self.run.record(), &full)?;
+                if !is_due && !self.run.record().is_unasked() {
+                    self.mark_declined();
+                }
                 self.handle(Input::BudgetWord(is_due));
             }
             Effect::CloseCards => engine.close_cards(id, self.run.record()),
@@ -173,6 +177,22 @@ impl<'a> Driver<'a> {
         self.engine.tasks.spawn(shown);
         // Typing ends behind the answer, however the run ends; nobody waits for it.
         self.presence = Some(typing.drop_guard());
+    }
+
+    /// Shows on the request that it is declined, where the word that says why stands already.
+    fn mark_declined(&mut self) {
+        let (engine, id, record) = (self.engine.clone(), self.id.clone(), self.facts());
+        let Some(account) = self.account.clone() else { return };
+        self.engine.tasks.spawn(async move {
+            let txn = word_transaction("declined", id.as_str(), account.user());
+            let marked = match engine.destination(&record) {
+                Ok(to) => account.react(to.room(), &record.request, DECLINED_KEY, txn).await.map_err(EngineError::from),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = marked {
+                tracing::debug!(%error, "a declined request cannot be marked");
+            }
+        });
     }
 
     fn doubt(&mut self) {

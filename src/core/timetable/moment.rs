@@ -87,13 +87,17 @@ impl<'a> Words<'a> {
         Some(time)
     }
 
-    /// Takes a date: `2026-12-24`, `24.12.2026`, `24 december 2026`, `dec 24th`. A year that is missing is left open.
+    /// Takes a date: `2026-12-24`, `24.12.2026`, `24.12.`, `24 december 2026`, `dec 24th`. A year that is missing is left open.
     pub(super) fn date(&mut self) -> Option<(Option<i16>, i8, i8)> {
         let mut ahead = *self;
         ahead.skip_fillers();
         if let Some(date) = ahead.take(numeric_date) {
             *self = ahead;
             return Some((Some(date.year()), date.month(), date.day()));
+        }
+        if let Some((month, day)) = ahead.take(short_date) {
+            *self = ahead;
+            return Some((None, month, day));
         }
         let (day, month) = if let Some(month) = ahead.take(month) {
             (ahead.take(ordinal)?, month)
@@ -120,6 +124,19 @@ fn numeric_date(word: &str) -> Option<Date> {
         return None;
     }
     Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok()
+}
+
+/// Reads `24.12.` as month and day. Without the last dot it is a time.
+pub(super) fn short_date(word: &str) -> Option<(i8, i8)> {
+    let (day, month) = word.strip_suffix('.')?.split_once('.')?;
+    let number = |text: &str| text.parse::<i8>().ok().filter(|_| text.len() <= 2);
+    let (day, month) = (number(day)?, number(month)?);
+    ((1..=31).contains(&day) && (1..=12).contains(&month)).then_some((month, day))
+}
+
+/// Returns whether a word is a number and nothing else: beside other words it need not be the hour.
+pub(super) fn is_bare(word: &str) -> bool {
+    NUMBERS.contains(&word) || word.chars().all(|letter| letter.is_ascii_digit())
 }
 
 /// Reads a time of day, and says whether it may still become one of the afternoon.

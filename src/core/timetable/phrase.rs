@@ -4,7 +4,7 @@ use jiff::{ToSpan as _, Zoned, civil::Time};
 
 use super::{
     cron::Cron,
-    moment::{Words, number, unit_ms, weekday},
+    moment::{Words, is_bare, number, short_date, unit_ms, weekday},
     when::{Rule, When, WhenError, instant},
 };
 use crate::core::{time::Timestamp, zone::Zone};
@@ -72,28 +72,41 @@ impl When {
         let fits = |part: &str| Self::parse(part, reading).ok();
         let ends = starts.iter().skip(1).copied().chain([text.len()]);
         let heads: Vec<usize> = ends.take(WORDS_MAX).collect();
-        let head = heads.iter().rev().find_map(|end| Some((fits(text[..*end].trim_end())?, text[*end..].trim())));
-        let tails = starts.iter().skip(starts.len().saturating_sub(WORDS_MAX));
-        head.or_else(|| tails.clone().find_map(|start| Some((fits(&text[*start..])?, text[..*start].trim()))))
+        let head = heads.iter().rev().find_map(|end| {
+            let (part, rest) = (text[..*end].trim_end(), text[*end..].trim());
+            let is_sure = rest.is_empty() || !ends_in_a_number(part) && !goes_on(rest, &fits);
+            Some((fits(part).filter(|_| is_sure)?, rest))
+        });
+        let mut tails = starts.iter().skip(starts.len().saturating_sub(WORDS_MAX));
+        head.or_else(|| {
+            tails.find_map(|start| {
+                let (rest, part) = (text[..*start].trim(), &text[*start..]);
+                let is_sure = rest.is_empty() || !begins_with_a_number(part);
+                Some((fits(part).filter(|_| is_sure)?, rest))
+            })
+        })
     }
 
-    /// Returns why no part of a text says when ([`Self::split_off`]): a part that names a moment in the past says more
-    /// than that the whole is not understood.
+    /// Returns why no part of a text says when ([`Self::split_off`]): a part that names a moment in the past, or a day
+    /// without a time, says more than that the whole is not understood.
     #[must_use]
     pub(crate) fn fault_in(text: &str, reading: &Reading<'_>) -> WhenError {
         let text = text.trim();
         let whole = Self::parse(text, reading).err().unwrap_or(WhenError::Unknown);
         let starts = text.split_whitespace().map(|word| word.as_ptr() as usize - text.as_ptr() as usize);
         let starts: Vec<usize> = starts.collect();
-        let is_over = |part: &str| Self::parse(part, reading) == Err(WhenError::Over);
-        let head = starts.iter().skip(1).take(WORDS_MAX).any(|end| is_over(text[..*end].trim_end()));
-        let tail = || starts.iter().skip(starts.len().saturating_sub(WORDS_MAX)).any(|start| is_over(&text[*start..]));
-        if whole == WhenError::Unknown && (head || tail()) { WhenError::Over } else { whole }
+        let heads = starts.iter().skip(1).take(WORDS_MAX).map(|end| text[..*end].trim_end());
+        let tails = starts.iter().skip(starts.len().saturating_sub(WORDS_MAX)).map(|start| &text[*start..]);
+        let faults: Vec<WhenError> = heads.chain(tails).filter_map(|part| Self::parse(part, reading).err()).collect();
+        let telling = [WhenError::Over, WhenError::NoTime].into_iter().find(|fault| faults.contains(fault));
+        if whole == WhenError::Unknown { telling.unwrap_or(whole) } else { whole }
     }
 }
 
 fn read(text: &str, reading: &Reading<'_>) -> Result<Meant, WhenError> {
-    let text = text.trim().trim_end_matches(['.', '!']);
+    let text = text.trim();
+    let is_date = text.split_whitespace().last().is_some_and(|word| short_date(word).is_some());
+    let text = if is_date { text } else { text.trim_end_matches(['.', '!']) };
     if text.is_empty() || text.chars().count() > TEXT_CHARS_MAX {
         return Err(WhenError::Missing);
     }
@@ -174,18 +187,45 @@ fn once(words: Words<'_>, reading: &Reading<'_>) -> Option<Result<(When, bool), 
     if let Some(at) = from_now(words, &now) {
         return Some(at.map(|at| (When::At(at), false)));
     }
-    let mut words = words;
-    let mut time = words.time();
-    let day = day(&mut words);
-    if time.is_none() && day.is_some() {
-        time = words.time();
-    }
-    if !words.is_empty() {
-        return None;
-    }
+    // The day first: `5 december at 9` does not begin with a time of day.
+    let (time, day) = day_then_time(words).or_else(|| time_then_day(words))?;
     let Some(time) = time else { return day.map(|_| Err(WhenError::NoTime)) };
     let is_whole = matches!(day, Some(Day::Date(Some(_), ..)));
     Some(moment(day, time, &now).map(|at| (When::At(at), is_whole)))
+}
+
+fn day_then_time(words: Words<'_>) -> Option<(Option<Time>, Option<Day>)> {
+    let mut words = words;
+    let day = day(&mut words)?;
+    let time = words.time();
+    words.is_empty().then_some((time, Some(day)))
+}
+
+fn time_then_day(words: Words<'_>) -> Option<(Option<Time>, Option<Day>)> {
+    let mut words = words;
+    let time = words.time()?;
+    let day = day(&mut words);
+    words.is_empty().then_some((Some(time), day))
+}
+
+/// Whether the last word of a part is a number that may belong to the words behind it: `tomorrow 2` of `tomorrow 2 eggs`.
+fn ends_in_a_number(part: &str) -> bool {
+    let mut words = part.split_whitespace().rev();
+    let last = words.next().is_some_and(|word| is_bare(&word.to_lowercase()));
+    let is_time = words.next().is_some_and(|word| word.eq_ignore_ascii_case("at") || word == "@");
+    last && !is_time && !Cron::is_meant(part)
+}
+
+/// Whether what stands behind a moment names another one: `and friday at 10`.
+fn goes_on(rest: &str, fits: &impl Fn(&str) -> Option<Meant>) -> bool {
+    let Some((first, more)) = rest.split_once(char::is_whitespace) else { return false };
+    let ends = more.match_indices(char::is_whitespace).map(|(at, _)| at).chain([more.len()]);
+    first.eq_ignore_ascii_case("and") && ends.take(WORDS_MAX).any(|end| fits(&more[..end]).is_some())
+}
+
+/// Whether the first word of a part is a number that may belong to the words before it.
+fn begins_with_a_number(part: &str) -> bool {
+    part.split_whitespace().next().is_some_and(|word| is_bare(&word.to_lowercase())) && !Cron::is_meant(part)
 }
 
 /// Reads `in 20 minutes`, `1h30m`, `in half an hour`, `in 3 days at 9`.

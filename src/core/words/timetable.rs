@@ -84,7 +84,8 @@ pub(crate) fn reminder(text: &str, late: Option<&str>) -> String {
 /// Confirms a reminder with when it comes.
 #[must_use]
 pub(crate) fn reminder_set(reminder: &Reminder, zone: &Zone, now: Timestamp) -> String {
-    let number = reminder.number;
+    // With the text, because that shows whether the time in it was read as it was meant.
+    let (number, text) = (reminder.number, literal_name(&reminder.text));
     match reminder.next(now) {
         Some(at) if reminder.is_task && matches!(reminder.when, When::At(_)) => {
             format!("I'll do that on {}. `!unremind {number}` cancels it.", zone.day(at))
@@ -93,9 +94,11 @@ pub(crate) fn reminder_set(reminder: &Reminder, zone: &Zone, now: Timestamp) -> 
             format!("I'll do that each time, next on {}. `!unremind {number}` ends it.", zone.day(at))
         }
         Some(at) if matches!(reminder.when, When::At(_)) => {
-            format!("I'll remind you on {}. `!unremind {number}` cancels it.", zone.day(at))
+            format!("I'll remind you on {} of “{text}”. `!unremind {number}` cancels it.", zone.day(at))
         }
-        Some(at) => format!("I'll remind you each time, next on {}. `!unremind {number}` ends it.", zone.day(at)),
+        Some(at) => {
+            format!("I'll remind you of “{text}” each time, next on {}. `!unremind {number}` ends it.", zone.day(at))
+        }
         None => "That moment is just over.".to_owned(),
     }
 }

@@ -163,6 +163,11 @@ fn c20_phrases_for_one_moment_are_read_by_the_clock_of_their_zone() {
         ("on dec 24th at 9:00", "2026-12-24T08:00:00Z"),
         ("the 1st of march at noon", "2027-03-01T11:00:00Z"),
         ("29 feb at 8", "2028-02-29T07:00:00Z"),
+        ("5 december at 9", "2026-12-05T08:00:00Z"),
+        ("5.12. 9:00", "2026-12-05T08:00:00Z"),
+        ("9:00 on 5.12.", "2026-12-05T08:00:00Z"),
+        ("9 on 5 december", "2026-12-05T08:00:00Z"),
+        ("friday 9", "2026-12-04T08:00:00Z"),
     ];
     for (text, expected) in table {
         assert_eq!(parsed(text).as_deref(), Ok(expected), "{text}");
@@ -264,6 +269,25 @@ fn a12_a_reminder_says_when_and_what_in_either_order() {
         // A city before the time belongs to what is done there, as one behind other words does.
         ("meet Bob in Paris tomorrow at 10", Some(("2026-12-01T09:00:00Z", "meet Bob in Paris"))),
         ("tomorrow at 10 meet Bob in Paris", Some(("2026-12-01T09:00:00Z", "meet Bob in Paris"))),
+        ("5 december at 9 tea", Some(("2026-12-05T08:00:00Z", "tea"))),
+        ("tea on 5 december at 9", Some(("2026-12-05T08:00:00Z", "tea"))),
+        ("5.12. 9:00 tea", Some(("2026-12-05T08:00:00Z", "tea"))),
+        ("2 eggs tomorrow at 8", Some(("2026-12-01T07:00:00Z", "2 eggs"))),
+        ("tomorrow at 8 buy 2 eggs", Some(("2026-12-01T07:00:00Z", "buy 2 eggs"))),
+        ("at 9 tea", Some(("2026-11-30T08:00:00Z", "tea"))),
+        ("call Anna tomorrow 10", Some(("2026-12-01T09:00:00Z", "call Anna"))),
+        ("0 9 * * 1 water the plants", Some(("0 9 * * 1", "water the plants"))),
+        // A number beside other words need not be an hour.
+        ("6 months renew contract", None),
+        ("10 Minuten Tee", None),
+        ("2 wks tea", None),
+        ("tomorrow 2 eggs", None),
+        ("tea on december 5", None),
+        ("five apples", None),
+        ("12 midnight tea", None),
+        ("3 times a day tea", None),
+        ("monday at 9 and friday at 10 tea", None),
+        ("monday at 9 and bring a cake", Some(("2026-11-30T08:00:00Z", "and bring a cake"))),
         ("buy milk", None),
         ("", None),
     ];

@@ -13,6 +13,9 @@ fn a12_what_follows_remind_says_when_and_of_what() {
         ("", Err(ReminderError::When(WhenError::Missing))),
         ("buy milk", Err(ReminderError::When(WhenError::Unknown))),
         ("tomorrow", Err(ReminderError::When(WhenError::NoTime))),
+        ("tea on december 5", Err(ReminderError::When(WhenError::NoTime))),
+        ("5.12. tea", Err(ReminderError::When(WhenError::NoTime))),
+        ("6 months renew contract", Err(ReminderError::When(WhenError::Unknown))),
     ];
     for (said, expected) in table {
         let asked = Asked::parse(said, &reading).map(|asked| match asked.when {
@@ -24,7 +27,7 @@ fn a12_what_follows_remind_says_when_and_of_what() {
     let task = |said: &str| Asked::parse_task(said, &reading).map(|asked| (asked.text, asked.is_task));
     assert_eq!(task("every friday at 16:00 sum up what I missed"), Ok(("sum up what I missed".to_owned(), true)));
     assert_eq!(task("every friday at 16:00"), Err(ReminderError::NoTask));
-    assert_eq!(task("every friday sum up"), Err(ReminderError::When(WhenError::Unknown)));
+    assert_eq!(task("every friday sum up"), Err(ReminderError::When(WhenError::NoTime)));
     let table = [("10m tea", true), ("tomorrow at 9 tea", false), ("daily at 9 tea", false), ("in 2 hours tea", true)];
     for (said, expected) in table {
         assert_eq!(Asked::is_same_everywhere(|reading| Asked::parse(said, reading), at(NOW)), expected, "{said}");

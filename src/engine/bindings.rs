@@ -30,6 +30,9 @@ const KNOWN_MAX: usize = 4_096;
 /// Users of ours tried until one can read a space.
 const READERS_MAX: usize = 3;
 
+/// Most upgrades of one room that are followed.
+const UPGRADES_MAX: usize = 50;
+
 /// Looks up where grants hold, and keeps recent answers.
 pub(super) struct Bindings {
     runtime: Arc<Runtime>,
@@ -119,6 +122,18 @@ impl Bindings {
         self.runtime.roster.enter(room, account.user());
         tracing::info!(room.id = %room, "the service bot is in a space that tools are bound to");
         Ok(())
+    }
+
+    /// Returns the room in which a file's schedule, hook or watch works: the one that its name names, or that which has
+    /// replaced it since, if coworkers took everything along there (C18). `None` if an alias leads nowhere.
+    pub(super) async fn workplace(&self, name: &RoomOrAliasId) -> Result<Option<OwnedRoomId>, EngineError> {
+        let Some(mut room) = self.named(name).await? else { return Ok(None) };
+        for _ in 0..UPGRADES_MAX {
+            let record = self.runtime.tables.rooms.get(&room)?;
+            let Some(next) = record.and_then(|record| record.moved_to) else { break };
+            room = next;
+        }
+        Ok(Some(room))
     }
 
     /// Returns the room that an id or an alias names; `None` if the alias leads nowhere.

@@ -39,6 +39,8 @@ const PROVEN_MAX: usize = 300;
 const PROVEN_WINDOW: Duration = Duration::from_mins(1);
 /// What a sender is told that is too fast.
 const TOO_MANY: &str = "too many deliveries for this hook's room";
+/// What a sender is told whose hook's room was replaced by one into which its coworker did not take everything along.
+const REPLACED: &str = "the hook's room was replaced by another one";
 /// What a sender is told whose hook's coworker is not in its room.
 const NOT_THERE: &str = "the hook's coworker is not in its room";
 /// Calls that are judged at once: a large body takes a processor for a while, and people wait for that too.
@@ -270,13 +272,16 @@ impl Hooks {
         delivery: Delivery,
     ) -> Result<HookAnswer, EngineError> {
         let hook = &webhook.hook;
-        let Some(room) = self.bindings.named(&hook.room).await? else {
+        let Some(room) = self.bindings.workplace(&hook.room).await? else {
             tracing::error!(hook = hook.name, room = %hook.room, "a webhook's room does not exist");
             return Ok(HookAnswer::not_now("the hook's room does not exist"));
         };
         let user = self.runtime.coworker_user(coworker);
         if self.runtime.pool.kept(&user).is_some_and(|account| !account.is_in(&room)) {
             return Ok(HookAnswer::not_now(NOT_THERE));
+        }
+        if self.runtime.pool.kept(&user).is_some_and(|account| account.successor(&room).is_some()) {
+            return Ok(HookAnswer::not_now(REPLACED));
         }
         let now = clock::now();
         let (errand, earlier) = hook.errand(delivery, &user, &room, now);

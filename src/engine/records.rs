@@ -47,6 +47,9 @@ pub(super) struct RoomRecord {
     /// The coworkers that have said their first words.
     #[serde(default)]
     pub(super) introduced: BTreeSet<OwnedUserId>,
+    /// The room that replaced it, if that was followed with everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) moved_to: Option<OwnedRoomId>,
     /// The coworker that is here only to tell one person why it does not stay.
     #[serde(default)]
     pub(super) visit: Option<Visiting>,

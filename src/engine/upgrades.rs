@@ -131,6 +131,8 @@ impl Engine {
             // Before the record, which marks the upgrade as followed.
             self.notes.carry(&old, &new.to_owned())?;
             self.carry_schedules(&old, &new.to_owned())?;
+            let moved = RoomRecord { moved_to: Some(new.to_owned()), ..record.clone() };
+            self.tables.rooms.put(&old, &moved)?;
             record
         };
         self.tables.rooms.put(&new.to_owned(), &RoomRecord { invited_by: known.invited_by, ..record })?;

@@ -32,7 +32,7 @@ impl Engine {
             let mut by_words = Vec::new();
             for watch in &coworker.watches {
                 let Some(how) = watch.matches(event, &self.namespace()) else { continue };
-                if self.bindings.named(&watch.room).await?.as_ref() != Some(&event.room) {
+                if self.bindings.workplace(&watch.room).await?.as_ref() != Some(&event.room) {
                     continue;
                 }
                 match how {

@@ -15,11 +15,14 @@ use workmate::{
     standin::{Gate, Matcher, RecordedRequest, StandIn, Turn},
 };
 
-use crate::harness::{
-    Person, RoomKind, SeenEvent, Timeline,
-    homeserver::shared,
-    office::Office,
-    readiness::{reconfigure, until_runs_ended},
+use crate::{
+    harness::{
+        Person, RoomKind, SeenEvent, Setup, Timeline,
+        homeserver::shared,
+        office::Office,
+        readiness::{reconfigure, until_runs_ended},
+    },
+    upgrades,
 };
 
 const SECRET: &str = "a-secret-of-github's";
@@ -37,10 +40,14 @@ struct Desk {
 
 impl Desk {
     async fn open() -> Result<Self> {
+        Self::open_with(|setup| setup).await
+    }
+
+    async fn open_with(set_up: impl FnOnce(Setup) -> Setup) -> Result<Self> {
         let robot = shared().person("robot").await;
         let people = [shared().person("alice").await, shared().person("bob").await];
         let bots = json!({ "bots": [robot.user_id()] });
-        let mut office = Office::open_for(people, |setup| setup.section("workspace", bots)).await?;
+        let mut office = Office::open_for(people, |setup| set_up(setup.section("workspace", bots))).await?;
         let (plain, sealed) = (office.room(RoomKind::Plain).await?, office.room(RoomKind::Encrypted).await?);
         for room in [&plain, &sealed] {
             office.alice.invite(room, robot.user_id()).await?;
@@ -340,6 +347,27 @@ async fn c21_c22_odd_senders_keep_nobody_out_and_what_was_left_may_come_again() 
     odd::a_removed_coworker_begins_anew(&desk).await?;
     odd::a_bot_that_answers_our_answers_is_stopped(&desk).await?;
     desk.settled().await
+}
+
+#[tokio::test]
+async fn c18_c21_c22_a_hook_and_a_watch_whose_room_is_named_by_id_follow_its_upgrade() -> Result<()> {
+    let desk = Box::pin(Desk::open()).await?;
+    assert_eq!(desk.github(&run("before")).await?.0, 202);
+    desk.answered(&desk.plain, "before").await?;
+    let new = upgrades::upgrade(&desk.office, &desk.plain).await?;
+    // The homeserver has taken nobody along yet.
+    desk.office.alice.invite(&new, desk.robot.user_id()).await?;
+    desk.office.join_on_invite(&desk.robot, &new).await?;
+    upgrades::follow_by_invite(&desk.office, &new).await?;
+    desk.office.asked_and_answered(&new, "here too?").await?;
+
+    assert_eq!(desk.github(&run("behind")).await?.0, 202);
+    desk.answered(&new, "behind").await?;
+    desk.assert_once(&new, "behind");
+    let red = desk.robot.send(&new, "Build 3 FAILED").await?;
+    assert_in_thread(&desk.answered(&new, "Build 3 FAILED").await?, &red);
+    assert_eq!(desk.notices(&desk.plain, "behind").len(), 0);
+    Ok(())
 }
 
 /// Kills Workmate between the 202 and the notice, while the model writes, and right after the answer.

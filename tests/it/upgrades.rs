@@ -24,7 +24,7 @@ use workmate::core::{render, words};
 
 use crate::harness::{Message, Person, RoomKind, office::Office};
 
-async fn upgrade(office: &Office, old: &OwnedRoomId) -> Result<OwnedRoomId> {
+pub(crate) async fn upgrade(office: &Office, old: &OwnedRoomId) -> Result<OwnedRoomId> {
     let upgrade = upgrade_room::v3::Request::new(old.clone(), RoomVersionId::V12);
     Ok(office.alice.client().send(upgrade).await?.replacement_room)
 }
@@ -38,7 +38,7 @@ async fn command(office: &Office, room: &OwnedRoomId, command: &str, markdown: &
 }
 
 /// Everybody follows Alice into the new room on her invite.
-async fn follow_by_invite(office: &Office, new: &OwnedRoomId) -> Result<()> {
+pub(crate) async fn follow_by_invite(office: &Office, new: &OwnedRoomId) -> Result<()> {
     office.alice.invite(new, office.bob.user_id()).await?;
     office.join_on_invite(&office.bob, new).await?;
     office.alice.invite(new, &office.oncall()).await?;

@@ -69,7 +69,7 @@ impl Engine {
         until: Timestamp,
         now: Timestamp,
     ) -> Tried<bool> {
-        let room = match self.bindings.named(name).await {
+        let room = match self.bindings.workplace(name).await {
             Ok(Some(room)) => room,
             Ok(None) => {
                 tracing::warn!(schedule = job.name, room = %name, "a schedule names a room that is not there");

@@ -147,7 +147,7 @@ impl Engine {
         names: &[OwnedRoomOrAliasId],
     ) -> Result<bool, EngineError> {
         for name in names {
-            if self.bindings.named(name).await?.as_deref() == Some(room) {
+            if self.bindings.workplace(name).await?.as_deref() == Some(room) {
                 return Ok(true);
             }
         }

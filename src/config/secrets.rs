@@ -180,7 +180,10 @@ fn read_file(path: &Path) -> Result<String, Trouble> {
                 "run this as the user that the file belongs to (e.g. with `sudo -u workmate`), or give the file to the one \
                  that runs workmate with `chown`."
             }
-            std::io::ErrorKind::NotFound => "correct the path; for a new installation `workmate init` writes one.",
+            std::io::ErrorKind::NotFound => {
+                "correct the path, or put the secret there, readable by its owner alone (mode 0600). Workmate's own are \
+                 written by `workmate init`."
+            }
             _ => "look at the file, or correct the path.",
         };
         let what = format!("{} cannot be read: {}{whose}", path.display(), reason(&error));

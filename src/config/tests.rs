@@ -396,7 +396,7 @@ workmate.yaml:6 appservice.as_token_file: as can be read by others (mode 0640)
   Mend: run `chmod 600 as`.
 workmate.yaml:7 appservice.hs_token_file: hs cannot be read: there is no such file
   The config names it as the place of this secret.
-  Mend: correct the path; for a new installation `workmate init` writes one.
+  Mend: correct the path, or put the secret there, readable by its owner alone (mode 0600). Workmate's own are written by `workmate init`.
 workmate.yaml:8 master_secret_file: not 32 bytes of base64url
   Every key is derived from exactly these bytes, so a damaged copy opens nothing.
   Mend: restore it from your backup; for a new installation `workmate init` writes one.
@@ -647,5 +647,5 @@ fn op7_a_coworker_whose_file_has_faults_is_left_out_and_costs_nobody_else() {
 fn op8_a_secret_that_may_not_be_read_is_told_as_such_and_with_its_owner() {
     let folder = Folder::new(&MINIMAL.replace("as_token: ", "as_token_file: none\n  # "));
     let missing = folder.faults();
-    assert!(missing.contains("there is no such file") && missing.contains("`workmate init` writes one"), "{missing}");
+    assert!(missing.contains("there is no such file") && missing.contains("written by `workmate init`"), "{missing}");
 }

@@ -378,8 +378,8 @@ impl Engine {
     }
 
     /// Composes what an assistant reads: the current session of its chat and the rooms that its owner opened in it.
-    pub(super) async fn compose_assistant<'a>(
-        &'a self,
+    pub(super) async fn compose_assistant(
+        &self,
         account: &Account,
         record: &mut RunRecord,
         breadth: &Breadth,

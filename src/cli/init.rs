@@ -253,6 +253,9 @@ struct Rotated {
 /// Makes fresh tokens for the configuration that is there, with a matching registration.
 fn rotate(places: &Places) -> anyhow::Result<Rotated> {
     let file = places.config();
+    if !file.exists() {
+        bail!(words::nothing_to_rotate(&file));
+    }
     let (config, _) = Config::load_with(&file, &|name| std::env::var(name).ok())?;
     let mut registration = Registration::of(&config);
     let plan = tokens_of(places, &registration);

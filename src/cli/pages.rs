@@ -6,11 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, anyhow};
 use clap::CommandFactory as _;
 use clap_complete::{Shell, generate_to};
 
 use super::{Cli, say::say};
+use crate::config::{reason, whose_if_denied};
 
 /// The program's name in pages and completions.
 const NAME: &str = "workmate";
@@ -27,7 +28,7 @@ const BASH: &str = "bash-completion/completions/workmate";
 #[derive(Clone, Debug, clap::Args)]
 pub struct PagesArgs {
     /// The folder to write to, such as /usr/local/share.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = super::path_parser())]
     pub dir: PathBuf,
 }
 
@@ -45,18 +46,28 @@ pub(crate) fn run(args: &PagesArgs) -> Result<()> {
 fn write(dir: &Path) -> Result<usize> {
     let folder = |name: &str| {
         let folder = dir.join(name);
-        fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+        fs::create_dir_all(&folder).map_err(|error| cannot(&folder, &error))?;
         anyhow::Ok(folder)
     };
     let man = folder("man/man1")?;
-    let failed = || format!("{} cannot be written", dir.display());
-    clap_mangen::generate_to(Cli::command(), &man).with_context(failed)?;
+    let failed = |error: std::io::Error| cannot(dir, &error);
+    clap_mangen::generate_to(Cli::command(), &man).map_err(failed)?;
     for (shell, place) in COMPLETIONS {
-        generate_to(shell, &mut Cli::command(), NAME, folder(place)?).with_context(failed)?;
+        generate_to(shell, &mut Cli::command(), NAME, folder(place)?).map_err(failed)?;
     }
     let bash = dir.join(BASH);
-    fs::rename(bash.with_extension("bash"), &bash).with_context(failed)?;
-    Ok(fs::read_dir(&man).with_context(failed)?.count())
+    fs::rename(bash.with_extension("bash"), &bash).map_err(failed)?;
+    Ok(fs::read_dir(&man).map_err(failed)?.count())
+}
+
+/// Returns the error that something cannot be written, with a remedy.
+fn cannot(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    anyhow!(
+        "{} cannot be written: {}{}\n  Mend: name a folder in which you may write with --dir, or run this with sudo.",
+        path.display(),
+        reason(error),
+        whose_if_denied(path, error)
+    )
 }
 
 #[cfg(test)]
@@ -81,5 +92,15 @@ mod tests {
         }
         assert!(read("man/man1/workmate-doctor.1").contains("Print one JSON object"));
         assert!(!dir.path().join("man/man1/workmate-decode.1").exists(), "what is hidden is not explained");
+    }
+
+    #[test]
+    fn op4_a_folder_that_cannot_be_written_is_named_with_a_mend() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("file");
+        fs::write(&file, "").expect("written");
+        let told = write(&file).expect_err("it is a file").to_string();
+        assert!(told.contains("/file/man/man1 cannot be written: it, or a part of its path, is no folder"), "{told}");
+        assert!(told.contains("Mend: name a folder") && !told.contains("os error"), "{told}");
     }
 }

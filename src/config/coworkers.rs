@@ -11,9 +11,10 @@ use super::{
     AcceptInvites, Appservice, Coworker, Homeserver, ReplyIn, budgets,
     claude::EFFORTS,
     fault::{Fault, Faults, Trouble, shown},
-    file::read_yaml,
+    file::{mend_of, read_yaml},
     grants::{self, Known},
     keys::{COWORKER, NAME_CHARS_MAX, PURPOSE_CHARS_MAX, home_of},
+    owner::whose_if_denied,
     schedules,
     secrets::reason,
     section::Section,
@@ -89,9 +90,9 @@ fn files_of(dir: &Path, faults: &mut Faults, warnings: &mut Faults) -> Vec<PathB
         Ok(entries) => entries,
         Err(error) => {
             whole(
-                format!("cannot be read: {}", reason(&error)),
+                format!("cannot be read: {}{}", reason(&error), whose_if_denied(dir, &error)),
                 "The coworkers are described there, one in each file.",
-                "create the folder, or correct coworkers_dir.",
+                mend_of(dir, &error).unwrap_or("create the folder, or correct coworkers_dir."),
             );
             return Vec::new();
         }

@@ -52,7 +52,7 @@ pub(super) fn read_yaml(file: &Path, (why, mend): (&str, &str), faults: &mut Fau
 struct NoFile(&'static str);
 
 /// Returns the remedy for an unreadable file; `None` if that depends on the file's purpose.
-fn mend_of(file: &Path, error: &io::Error) -> Option<&'static str> {
+pub(super) fn mend_of(file: &Path, error: &io::Error) -> Option<&'static str> {
     let is_link = || fs::symlink_metadata(file).is_ok_and(|metadata| metadata.is_symlink());
     let is_unexpanded = || file.to_str().is_some_and(|path| unexpanded(path).is_some());
     let is_no_file = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<NoFile>);

@@ -13,11 +13,13 @@ use super::{
     fault::{Fault, Faults, Trouble},
     file::read_yaml,
     grants::{self, Known},
+    key::Key,
     keys::{WORKMATE, home_of},
     secrets::{Sources, mode_for_others},
     section::Section,
+    slips::nearest,
     tooling, transcription, value, workspace,
-    yaml::Node,
+    yaml::{Node, Value},
 };
 use crate::core::{
     model::{self, Facts},
@@ -38,6 +40,11 @@ const MISSING: (&str, &str) =
 pub(super) fn load(path: &Path, env: Env<'_>) -> Result<(Config, Vec<Fault>), Faults> {
     let mut faults = Faults::default();
     let Some(node) = read_yaml(path, MISSING, &mut faults) else { return Err(faults) };
+    if let Some(trouble) = foreign(&node) {
+        let Trouble { what, why, mend } = trouble;
+        faults.push(Fault { file: path.to_owned(), line: None, key: String::new(), what, why, mend });
+        return Err(faults);
+    }
     let mut warnings = Faults::default();
     let config = config(path, &node, env, &mut faults, &mut warnings);
     certificates::check(env, &mut faults);
@@ -50,6 +57,26 @@ pub(super) fn load(path: &Path, env: Env<'_>) -> Result<(Config, Vec<Fault>), Fa
         Some(config) if faults.is_empty() => Ok((config, warnings.as_slice().to_vec())),
         _ => Err(faults),
     }
+}
+
+/// Returns the trouble with a file that is something else than a configuration. None of its lines is quoted: it may be
+/// any file of this machine.
+fn foreign(node: &Node) -> Option<Trouble> {
+    let names: Vec<String> = WORKMATE.iter().flat_map(Key::names).collect();
+    let is_known = |key: &str| names.iter().any(|name| name == key);
+    let is_near = |key: &str| nearest(key, names.iter().map(String::as_str)).is_some();
+    let what = match &node.value {
+        Value::Null => "holds nothing",
+        Value::Map(entries) if entries.iter().any(|entry| is_known(&entry.key)) => return None,
+        Value::Map(entries) if entries.iter().all(|entry| is_near(&entry.key)) => return None,
+        _ => "is no configuration of Workmate: it has none of its sections",
+    };
+    Some(Trouble::new(
+        what,
+        "Nothing can be started without one.",
+        "name the right file with --config, usually config/workmate.yaml, or run `workmate init` in another folder to \
+         write one.",
+    ))
 }
 
 /// Returns where a running Workmate says how it is; the file's other keys may have faults.
@@ -229,7 +256,7 @@ fn doubts(root: &Section<'_>, path: &Path, config: &Config, warnings: &mut Fault
     if !config.claude.has_credentials() {
         let trouble = Trouble::new(
             "missing",
-            "Workmate starts, but every request is answered with a word that the model cannot be reached.",
+            "Workmate starts, but answers every request with a message that it can't reach the model.",
             "set claude.api_key_file, or ANTHROPIC_API_KEY in the environment.",
         );
         claude.report("api_key", trouble, warnings);

@@ -127,6 +127,19 @@ namespaces:
         );
         let Some(node) = read_yaml(path, missing, &mut faults) else { return Err(faults) };
         let root = Section::unchecked(path, &node);
+        if !["id", "url", "as_token", "hs_token", "namespaces"].iter().any(|key| root.has(key)) {
+            faults.push(Fault {
+                file: path.to_owned(),
+                line: None,
+                key: String::new(),
+                what: "is no registration: it has neither tokens nor namespaces".to_owned(),
+                why: "What the homeserver was told cannot be compared with the configuration.".to_owned(),
+                mend: "correct registration_file; or run `workmate init --new-tokens`, which writes it anew, and give the \
+                       homeserver the new one."
+                    .to_owned(),
+            });
+            return Err(faults);
+        }
         self.compare_names(&root, &mut faults);
         self.compare_tokens(&root, &mut faults);
         self.compare_namespaces(&root, &mut faults);

@@ -9,7 +9,10 @@ use super::{
     section::Section,
     value,
 };
-use crate::secret::{MasterSecret, Secret};
+use crate::{
+    core::reach::without_number,
+    secret::{MasterSecret, Secret},
+};
 
 /// Most bytes of a secret's file.
 const SECRET_BYTES_MAX: u64 = 4 << 10;
@@ -138,10 +141,16 @@ impl Sources<'_> {
 
     fn read_env(&self, name: &str) -> Result<String, Trouble> {
         (self.env)(name).filter(|value| !value.trim().is_empty()).ok_or_else(|| {
+            let is_reference = name.contains(['$', '{', '}', '%']);
+            let mend = if is_reference {
+                "write the variable's name alone: its letters, without `$` and braces."
+            } else {
+                "set it for the process, or use the `_file` form."
+            };
             Trouble::new(
                 format!("the environment variable {} is not set", super::fault::shown(name)),
                 "The config names it as the place of this secret.",
-                "set it for the process, or use the `_file` form.",
+                mend,
             )
         })
     }
@@ -161,6 +170,9 @@ pub(super) fn on_one_line(text: &str) -> Result<Secret, Trouble> {
 
 /// Checks that a secret can be sent in a header.
 pub(super) fn checked(text: &str) -> Result<Secret, Trouble> {
+    if let Some(trouble) = wrapped(text) {
+        return Err(trouble);
+    }
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Trouble::new(
             "empty, or holds blanks or characters outside ASCII",
@@ -169,6 +181,29 @@ pub(super) fn checked(text: &str) -> Result<Secret, Trouble> {
         ));
     }
     Ok(Secret::new(text))
+}
+
+/// Returns the trouble with a secret that was copied with what stood around it: quotes, or a shell's assignment.
+fn wrapped(text: &str) -> Option<Trouble> {
+    let is_quoted =
+        ['"', '\'', '`'].iter().any(|quote| text.len() > 1 && text.starts_with(*quote) && text.ends_with(*quote));
+    if is_quoted {
+        return Some(Trouble::new(
+            "stands in quotes",
+            "They would be sent as a part of it.",
+            "write it without the quotes.",
+        ));
+    }
+    let (name, value) = text.trim_start_matches("export ").split_once('=')?;
+    let is_name = |letter: char| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_';
+    let is_assignment = name.contains('_') && name.chars().all(is_name) && !value.trim_matches('=').is_empty();
+    is_assignment.then(|| {
+        Trouble::new(
+            "begins with a variable's name and `=`",
+            "The whole line would be sent.",
+            "write only what stands behind the `=`.",
+        )
+    })
 }
 
 /// Reads a secret's file, which only its owner may be able to read.
@@ -242,9 +277,12 @@ pub(super) fn kind_of(metadata: &fs::Metadata) -> &'static str {
     }
 }
 
-/// Describes an IO error without its number.
-pub(super) fn reason(error: &std::io::Error) -> String {
+/// Describes an IO error in plain words, without its number.
+#[must_use]
+pub fn reason(error: &std::io::Error) -> String {
     match error.kind() {
+        std::io::ErrorKind::AddrInUse => "the address is in use".to_owned(),
+        std::io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
         std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         std::io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
@@ -254,6 +292,6 @@ pub(super) fn reason(error: &std::io::Error) -> String {
         std::io::ErrorKind::StorageFull => "the disk is full".to_owned(),
         std::io::ErrorKind::ReadOnlyFilesystem => "the disk can only be read".to_owned(),
         _ if error.raw_os_error() == Some(nix::errno::Errno::ELOOP as i32) => LOOP.to_owned(),
-        _ => error.to_string(),
+        _ => without_number(&error.to_string()).to_owned(),
     }
 }

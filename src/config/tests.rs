@@ -603,6 +603,17 @@ registration.yaml:22 namespaces.users: has no exclusive entry for Workmate's use
 }
 
 #[test]
+fn op4_a_file_that_is_no_registration_is_told_in_one_fault() {
+    let folder = Folder::new(MINIMAL);
+    let registration = Registration::of(&folder.load(&[]).expect("loads").0);
+    for text in ["", "foo\n", "homeserver:\n  url: x\n"] {
+        folder.write("registration.yaml", text);
+        let faults = registration.compare(&folder.path("registration.yaml")).expect_err(text).to_string();
+        assert!(faults.contains("is no registration") && faults.matches("Mend: ").count() == 1, "{faults}");
+    }
+}
+
+#[test]
 fn a_fingerprint_follows_the_id_and_the_hs_token_and_nothing_else() {
     let of = |text: &str| Folder::new(text).load(&[]).expect("loads").0.fingerprint();
     let first = of(MINIMAL);

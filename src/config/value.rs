@@ -129,8 +129,9 @@ pub(super) fn choice<T: Clone>(node: &Node, choices: &[(&str, T)]) -> Result<T, 
 pub(super) fn number<N: TryFrom<u64>>(node: &Node, bounds: RangeInclusive<u64>, unit: Unit) -> Result<N, Trouble> {
     let mend = || format!("use a whole number from {} to {}.", bounds.start(), bounds.end());
     let text = plain(node)?;
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_negative = text.strip_prefix('-').is_some_and(is_number);
+    if !is_number(&text) && !is_negative {
         let meant = slips::number_meant(&text, unit).filter(|meant| bounds.contains(meant));
         let (why, mend) = match meant {
             Some(meant) if unit == Unit::Things => ("It counts something.", format!("write {meant}, digits alone.")),

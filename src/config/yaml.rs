@@ -123,15 +123,15 @@ impl Tree {
     /// The parser notices an unclosed bracket only lines later, at the first thing that cannot be inside it. Reports
     /// the bracket's line instead.
     fn unclosed(&self, text: &str, line: usize, info: &str) -> (usize, Trouble) {
-        let began = match self.open.last() {
-            Some(Open::List { line, .. } | Open::Map { line, .. }) => *line,
-            None => return syntax(text, line, info),
-        };
-        let (open, close) = if matches!(self.open.last(), Some(Open::List { .. })) { ('[', ']') } else { ('{', '}') };
-        let is_open = |text: &str| text.matches(open).count() > text.matches(close).count();
-        if began >= line || !text.lines().nth(began.saturating_sub(1)).is_some_and(is_open) {
-            return syntax(text, line, info);
-        }
+        let unclosed = self.open.iter().rev().find_map(|open| {
+            let (began, open, close) = match open {
+                Open::List { line, .. } => (*line, '[', ']'),
+                Open::Map { line, .. } => (*line, '{', '}'),
+            };
+            let is_open = |text: &str| text.matches(open).count() > text.matches(close).count();
+            (began < line && is_open(line_of(text, began))).then_some((began, open, close))
+        });
+        let Some((began, open, close)) = unclosed else { return syntax(text, line, info) };
         let trouble = Trouble::new(
             format!("not YAML: the `{open}` here is not closed before line {line}"),
             "Nothing after this line could be read.",
@@ -229,6 +229,7 @@ mod tests {
             ("a: 1\nb: [x, y\nc: 1\nd: 2\n", 2, "the `[` here is not closed"),
             ("a: 1\nb:\n  c: [\"x\"\n\n\n  d: 2\n  e: 3\n", 3, "the `[` here is not closed"),
             ("a: {b: 1\nc: 2\nd: 3\n", 1, "the `{` here is not closed"),
+            ("a: [\n  b: {c: 1}\n  d: [x]\n  e: 2\nf:\n  g: 3\n", 1, "the `[` here is not closed"),
             ("a: [1, 2]\nb: x: y\n", 2, "not YAML"),
         ] {
             let (at, trouble) = parse(text).expect_err(text);

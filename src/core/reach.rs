@@ -131,6 +131,22 @@ impl Obstacle {
     }
 }
 
+/// Texts of the HTTP library's that only say which part of it failed.
+const FRAMES: [&str; 6] = [
+    "client error (Connect)",
+    "client error (SendRequest)",
+    "tcp connect error",
+    "error trying to connect",
+    "dns error",
+    "error resolving DNS",
+];
+
+/// Returns a system error's text without the number behind it.
+#[must_use]
+pub(crate) fn without_number(cause: &str) -> &str {
+    cause.split_once(" (os error ").map_or(cause, |(text, _)| text)
+}
+
 /// Returns an error's causes, outermost first, without repetitions. An HTTP library's outermost text only says that
 /// something failed, and may contain the URL, so it is dropped if there are further causes.
 #[must_use]
@@ -143,7 +159,11 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     }
     let causes = if all.len() > 1 { &all[1..] } else { &all[..] };
     let mut told: Vec<&str> = Vec::new();
-    for cause in causes.iter().map(|cause| cause.trim()) {
+    let is_frame = |cause: &str| FRAMES.contains(&cause);
+    let says_more = causes.iter().any(|cause| !is_frame(cause.trim()));
+    let causes =
+        causes.iter().map(|cause| without_number(cause.trim())).filter(|cause| !(says_more && is_frame(cause)));
+    for cause in causes {
         // Drop a cause that the next one repeats.
         told.retain(|before| !cause.contains(before));
         if !told.iter().any(|before| before.contains(cause)) {
@@ -240,7 +260,8 @@ mod tests {
         let refused = || io::Error::from_raw_os_error(111);
         let inner = Outer("tcp connect error", Some(Box::new(refused())));
         let error = Outer("error sending request for url (https://x)", Some(Box::new(inner)));
-        assert_eq!(chain(&error), "tcp connect error: Connection refused (os error 111)");
+        assert_eq!(chain(&error), "Connection refused");
+        assert_eq!(chain(&Outer("x", Some(Box::new(Outer("tcp connect error", None))))), "tcp connect error");
         let twice = Outer("outer", Some(Box::new(Outer("dns error", Some(Box::new(Outer("dns error: no", None)))))));
         assert_eq!(chain(&twice), "dns error: no");
         assert_eq!(chain(&Outer("alone", None)), "alone");

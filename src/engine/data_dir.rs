@@ -12,6 +12,7 @@ use nix::unistd::{AccessFlags, eaccess};
 
 use crate::{
     config::{Account, belongs, whose},
+    core::reach::without_number,
     matrix::disk::{FULL_BYTES, left},
     store::is_full,
 };
@@ -168,7 +169,8 @@ fn probe(folder: &Path) -> io::Result<()> {
 
 /// Explains a system error for a folder, with the remedy.
 fn refused(folder: &Path, service: Option<&Account>, error: &io::Error) -> (String, String) {
-    let shown = folder.display();
+    let (shown, told) = (folder.display(), error.to_string());
+    let told = without_number(&told);
     match error.kind() {
         ErrorKind::PermissionDenied => {
             let (user, whose, who) = match service {
@@ -176,7 +178,7 @@ fn refused(folder: &Path, service: Option<&Account>, error: &io::Error) -> (Stri
                 None => ("USER", whose(folder), ", where USER is the user that runs workmate"),
             };
             (
-                format!("{shown} cannot be written: {error}{whose}"),
+                format!("{shown} cannot be written: {told}{whose}"),
                 format!(
                     "run `chown -R {user}: {shown}`{who}, and see that its mode lets that user in (0700); or set data_dir to another place"
                 ),
@@ -189,10 +191,10 @@ fn refused(folder: &Path, service: Option<&Account>, error: &io::Error) -> (Stri
                 .to_owned(),
         ),
         _ if is_full(error) => (
-            format!("the disk of {shown} is full, or a quota is reached ({error})"),
+            format!("the disk of {shown} is full, or a quota is reached ({told})"),
             "free space there or raise the quota, or set data_dir to another place".to_owned(),
         ),
-        _ => (format!("{shown} cannot be written ({error})"), ELSEWHERE.to_owned()),
+        _ => (format!("{shown} cannot be written ({told})"), ELSEWHERE.to_owned()),
     }
 }
 

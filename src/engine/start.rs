@@ -106,7 +106,8 @@ pub enum StartError {
     },
     /// Workmate cannot listen on an address.
     #[error(
-        "{key} {address}: cannot listen there ({cause})\n  Nobody's calls would arrive.\n  Mend: {}.",
+        "{key} {address}: cannot listen there: {}\n  Nobody's calls would arrive.\n  Mend: {}.",
+        config::reason(cause),
         mend_of_listening(key, address, cause)
     )]
     Listen {
@@ -126,7 +127,10 @@ pub enum StartError {
     )]
     Recogniser(String),
     /// An avatar file of the configuration cannot be read.
-    #[error("{path}: {cause}\n  Mend: correct the path in config/coworkers, or remove the avatar key.")]
+    #[error(
+        "{path}: {}\n  Mend: correct the path in config/coworkers, or remove the avatar key.",
+        config::reason(cause)
+    )]
     Avatar {
         /// The file's path.
         path: String,

@@ -6,11 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use super::{DemoArgs, homeserver::free_port, private_file};
-use crate::secret::Secret;
+use crate::{config::reason, secret::Secret};
 
 /// The file that marks a demo directory; without it nothing is ever removed.
 const MARKER: &str = ".workmate-demo";
@@ -73,7 +73,10 @@ fn claim(dir: &Path) -> Result<()> {
             dir.display()
         );
     }
-    fs::create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
+    fs::create_dir_all(dir).map_err(|error| {
+        let why = reason(&error);
+        anyhow!("{}: cannot be made: {why}\n  Mend: name a folder in which you may write with --dir.", dir.display())
+    })?;
     private_file::write(&marker, "The workmate demo keeps its state here; `--fresh` removes it.\n")
 }
 

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 
 use crate::{
-    config::{own_uid, user_name, whose_if_denied},
+    config::{own_uid, reason, user_name, whose_if_denied},
     secret::Secret,
 };
 
@@ -268,7 +268,7 @@ fn cannot(path: &Path, error: &std::io::Error) -> anyhow::Error {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on that disk, or choose another --dir.",
         _ => "choose another --dir, a folder on a disk that can be written.",
     };
-    anyhow!("nothing was changed: {} cannot be written: {error}{denied}\n  Mend: {mend}", path.display())
+    anyhow!("nothing was changed: {} cannot be written: {}{denied}\n  Mend: {mend}", path.display(), reason(error))
 }
 
 /// Creates a folder and its missing parents.

@@ -220,6 +220,10 @@ fn op8_new_tokens_change_tokens_and_registration_and_nothing_else() {
     fs::write(&config, edited.replace("as_token_file: secrets/as_token", "as_token_file: master.secret")).unwrap();
     let refused = rotate(&places).err().expect("they are elsewhere").to_string();
     assert!(refused.contains("nothing was written"), "{refused}");
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let refused = rotate(&Places::of(&args(&elsewhere, &[]))).err().expect("nothing is there").to_string();
+    assert!(refused.contains("nothing was changed") && refused.contains("--dir"), "{refused}");
 }
 
 #[test]

@@ -16,6 +16,15 @@ pub(super) fn in_the_way(files: &[PathBuf]) -> String {
     )
 }
 
+/// Says that there is no configuration whose tokens could be replaced.
+pub(super) fn nothing_to_rotate(config: &Path) -> String {
+    format!(
+        "nothing was changed: {}: there is no such file, so there are no tokens to replace\n  Mend: name the folder of your \
+         installation with --dir (or --system), or run `workmate init` without --new-tokens.",
+        config.display()
+    )
+}
+
 /// Says what was written, what the homeserver must be told, and what to run.
 pub(super) fn next_steps(args: &InitArgs, written: &Written) -> String {
     let registration = absolute(&written.registration);

@@ -41,3 +41,32 @@ fn op4_what_stands_in_a_file_s_place_is_named_with_a_mend_of_its_own() {
     }
     assert_eq!(told.len(), 8, "the good one is none of them");
 }
+
+#[test]
+fn op4_a_file_that_is_no_configuration_is_told_in_one_fault_that_quotes_none_of_it() {
+    let shadow = "root:$6$salt$hash:20228:0:99999:7:::\ndaemon:*:20228:0:99999:7:::\n";
+    let registration = "id: workmate\nurl: http://127.0.0.1:29330\nas_token: SECRET\nhs_token: SECRET\n";
+    for (text, what) in [
+        (shadow, "is no configuration of Workmate"),
+        (registration, "is no configuration of Workmate"),
+        ("services:\n  synapse:\n    image: x\n", "is no configuration of Workmate"),
+        ("just words\n", "is no configuration of Workmate"),
+        ("- a\n- b\n", "is no configuration of Workmate"),
+        ("", "holds nothing"),
+        ("# nothing yet\n", "holds nothing"),
+    ] {
+        let folder = Folder::new(text);
+        let faults = folder.faults();
+        assert!(faults.starts_with(&format!("workmate.yaml: {what}")), "{text}: {faults}");
+        assert_eq!(faults.matches("Mend: ").count(), 1, "{faults}");
+        assert!(!faults.contains("$6$") && !faults.contains("SECRET") && !faults.contains("daemon"), "{faults}");
+    }
+    // A slip in the only section is told as a slip.
+    assert!(Folder::new("homesever:\n  url: x\n").faults().contains("did you mean `homeserver`?"));
+}
+
+#[test]
+fn op4_a_folder_of_coworkers_in_whose_place_a_file_stands_is_told() {
+    let folder = Folder::new(&format!("coworkers_dir: workmate.yaml\n{MINIMAL}"));
+    assert!(folder.faults().contains("Mend: create the folder, or correct coworkers_dir."), "{}", folder.faults());
+}

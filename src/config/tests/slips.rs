@@ -38,6 +38,9 @@ fn op4_each_slip_of_an_operator_has_its_line_and_its_mend() {
         ("limits: {deadline_minutes: 2h}", "workmate.yaml:1 limits.deadline_minutes: ", "write 120, digits alone."),
         ("limits: {file_bytes_max: 10MB}", "workmate.yaml:1 limits.file_bytes_max: ", "write 10485760, digits alone."),
         ("limits: {runs_max: \"1,000\"}", "workmate.yaml:1 limits.runs_max: ", "write 1000, digits alone."),
+        ("limits: {runs_max: -1}", "workmate.yaml:1 limits.runs_max: \"-1\" is out of bounds", "from 1 to 1024."),
+        ("claude: {api_key_env: $KEY}", "workmate.yaml:1 claude.api_key_env: ", "without `$` and braces"),
+        ("claude: {api_key_env: \"${KEY}\"}", "workmate.yaml:1 claude.api_key_env: ", "without `$` and braces"),
         ("limits: {runs_max: 4.0}", "workmate.yaml:1 limits.runs_max: ", "a whole number from 1 to 1024."),
         ("limits: {max_runs: 4}", "workmate.yaml:1 limits.max_runs: unknown key", "did you mean `runs_max`?"),
         ("assistants: {enabled: no}", "workmate.yaml:1 assistants.enabled: ", "write false"),
@@ -84,5 +87,29 @@ fn op4_a_coworker_s_file_under_another_name_is_told_in_a_warning() {
 fn op4_a_file_of_another_editor_loads_as_it_is() {
     for text in [MINIMAL.replace('\n', "\r\n"), format!("\u{feff}{MINIMAL}"), format!("---\n{MINIMAL}...\n")] {
         Folder::new(&text).load(&[]).expect("loads");
+    }
+}
+
+#[test]
+fn op4_a_secret_that_was_copied_with_what_stood_around_it_is_a_fault() {
+    for (text, what) in [
+        ("\"sk-ant-api03-abc\"\n", "stands in quotes"),
+        ("'sk-ant-api03-abc'", "stands in quotes"),
+        ("`sk-ant-api03-abc`", "stands in quotes"),
+        ("ANTHROPIC_API_KEY=sk-ant-api03-abc\n", "begins with a variable's name and `=`"),
+        ("export ANTHROPIC_API_KEY=sk-ant-api03-abc\n", "begins with a variable's name and `=`"),
+        ("Bearer sk-ant-api03-abc", "holds blanks"),
+    ] {
+        let folder = Folder::new(&format!("claude: {{api_key_file: key}}\n{MINIMAL}"));
+        folder.write("key", text);
+        let faults = folder.faults();
+        assert!(faults.contains("claude.api_key_file: ") && faults.contains(what), "{text}: {faults}");
+        assert!(!faults.contains("abc"), "{faults}");
+    }
+    // Keys of other makers may hold such signs themselves.
+    for text in ["sk-ant-api03-a_b=", "QUJD==", "a=b_c", "it's"] {
+        let folder = Folder::new(&format!("claude: {{api_key_file: key}}\n{MINIMAL}"));
+        folder.write("key", text);
+        folder.load(&[]).unwrap_or_else(|faults| panic!("{text}: {faults}"));
     }
 }

@@ -265,7 +265,7 @@ fn concerns(cause: &Cause) -> Option<Condition> {
 }
 
 /// The reason if no key is set; without a final full stop, as all reasons are.
-pub(crate) const NO_KEY: &str = "no key is set\n  Every request is answered with a word that the model cannot be reached.\n  Mend: set \
+pub(crate) const NO_KEY: &str = "no key is set\n  Every request is answered with a message that Workmate can't reach the model.\n  Mend: set \
                       claude.api_key_file, or ANTHROPIC_API_KEY in the environment of `workmate serve`";
 
 /// Returns the reason that the account cannot pay or may not be used, quoting the provider.

@@ -10,7 +10,7 @@ use super::watched::{FLOOD_SECONDS, MESSAGES_MAX};
 /// Why a server is down.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Trouble {
-    #[error("its program cannot be started ({0}); check `command` in the config, and that the program is installed")]
+    #[error("its program cannot be started: {}; check `command` in the config, and that the program is installed", told(*.0))]
     Spawn(std::io::ErrorKind),
     #[error("the config has no credential {0}; add it to `credentials`")]
     Credential(String),
@@ -54,10 +54,19 @@ impl Trouble {
     }
 }
 
+/// Says why a program cannot be started.
+fn told(kind: std::io::ErrorKind) -> String {
+    match kind {
+        std::io::ErrorKind::NotFound => "there is no such program".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "workmate's user may not run it".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 /// Describes a transport error by kind and status only, because its text may contain a body.
 fn transport(error: &DynamicTransportError) -> String {
     let Some(error) = error.error.downcast_ref::<StreamableHttpError<reqwest::Error>>() else {
-        return "its pipe is closed".to_owned();
+        return "it ended, or closed its pipe; does it run by hand?".to_owned();
     };
     match error {
         StreamableHttpError::AuthRequired(_) => "HTTP 401: check its `headers`".to_owned(),
@@ -84,6 +93,13 @@ fn status_in(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn op4_a_program_that_cannot_be_started_is_told_in_plain_words() {
+        let told = |kind| Trouble::Spawn(kind).to_string();
+        assert!(told(std::io::ErrorKind::NotFound).contains("there is no such program; check `command`"));
+        assert!(told(std::io::ErrorKind::PermissionDenied).contains("may not run it; check `command`"));
+    }
 
     #[test]
     fn of_a_body_only_the_status_is_said() {

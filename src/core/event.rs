@@ -182,6 +182,8 @@ pub struct Message {
     pub relates: bool,
     /// Whether its sender is still writing it, so that edits follow (MSC4357).
     pub live: bool,
+    /// The name under which its sender says it, if it has one of its own (MSC4144).
+    pub speaks_as: Option<String>,
 }
 
 /// `m.mentions`.
@@ -366,6 +368,7 @@ impl Message {
             thread_root: None,
             reply_to: None,
             relates: false,
+            speaks_as: None,
             live: false,
         }
     }

@@ -14,7 +14,14 @@ pub(crate) fn cleaned(name: &str) -> String {
     // Neither a hidden file, nor a name that an operating system reads as another.
     let whole = whole.trim_start_matches(|letter: char| letter == '.' || letter.is_whitespace());
     let whole = whole.trim_end_matches(|letter: char| letter == '.' || letter.is_whitespace());
-    shortened(whole)
+    if is_device(whole) { shortened(&format!("_{whole}")) } else { shortened(whole) }
+}
+
+/// Returns whether Windows takes a name for a device, whatever its extension.
+fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
+    let is_port = |port: &str| stem.strip_prefix(port).is_some_and(|number| matches!(number.as_bytes(), [b'1'..=b'9']));
+    matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL") || is_port("COM") || is_port("LPT")
 }
 
 /// Shortens a long name before its extension.
@@ -34,4 +41,30 @@ fn steers(letter: char) -> bool {
         || matches!(letter,
             '\u{00ad}' | '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c24_a_name_is_harmless_wherever_it_is_saved() {
+        for (name, expected) in [
+            ("../../etc/passwd", "passwd"),
+            ("a/b\\c.txt", "c.txt"),
+            ("exe.\u{202e}gpj", "exe.gpj"),
+            (".bashrc", "bashrc"),
+            ("a:b?.csv", "a_b_.csv"),
+            ("CON", "_CON"),
+            ("nul.txt", "_nul.txt"),
+            ("com1.tar.gz", "_com1.tar.gz"),
+            ("COM10.log", "COM10.log"),
+            ("console.log", "console.log"),
+            ("auxiliary.md", "auxiliary.md"),
+            ("...", ""),
+            ("日本語.txt", "日本語.txt"),
+        ] {
+            assert_eq!(cleaned(name), expected, "{name}");
+        }
+    }
 }

@@ -53,14 +53,21 @@ pub(crate) fn is_blank(letter: char) -> bool {
     letter.is_whitespace() || is_hidden(letter)
 }
 
-/// Returns the usual form of a full-width letter.
+/// Returns the usual form of a full-width letter, and of an exclamation mark in its other forms: small, an emoji, the
+/// letter for a click.
 #[must_use]
 pub(crate) fn usual_width(letter: char) -> char {
     match letter {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(letter as u32 - 0xfee0).unwrap_or(letter),
-        '\u{fe57}' => '!',
+        '\u{fe57}' | '\u{2757}' | '\u{2755}' | '\u{1c3}' => '!',
         letter => letter,
     }
+}
+
+/// Returns whether a character is an exclamation mark of any form.
+#[must_use]
+pub(crate) fn is_exclamation(letter: char) -> bool {
+    usual_width(letter) == '!'
 }
 
 /// Returns whether a character combines with the letter before it in some script.

@@ -19,6 +19,7 @@ mod document;
 mod ends;
 mod mail;
 mod office;
+mod other_picture;
 mod picture;
 mod preview;
 mod script;
@@ -115,6 +116,8 @@ pub enum Unread {
     Video,
     /// Its kind is not supported.
     Unsupported,
+    /// It is a picture of a kind that is not decoded here.
+    PictureFormat,
     /// It is packed (gzip, 7-Zip and others).
     Packed,
     /// It has too many bytes or pixels.
@@ -156,6 +159,7 @@ impl Unread {
             Self::Audio => "audio",
             Self::Video => "video",
             Self::Unsupported => "unsupported_kind",
+            Self::PictureFormat => "picture_format",
             Self::Packed => "packed",
             Self::TooLarge => "too_large",
             Self::TooLargeUnpacked => "too_large_unpacked",
@@ -358,6 +362,9 @@ impl Claims {
     pub fn kind_of(&self, bytes: &[u8]) -> Result<Kind, Unread> {
         if let Some(kind) = signature(bytes) {
             return Ok(kind);
+        }
+        if other_picture::is_one(bytes) {
+            return Err(Unread::PictureFormat);
         }
         if text::is_likely(bytes) {
             return Ok(match () {

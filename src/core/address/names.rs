@@ -8,7 +8,7 @@ use super::{
     own_words::{OwnWords, after_quote, bounded, linked_user},
     spelling::{CALLING, DASHES, VOCATIVE, behind_dash, is_vocative, name_at_start},
 };
-use crate::core::legible::{is_blank, is_hidden};
+use crate::core::legible::{is_blank, is_exclamation, is_hidden};
 
 /// Bytes searched for a name after a command; commands with an address are far shorter.
 const BEHIND_BYTES_MAX: usize = 1_000;
@@ -152,7 +152,7 @@ impl<'a> CoworkerHere<'a> {
     /// Returns whether a text is a command followed only by one of its names: `!help @oncall`.
     pub(super) fn is_named_behind_command(&self, text: &str) -> bool {
         let text = after_quote(text).trim_end();
-        let is_command = text.starts_with(['!', '！']) && text.len() > 1;
+        let is_command = text.starts_with(is_exclamation) && text.len() > 1;
         let before = if is_command { strip_address_behind(text, None, self) } else { None };
         before.is_some_and(|command| !command.contains(char::is_whitespace))
     }
@@ -194,7 +194,7 @@ fn command_behind(behind: &str) -> Option<&str> {
     let signs = &behind[..behind.len() - rest.len()];
     let is_parted =
         signs.chars().any(|letter| BEFORE_COMMAND.contains(&letter)) && signs.ends_with(char::is_whitespace);
-    let bare = rest.trim_start_matches(['*', '_', '`']).strip_prefix(['!', '！', '﹗'])?;
+    let bare = rest.trim_start_matches(['*', '_', '`']).strip_prefix(is_exclamation)?;
     (is_parted && bare.starts_with(char::is_alphabetic)).then_some(rest)
 }
 

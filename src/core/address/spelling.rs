@@ -205,7 +205,7 @@ fn name_behind(text: &str, name: &str, before: &Before) -> Option<Start> {
         let behind = &rest[length..];
         let (honorific, honoured) = honorific(behind);
         let bytes = skipped + length + honorific;
-        (honorific > 0 || ends_word(behind, name)).then_some(Start {
+        (honorific > 0 || ends_word(behind, name) || at && is_run_on(behind, name)).then_some(Start {
             bytes,
             at,
             honoured,
@@ -213,10 +213,26 @@ fn name_behind(text: &str, name: &str, before: &Before) -> Option<Start> {
             decorated,
         })
     };
-    let found = bare.and_then(|bare| named(bare, true)).or_else(|| named(plain, name.starts_with('@')));
+    let in_brackets = || {
+        let rest = behind_brackets(bare?, name)?;
+        let bytes = text.len() - rest.len();
+        Some(Start { bytes, at: true, honoured: false, titled: false, decorated })
+    };
+    let found = in_brackets().or_else(|| bare.and_then(|bare| named(bare, true)));
+    let found = found.or_else(|| named(plain, name.starts_with('@')));
     found
         .filter(|start| start.at || !before.only_at)
         .filter(|start| !is_part_of_user_id(plain, start.bytes - (text.len() - plain.len())))
+}
+
+/// Returns what follows a name as clients on the Matrix Dart SDK write a mention behind its `@`: `[oncall · coworker]`, with
+/// `#1234` where two people have one name.
+fn behind_brackets<'t>(bare: &'t str, name: &str) -> Option<&'t str> {
+    let inside = bare.strip_prefix('[')?;
+    let rest = inside[prefix_folded(inside, name)?..].strip_prefix(']')?;
+    let number = rest.strip_prefix('#').map(|number| number.trim_start_matches(|letter: char| letter.is_ascii_digit()));
+    let rest = number.unwrap_or(rest);
+    ends_word(rest, name).then_some(rest)
 }
 
 /// Returns whether a found name can only be an address.
@@ -290,6 +306,12 @@ fn ends_word(rest: &str, name: &str) -> bool {
         || matches!(next, '。' | '．' | '।' | '۔' | '։')
         || changes_script()
         || full_stop()
+}
+
+/// Returns whether a text in a script without spaces goes on right behind a name in one: `@小助手你好`.
+fn is_run_on(rest: &str, name: &str) -> bool {
+    let goes_on = |letter: char| is_unspaced(letter) && letter.is_alphabetic() && !PARTICLES.contains(&letter);
+    name.ends_with(is_unspaced) && rest.starts_with(goes_on)
 }
 
 /// Returns whether a colon after a name belongs to a longer word: `ci:main`, `ci:8080`, `ci://x`. A question may follow

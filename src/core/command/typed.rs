@@ -2,15 +2,17 @@
 
 use super::super::address::{OwnWords, linked_user};
 use crate::core::{
-    legible::{is_blank, is_hidden, usual_width},
+    legible::{is_blank, is_exclamation, is_hidden, usual_width},
     links::target,
 };
 
 /// A longer text is not a command and is not scanned.
 const COMMAND_BYTES_MAX: usize = 16 * 1024;
-/// What people and clients put around a command: emphasis, code, quotation marks.
-const AROUND: [char; 21] =
-    ['*', '_', '~', '`', '"', '\'', '“', '”', '„', '«', '»', '‘', '’', '‚', '‹', '›', '「', '」', '『', '』', '´'];
+/// What people and clients put around a command: emphasis, code, quotation marks, brackets.
+const AROUND: [char; 25] = [
+    '*', '_', '~', '`', '"', '\'', '“', '”', '„', '«', '»', '‘', '’', '‚', '‹', '›', '「', '」', '『', '』', '´', '(',
+    ')', '（', '）',
+];
 /// Punctuation that people put after a command, as after a sentence.
 const BEHIND: [char; 8] = ['.', '!', '?', ',', ';', ':', '…', '。'];
 
@@ -26,9 +28,17 @@ pub(crate) fn typed(text: &str) -> String {
     shown.trim_end_matches(behind).to_owned()
 }
 
-/// Returns a command's number: `2`, `#2`.
+/// The zeros of scripts that people type numbers in: Arabic, Persian, Devanagari, Bengali, Thai.
+const ZEROS: [char; 5] = ['\u{660}', '\u{6f0}', '\u{966}', '\u{9e6}', '\u{e50}'];
+
+/// Returns a command's number: `2`, `#2`, `٢`.
 pub(super) fn number(argument: &str) -> Option<u32> {
-    typed(argument).trim_start_matches('#').parse().ok()
+    let digit = |letter: char| {
+        let value = |zero: &char| (letter as u32).checked_sub(*zero as u32).filter(|value| *value < 10);
+        ZEROS.iter().find_map(value).and_then(|value| char::from_digit(value, 10)).unwrap_or(letter)
+    };
+    let number: String = typed(argument).chars().map(digit).collect();
+    number.trim_start_matches('#').parse().ok()
 }
 
 /// Returns whether a text ends like a question about a command.
@@ -48,7 +58,7 @@ pub(super) fn may_be_command(text: &str) -> bool {
         // It is struck out.
         return false;
     }
-    text.len() <= COMMAND_BYTES_MAX && first.is_some_and(|letter| usual_width(letter) == '!')
+    text.len() <= COMMAND_BYTES_MAX && first.is_some_and(is_exclamation)
 }
 
 /// Splits off a text's first word, normalised like [`typed`]; the rest stays as written.
@@ -65,7 +75,7 @@ pub(super) fn split(text: &str) -> (String, &str) {
 /// Returns the link that is a command's only argument, if the text shows a name for it: a pill of a room or message,
 /// whose address is only in `html`, or a Markdown link.
 pub(super) fn link_behind(text: &str, html: Option<&str>, command: &str) -> Option<String> {
-    if text.len() > COMMAND_BYTES_MAX || !text.contains(['!', '！', '﹗']) {
+    if text.len() > COMMAND_BYTES_MAX || !text.contains(is_exclamation) {
         return None;
     }
     if let Some(words) = html.map(OwnWords::of_html) {

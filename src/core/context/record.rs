@@ -41,6 +41,9 @@ pub(super) struct Record<'a> {
     sender: &'a UserId,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
+    /// The name under which the sender says it, if another.
+    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
+    speaks_as: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<String>,
     event_id: &'a EventId,
@@ -170,6 +173,7 @@ impl<'a> Record<'a> {
         Self {
             sender: origin.sender,
             name: origin.name.map(|name| first_chars(name, NAME_CHARS_MAX)),
+            speaks_as: message.speaks_as.as_deref().map(|name| first_chars(name, NAME_CHARS_MAX)),
             time: rfc3339(origin.sent_at),
             event_id: origin.id,
             kind,

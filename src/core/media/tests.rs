@@ -365,6 +365,9 @@ fn e_what_a_file_is_not_is_told_truly_whatever_it_is_called() {
         (b"SQLite format 3\0\x10\0\x01", "dump.sql", Some("text/x-sql"), Unread::Unsupported),
         (b"PK\x03\x04\x14\0\0", "table.csv", Some("text/csv"), Unread::Unsupported),
         (gzip, "photo.png", Some("image/png"), Unread::Broken),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "IMG_0001.HEIC", Some("image/heic"), Unread::PictureFormat),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "photo.jpg", Some("image/jpeg"), Unread::PictureFormat),
+        (b"II*\0\x08\0\0\0\0\0\0\0", "scan.tif", None, Unread::PictureFormat),
         (b"PK\x03\x04\x14\0\0", "paper.pdf", None, Unread::Unsupported),
         (&[5; 300], "notes.txt", Some("text/plain"), Unread::Broken),
     ] {

@@ -223,6 +223,7 @@ fn failures(book: &mut Book) {
         Unread::TooLong,
         Unread::Encrypted,
         Unread::Broken,
+        Unread::PictureFormat,
         Unread::Empty,
         Unread::NoWords,
         Unread::Unavailable,

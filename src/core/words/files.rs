@@ -29,6 +29,11 @@ pub fn unreadable(why: Unread) -> String {
         }
         Unread::Video => "I can't watch videos.".to_owned(),
         Unread::Unsupported => "I can't read files of that kind.".to_owned(),
+        Unread::PictureFormat => {
+            return "I can't read pictures in that format (such as HEIC, AVIF or TIFF). Please send it as JPEG or PNG, or write \
+                    what I should know."
+                .to_owned();
+        }
         Unread::Packed => "That file is packed (gzip, 7-Zip or the like): please unpack it first.".to_owned(),
         Unread::TooLarge => "That file is too large for me.".to_owned(),
         Unread::TooLargeUnpacked => "That file is too large for me once it is unpacked.".to_owned(),
@@ -109,5 +114,6 @@ mod tests {
             assert!(word.contains("images (JPEG, PNG, GIF, WebP), PDF, Word, Excel"), "{word}");
         }
         assert!(unreadable(Unread::Voice).starts_with("I can't listen to voice messages."));
+        assert!(unreadable(Unread::PictureFormat).contains("as JPEG or PNG"));
     }
 }

@@ -9,6 +9,9 @@ use ruma::{
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+mod profile;
+
+use self::profile::Profile;
 use super::{
     CARD_MARK, facts,
     fields::{content, mentions, number, users},
@@ -90,7 +93,7 @@ pub(super) fn of_unknown_type(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKi
         return Some(EventKind::Redacted);
     }
     let content = content(raw);
-    let (mentions, words) = (mentions(&content), words(&content, None));
+    let (mentions, words) = (mentions(&content), caption(&content).map(Cow::Owned).or_else(|| words(&content, None)));
     let names = mentions.as_ref().is_some_and(|mentions| !mentions.users.is_empty());
     let body = words.map(Cow::into_owned).unwrap_or_default();
     if facts::related(&content, "m.replace").is_some() || (!names && body.trim().is_empty()) {
@@ -100,6 +103,16 @@ pub(super) fn of_unknown_type(raw: &Raw<AnySyncTimelineEvent>) -> Option<EventKi
     let mut message = Message { kind, mentions, ..Message::text(body) };
     relate(&content, &mut message);
     Some(EventKind::Message(message))
+}
+
+/// Returns the caption of an event whose type says that it is a file (MSC3551): its own words, beside a text that only
+/// describes the file.
+fn caption(content: &JsonObject) -> Option<String> {
+    let caption = ["m.caption", "org.matrix.msc1767.caption"].iter().find_map(|name| content.get(*name))?;
+    match caption {
+        Value::Object(caption) => facts::extensible(caption),
+        forms => facts::extensible(&JsonObject::from_iter([("m.text".to_owned(), forms.clone())])),
+    }
 }
 
 /// Reads the file of an event whose type says that it is one (MSC3551 and its siblings; MSC1767 in its first form).
@@ -212,6 +225,14 @@ fn without_fallback(text: &str) -> String {
 }
 
 fn said(content: &JsonObject) -> Message {
+    let message = as_sent(content);
+    match Profile::of(content) {
+        Some(profile) => profile.of_its_own(message),
+        None => message,
+    }
+}
+
+fn as_sent(content: &JsonObject) -> Message {
     let msgtype = text(content, "msgtype").unwrap_or_default();
     let formatted =
         text(content, "formatted_body").filter(|_| text(content, "format") == Some("org.matrix.custom.html"));
@@ -248,6 +269,7 @@ fn message_of(kind: MessageKind, content: &JsonObject, body: String, html: Optio
         reply_to: None,
         relates: false,
         live: is_live(content),
+        speaks_as: None,
     }
 }
 
@@ -338,6 +360,7 @@ fn sticker(content: &JsonObject) -> EventKind {
         reply_to: facts::genuine_reply(content),
         relates: false,
         live: false,
+        speaks_as: None,
     })
 }
 

@@ -345,3 +345,21 @@ fn c5_a_struck_pill_does_not_ask() {
         }
     }
 }
+
+#[test]
+fn c5_a_mention_as_other_clients_write_it_into_the_body_asks() {
+    for (body, expected) in [
+        ("@[sales] how are we doing", Some("sales")),
+        ("@[Pit Boss]: how are we doing", Some("pit")),
+        ("@[pit boss]#1234 how are we doing", Some("pit")),
+        ("@[sales", None),
+        ("@[sales]x how are we", None),
+        ("[sales] how are we doing", None),
+        ("@当番お願い", Some("duty")),
+        ("@当番 お願い", Some("duty")),
+        ("@当番の人に聞いて", None),
+        ("当番お願い", None),
+    ] {
+        assert_eq!(called(body, true).as_deref(), expected, "{body}");
+    }
+}

@@ -47,6 +47,7 @@ prop_compose! {
             thread_root: threaded.then(|| event_id!("$root").to_owned()),
             reply_to: replies.then(|| event_id!("$before").to_owned()),
             relates: false,
+            speaks_as: None,
             live: false,
         }
     }

@@ -104,6 +104,26 @@ fn e_what_people_see_stands_in_the_record_and_is_cut_with_it() {
 }
 
 #[test]
+fn c7_under_which_name_somebody_speaks_stands_beside_who_it_is() {
+    let under = |name: Option<&str>| {
+        EventKind::Message(Message { speaks_as: name.map(str::to_owned), ..Message::text("the valve is green") })
+    };
+    let long = "Ali".repeat(1_000);
+    let told = told(Story::new().event("ali", BOB, under(Some("Ali"))).event("long", BOB, under(Some(&long))).event(
+        "bob",
+        BOB,
+        under(None),
+    ));
+    let of = |name: &str| {
+        let id = format!("${name}");
+        told.iter().find(|record| record["event_id"] == id.as_str()).expect("it is there").clone()
+    };
+    assert_eq!((of("ali")["sender"].as_str(), of("ali")["as"].as_str()), (Some(BOB), Some("Ali")));
+    assert!(of("long")["as"].as_str().is_some_and(|name| name.len() < 300));
+    assert_eq!(of("bob").get("as"), None);
+}
+
+#[test]
 fn c7_a_polls_count_follows_the_rules() {
     let long_ago = |mut story: Story, name: &str| {
         let event = story.events.iter_mut().find(|event| event.id == id(name)).expect("it is there");

@@ -375,3 +375,60 @@ fn c6_a_message_that_is_still_being_written_is_known_by_its_mark() {
     }
     assert!(!is_live(&edit("other", true)));
 }
+
+#[test]
+fn c5_the_name_of_a_messages_own_profile_hides_neither_a_call_nor_a_command() {
+    let under = |profile: &Value, body: &str, html: Option<&str>| {
+        let mut content = json!({ "msgtype": "m.text", "body": body, "com.beeper.per_message_profile": profile });
+        if let Some(html) = html {
+            content["format"] = json!("org.matrix.custom.html");
+            content["formatted_body"] = json!(html);
+        }
+        let EventKind::Message(message) = read(&content) else { panic!("{content} is no message") };
+        (message.body, message.html, message.speaks_as)
+    };
+    let (name, fallback) = (json!({ "displayname": "Ali ☂" }), json!({ "displayname": "Ali ☂", "has_fallback": true }));
+    let marked = "<strong data-mx-profile-fallback>Ali ☂: </strong>oncall: <b>why</b>";
+    let ali = || Some("Ali ☂".to_owned());
+    for (profile, body, html, expected) in [
+        (&fallback, "Ali ☂: oncall: why", None, ("oncall: why", None, ali())),
+        (&fallback, "Ali ☂: oncall: why", Some(marked), ("oncall: why", Some("oncall: <b>why</b>"), ali())),
+        (&name, "Ali ☂: oncall: why", None, ("Ali ☂: oncall: why", None, ali())),
+        (&fallback, "oncall: why", Some("oncall: why"), ("oncall: why", Some("oncall: why"), ali())),
+        (
+            &fallback,
+            "x",
+            Some("<strong data-mx-profile-fallback"),
+            ("x", Some("<strong data-mx-profile-fallback"), ali()),
+        ),
+        (&json!({ "displayname": " ", "has_fallback": true }), " : x", None, (" : x", None, None)),
+        (&json!({ "displayname": 7, "has_fallback": true }), "7: x", None, ("7: x", None, None)),
+        (&json!("Ali"), "Ali: x", None, ("Ali: x", None, None)),
+    ] {
+        let expected = (expected.0.to_owned(), expected.1.map(str::to_owned), expected.2);
+        assert_eq!(under(profile, body, html), expected, "{profile} {body}");
+    }
+}
+
+#[test]
+fn c5_the_caption_of_a_file_in_extensible_form_is_its_words() {
+    let of = |caption: Value| {
+        let content = json!({ "m.text": [{ "body": "x.png (12 KB)" }], "m.file": { "url": "mxc://hs/x", "name": "x.png" }, "m.caption": caption });
+        let event = json!({ "type": "m.image", "event_id": "$e", "sender": "@alice:hs", "origin_server_ts": 5, "content": content });
+        let read =
+            from_json(room_id!("!r:hs"), &Rules::default(), &event.to_string()).expect("the envelope is whole").kind;
+        let EventKind::Message(message) = read else { panic!("{event} is no message") };
+        (message.body, message.kind.file_name().map(str::to_owned))
+    };
+    let said = |body: &str| (body.to_owned(), Some("x.png".to_owned()));
+    for caption in [
+        json!({ "m.text": [{ "body": "oncall: what is it?" }] }),
+        json!([{ "body": "<b>x</b>", "mimetype": "text/html" }, { "body": "oncall: what is it?" }]),
+        json!("oncall: what is it?"),
+    ] {
+        assert_eq!(of(caption.clone()), said("oncall: what is it?"), "{caption}");
+    }
+    for none in [json!(null), json!({}), json!([]), json!(7), json!(" ")] {
+        assert_eq!(of(none.clone()), said("x.png (12 KB)"), "{none}");
+    }
+}

@@ -195,7 +195,7 @@ async fn c26_what_is_left_out_is_listed_and_put_back_by_its_sender_by_moderators
     let (html, body) = (listed.content["formatted_body"].to_string(), listed.body());
     assert!(html.contains(said.as_str()) && body.contains("general harms"), "{html}\n{body}");
     // Bob is neither its sender nor a moderator; Alice is both.
-    commanded(&office, &office.bob, &room, "!reread", "Only who sent it").await?;
+    commanded(&office, &office.bob, &room, "!reread", "Only whoever sent it").await?;
     commanded(&office, &office.alice, &room, "!reread 1", "I'll read it again").await?;
     let before = office.claude.requests().len();
     office.asked_and_answered(&room, "second question").await?;

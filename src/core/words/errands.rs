@@ -57,19 +57,20 @@ pub(crate) fn left(headline: &str, why: Left) -> String {
 #[must_use]
 pub(crate) fn too_fast(kind: OriginKind, minutes: u64) -> String {
     let what = match kind {
-        OriginKind::Hook => "Reports of webhooks",
+        OriginKind::Hook => "Webhook reports",
         OriginKind::Schedule => "Scheduled tasks",
         OriginKind::Watch => "Messages that I watch for",
     };
     format!(
-        "{what} came too fast here. I take up no more of them for {minutes} minutes; mention me if something matters."
+        "{what} came too fast here, so I'll take up no more of them for {minutes} minutes. Mention me if something matters."
     )
 }
 
 /// Says once in a while that so much of what is watched for waits that nothing more of it is taken up.
 #[must_use]
 pub(crate) fn full() -> String {
-    "So much of what I watch for waits here that I leave what comes now. Mention me if something matters.".to_owned()
+    "More of what I watch for comes in here than I can look at, so I'm skipping the newest. Mention me if something matters."
+        .to_owned()
 }
 
 /// Announces an event of a watched type. The type is the sender's word.

@@ -191,8 +191,8 @@ pub fn answer_not_posted(name: &str, room: &str, request: &str, kept: bool) -> S
     let asked = format!("[your message](https://matrix.to/#/{room}/{request})");
     if kept {
         return format!(
-            "{name} has an answer to {asked}, but may not post in that room. Someone who moderates it can change that: \
-             within the hour the answer still comes. Later, ask again."
+            "{name} has an answer to {asked}, but may not post in that room. Someone who moderates it can change that. \
+             If they do so within the hour, the answer still comes; after that, please ask again."
         );
     }
     format!(

@@ -19,13 +19,13 @@ pub fn notes(coworker: &str, notes: &[Note], zone: &Zone) -> String {
         )
     });
     let lines: Vec<_> = lines.collect();
-    format!("The notes of this room:\n\n{}\n\n`@{coworker} !forget` and a number removes one.", lines.join("\n"))
+    format!("The notes of this room:\n\n{}\n\n`@{coworker} !forget` with a number removes one.", lines.join("\n"))
 }
 
 /// `!notes` if there are none.
 #[must_use]
 pub fn no_notes(coworker: &str) -> String {
-    format!("This room has no notes. `@{coworker} !note` and a text adds one.")
+    format!("This room has no notes. `@{coworker} !note` with a text adds one.")
 }
 
 /// Confirms `!note`.

@@ -35,8 +35,8 @@ pub(crate) fn left_out(all: &[LeftOut], room: &RoomId, via: &ServerName, names: 
         }
     }
     text.push_str(
-        "\n\n`!reread` has me read it again, and `!reread 2` only that one: for who sent it, and moderators. An edit of a \
-         message does the same.",
+        "\n\n`!reread` has me read all of it again, and `!reread 2` only that one; whoever sent it can do that, or a moderator. \
+         I also look again at a message that is edited.",
     );
     text
 }
@@ -47,9 +47,9 @@ fn named(one: &LeftOut, room: &RoomId, via: &ServerName, names: &Names) -> Strin
         Part::Event(id) => {
             let place = one.what.room.as_deref().unwrap_or(room);
             let link = place.matrix_to_event_uri_via(&**id, [via.to_owned()]);
-            format!("[a message]({link}) of {}", by())
+            format!("[a message]({link}) from {}", by())
         }
-        Part::Note(number) => format!("note {number}, of {}", by()),
+        Part::Note(number) => format!("note {number}, from {}", by()),
         Part::Name(_) => format!("the display name of {}", by()),
         Part::RoomName(_) => "the room's name".to_owned(),
         Part::RoomTopic(_) => "the room's topic".to_owned(),
@@ -60,9 +60,9 @@ fn named(one: &LeftOut, room: &RoomId, via: &ServerName, names: &Names) -> Strin
 #[must_use]
 pub(crate) fn put_back(back: &PutBack, number: Option<u32>) -> String {
     match (back.parts.len(), back.kept, number) {
-        (0, 0, Some(number)) => format!("I leave out nothing with the number {number}. `!leftout` lists it."),
+        (0, 0, Some(number)) => format!("There's no number {number} in what I leave out. `!leftout` lists it."),
         (0, 0, None) => "I leave nothing out here.".to_owned(),
-        (0, ..) => "Only who sent it, or a moderator, can have me read that again.".to_owned(),
+        (0, ..) => "Only whoever sent it, or a moderator, can have me read that again.".to_owned(),
         (1, 0, _) => {
             "I'll read it again from now on. If the provider still refuses it, I'll leave it out once more.".to_owned()
         }
@@ -72,7 +72,10 @@ pub(crate) fn put_back(back: &PutBack, number: Option<u32>) -> String {
             )
         }
         (many, kept, _) => {
-            format!("I'll read {many} of it again from now on. The other {kept} are for who sent them, or a moderator.")
+            format!(
+                "I'll read {many} of them again from now on. The other {kept} can be put back by whoever sent them, or a \
+                 moderator."
+            )
         }
     }
 }

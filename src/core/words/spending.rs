@@ -102,7 +102,7 @@ pub(crate) fn ledger(workspace: &Account, coworkers: &[Account], crowds: &[Crowd
         let (each, span) = (each_of(*scope), a_span(*period));
         let _ = write!(text, "\n- {each}, {limit} {span} each: {low} past {LOW_PERCENT} %, {used_up} used up");
     }
-    let _ = write!(text, "\n- Days and months are those of {}", zone.name().unwrap_or("UTC"));
+    let _ = write!(text, "\n- Days and months begin at {}", midnight(zone));
     text
 }
 

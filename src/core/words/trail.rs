@@ -305,7 +305,7 @@ fn read_messages(entry: &Entry, links_max: usize, via: &ServerName, zone: &Zone)
         count => format!("{count} messages"),
     };
     let span = match entry.read_span {
-        Some((oldest, newest)) if oldest == newest => format!(", of {}", zone.date(oldest)),
+        Some((oldest, newest)) if oldest == newest => format!(", from {}", zone.date(oldest)),
         Some((oldest, newest)) => format!(", from {} to {}", zone.date(oldest), zone.date(newest)),
         None => String::new(),
     };

@@ -235,7 +235,7 @@ impl Engine {
     }
 
     /// As [`Self::attend`]; if the room was replaced, follows the upgrade or makes another room.
-    async fn look_after(
+    pub(super) async fn look_after(
         self: &Shared,
         account: &Arc<Account>,
         owner: &UserId,

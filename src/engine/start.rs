@@ -305,6 +305,7 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     engine.tasks.spawn(deserted::keep_leaving(engine.deserted.clone()));
     engine.tasks.spawn(gaps::read_all_back(engine.clone()));
     engine.tasks.spawn(gaps::keep_assistants_up(engine.clone()));
+    engine.tasks.spawn(super::trust::looks::keep_looking(engine.clone()));
     engine.tasks.spawn(provisioning::keep_members(engine.clone()));
     engine.tasks.spawn(provisioning::look_for_leavers(
         engine.people.clone(),

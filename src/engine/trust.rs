@@ -3,7 +3,8 @@
 //! No human compares emoji on our side. Our user shows its emoji, in the assistant's chat or where the person asked,
 //! and confirms; only the person's confirmation counts. In a direct chat the steps are room events, which clients send
 //! encrypted or plain (matrix-js-sdk: always plain); the SDK reads both in its syncs. Elsewhere the steps are to-device
-//! messages, which no transaction announces; they come with syncs, which are frequent while a verification goes on.
+//! messages, which no transaction announces; `looks` finds the first one, and syncs are frequent while a verification
+//! goes on.
 //!
 //! A person's app cancels both of two verifications with one of ours, so we begin none of our own unless they wrote
 //! `!verify`: whoever saw theirs fail presses the button once more, and the two would cross again.
@@ -36,6 +37,7 @@ use crate::{
 };
 
 mod broken_off;
+pub(super) mod looks;
 
 /// How long a verification may take; clients give up after ten minutes.
 const PATIENCE: Duration = Duration::from_mins(10);

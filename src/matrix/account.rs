@@ -56,6 +56,7 @@ pub(crate) use self::health::Renewal;
 pub(crate) use self::pages::Page;
 pub(crate) use self::power::Redactions;
 pub(crate) use self::requests::Found;
+pub(super) use self::requests::asks_to_verify;
 pub(crate) use self::standing::Edited;
 pub(crate) use self::succession::Tombstone;
 pub(crate) use self::synced::Stretch;

@@ -3,6 +3,7 @@
 
 mod client;
 pub(super) mod damage;
+mod looks;
 mod recovery;
 mod renewals;
 

@@ -57,6 +57,14 @@ async fn compare(person: &Person, room: &RoomId, ours: &UserId, sas: &SasVerific
     Ok(())
 }
 
+/// Asks for a verification of a device, as from a client's list of sessions: by to-device messages.
+async fn ask_device(person: &Person, ours: &UserId) -> Result<VerificationRequest> {
+    let devices = person.devices(ours).await?;
+    let request = devices.devices().next().context("it has a device")?.request_verification().await?;
+    assert_eq!(request.room_id(), None);
+    Ok(request)
+}
+
 /// Does what a person does who started a verification, up to their emoji.
 async fn start_sas(request: &VerificationRequest) -> Result<SasVerification> {
     until("ready", async || request.is_ready().then_some(())).await?;
@@ -278,11 +286,9 @@ async fn a11_a_coworker_asks_whoever_says_so_to_verify_it() -> Result<()> {
 #[tokio::test]
 async fn a11_a_person_s_client_asks_a_coworker_which_takes_it_up() -> Result<()> {
     let scene = Box::pin(Scene::set()).await?;
-    let devices = scene.alice.devices(&scene.coworker).await?;
-    let device = devices.devices().next().context("it has a device")?;
-    let request = device.request_verification().await?;
+    let request = ask_device(&scene.alice, &scene.coworker).await?;
 
-    // The request is in no room that wakes the client: the next sync brings it, and this message causes one.
+    // It says where to show the emoji.
     let ask = Message::text("@oncall !verify").mentioning(&scene.coworker);
     scene.alice.send(&scene.room, ask).await?;
 
@@ -325,5 +331,48 @@ async fn a11_a_verification_that_hangs_does_not_end_the_next_one() -> Result<()>
     let seen = alice.timeline(&room);
     let broken = seen.messages_of(&assistant).filter(|event| event.body().starts_with("The verification")).count();
     assert_eq!(broken, 0, "the newer one says the rest:\n{seen}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a11_a_request_for_a_device_is_taken_up_though_nobody_writes_anything() -> Result<()> {
+    let mut office = assistants::Office::open().await?;
+    let (alice, bob) = (shared().person("alice").await, shared().person("bob").await);
+    let (room, assistant) = (meet_by_service_bot(&office, &alice).await?, office.assistant_of(&alice));
+    let verify = async |request: &VerificationRequest, times: usize| {
+        let sas = start_sas(request).await?;
+        let emoji = until("emoji", async || sas.emoji()).await?;
+        let emoji: Vec<String> = emoji.iter().map(|one| format!("{} {}", one.symbol, one.description)).collect();
+        let these = |seen: &Timeline| {
+            seen.messages_of(&assistant).find(|event| event.body().starts_with(&emoji.join(" · "))).map(drop)
+        };
+        alice.until(&room, "the emoji of the other side", these).await?;
+        confirm(&sas).await?;
+        let said = |seen: &Timeline| {
+            let count = seen.messages_of(&assistant).filter(|event| event.body().starts_with("Verified.")).count();
+            (count == times).then_some(())
+        };
+        alice.until(&room, "that it is done", said).await
+    };
+
+    // She has just met it, so its client is open. What somebody else asks of it is nobody's business.
+    let ignored = ask_device(&bob, &assistant).await?;
+    verify(&ask_device(&alice, &assistant).await?, 1).await?;
+    until_verified(&alice, &assistant).await?;
+
+    // After a start it is closed until she writes, and she doesn't.
+    office.workmate.stop().await;
+    let while_down = ask_device(&alice, &assistant).await?;
+    office.workmate.start_again().await;
+    verify(&while_down, 2).await?;
+
+    // A coworker in whose rooms nothing happens; its emoji come in her chat with the service bot.
+    let coworker = office.slot.coworker("oncall");
+    let request = ask_device(&alice, &coworker).await?;
+    let sas = start_sas(&request).await?;
+    until("emoji", async || sas.emoji()).await?;
+    confirm(&sas).await?;
+    until_verified(&alice, &coworker).await?;
+    assert!(!ignored.is_ready() && office.prompts().is_empty());
     Ok(())
 }

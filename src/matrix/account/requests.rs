@@ -23,10 +23,11 @@ use ruma::{
 };
 
 use matrix_sdk_base::crypto::store::CryptoStore as _;
+use serde_json::Value;
 
 use super::{Account, megolm::Megolm, verification::Verifying};
 use crate::{
-    core::id,
+    core::{id, time::Timestamp},
     matrix::{gate::Gate, inbound::Read},
 };
 
@@ -44,6 +45,13 @@ const KEPT_MAX: usize = 64;
 const SEALED_MAX: usize = 64;
 /// Most people whose devices are looked up before a sync is read.
 const PEOPLE_MAX: usize = 4;
+
+/// Returns who asks for a verification with a to-device message, and the request's id; `None` if it is no request, or
+/// too old.
+pub(in crate::matrix) fn asks_to_verify(event: &Value, now: Timestamp) -> Option<(OwnedUserId, String)> {
+    let Coming { person, id, .. } = coming::of_to_device(event, now)?;
+    Some((person, id))
+}
 
 /// What became of a request.
 pub enum Found {

@@ -91,7 +91,11 @@ fn in_to_device(event: &str, now: Timestamp) -> Option<Coming> {
     if !event.contains(REQUEST) {
         return None;
     }
-    let event: Value = serde_json::from_str(event).ok()?;
+    of_to_device(&serde_json::from_str(event).ok()?, now)
+}
+
+/// Returns the request that a to-device message is.
+pub(super) fn of_to_device(event: &Value, now: Timestamp) -> Option<Coming> {
     let content = &event["content"];
     if event["type"] != REQUEST || is_old(&content["timestamp"], now) {
         return None;

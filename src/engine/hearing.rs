@@ -182,7 +182,7 @@ impl Engine {
         let account = self.kept_in(&event.room).into_iter().next()?;
         let wanted = Wanted { event: event.id.clone(), at: 0, source, claims, asked: true };
         let left = AtomicU64::new(self.config().limits.file_bytes_max);
-        let heard = Box::pin(self.fetch_file(&account, &event.room, &wanted, &left)).await.ok()?;
+        let heard = Box::pin(self.fetch_file(&account, &event.room, &wanted, &left, None)).await.ok()?;
         match &heard.content {
             FileContent::Text { text } if heard.shown == Extent::Transcript => Some(text.clone()),
             _ => None,

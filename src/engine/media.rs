@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -44,7 +44,8 @@ const KEPT_MAX: usize = 512;
 const KEPT_FOR: Duration = Duration::from_mins(30);
 /// How long a question waits for the words of all recordings that it is not about.
 const EARLIER_WORDS_PATIENCE: Duration = Duration::from_secs(5);
-/// How long it waits for all other files that it is not about: a file's own server may never answer.
+/// How long it waits for another file that it is not about to come: a file's own server may never answer. Once one is
+/// late, no more are begun.
 const EARLIER_FILES_PATIENCE: Duration = Duration::from_secs(10);
 /// Pause before a file that could not be fetched is tried again, because each try may delay an answer.
 const UNAVAILABLE_FOR: Duration = Duration::from_mins(2);
@@ -66,14 +67,6 @@ impl Prepared {
         self.sandbox.decode(Owner::room(room), Kind::Preview, bytes).await?.preview()
     }
 
-    /// Notes that a file cannot be fetched, unless that is known.
-    fn note_unavailable(&self, key: Key) {
-        let (mut kept, now) = (self.kept.lock().unwrap_or_else(PoisonError::into_inner), time::Instant::now());
-        if kept.get(&key, now).is_none() {
-            kept.put(key, Err(Unread::Unavailable), now);
-        }
-    }
-
     /// Forgets every file that one of our users was shown.
     pub(super) fn forget(&self, user: &UserId) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,12 +82,6 @@ impl Prepared {
 struct Key {
     user: OwnedUserId,
     claims: Claims,
-}
-
-impl Key {
-    fn of(account: &Account, file: &Wanted) -> Self {
-        Self { user: account.user().to_owned(), claims: file.claims.clone() }
-    }
 }
 
 #[derive(Default)]
@@ -147,31 +134,28 @@ impl Engine {
     pub(super) async fn fetch_files(&self, account: &Account, room: &RoomId, wanted: Vec<Wanted>) -> Files {
         let left = &AtomicU64::new(FETCHED_BYTES_MAX);
         // Newest first, so that the request's own file fits if the limit is reached.
-        let now = time::Instant::now();
+        let (words_by, is_late) = (time::Instant::now() + EARLIER_WORDS_PATIENCE, &AtomicBool::new(false));
         let fetched = wanted.into_iter().rev().map(|file| async move {
-            let fetching = Box::pin(self.fetch_file(account, room, &file, left));
-            let outcome = match patience_with(&file) {
-                None => fetching.await,
-                Some((patience, otherwise)) => by(now + patience, fetching, otherwise).await,
-            };
-            // Otherwise each question would wait for it anew.
-            if outcome == Err(Unread::Unavailable) {
-                self.prepared.note_unavailable(Key::of(account, &file));
-            }
+            let is_sound = file.claims.is_sound();
+            let patience = (!file.asked && !is_sound).then_some(is_late);
+            let fetching = Box::pin(self.fetch_file(account, room, &file, left, patience));
+            let outcome = if is_sound && !file.asked { heard_by(words_by, fetching).await } else { fetching.await };
             ((file.event, file.at), outcome)
         });
         stream::iter(fetched).buffer_unordered(FETCHES_AT_ONCE_MAX).collect().await
     }
 
-    /// Fetches one file and prepares it; an outcome is kept for a while.
+    /// Fetches one file and prepares it; an outcome is kept for a while. With `is_late`, it has to come soon, or another
+    /// like it was late already.
     pub(super) async fn fetch_file(
         &self,
         account: &Account,
         room: &RoomId,
         file: &Wanted,
         left: &AtomicU64,
+        is_late: Option<&AtomicBool>,
     ) -> Outcome {
-        let key = Key::of(account, file);
+        let key = Key { user: account.user().to_owned(), claims: file.claims.clone() };
         let known = self.prepared.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&key, time::Instant::now());
         if let Some(outcome) = known {
             return outcome;
@@ -186,7 +170,16 @@ impl Engine {
             return Ok(transcript(&words));
         }
         let most = Most { whole: bytes_max, by_ends: TEXT_BYTES_MAX.min(left.load(Ordering::Relaxed)) };
-        let outcome = match account.media(&file.source, most).await {
+        let fetching = Box::pin(account.media(&file.source, most));
+        let fetched = match is_late {
+            None => fetching.await,
+            Some(is_late) if is_late.load(Ordering::Relaxed) => return Err(Unread::Unavailable),
+            Some(is_late) => time::timeout(EARLIER_FILES_PATIENCE, fetching).await.unwrap_or_else(|_| {
+                is_late.store(true, Ordering::Relaxed);
+                Err(MediaError::Unreachable("it did not come while a question could wait for it".to_owned()))
+            }),
+        };
+        let outcome = match fetched {
             Ok(fetched) => {
                 let (bytes, absent) = match fetched {
                     Fetched::Whole(bytes) => (bytes, None),
@@ -249,19 +242,10 @@ impl Engine {
     }
 }
 
-/// Returns how long a question waits for a file, and what the file counts as after that; `None` if it is about the file.
-fn patience_with(file: &Wanted) -> Option<(Duration, Unread)> {
-    match (file.asked, file.claims.is_sound()) {
-        (true, _) => None,
-        (false, true) => Some((EARLIER_WORDS_PATIENCE, Unread::NotHeardYet)),
-        (false, false) => Some((EARLIER_FILES_PATIENCE, Unread::Unavailable)),
-    }
-}
-
-/// Returns a file that nobody asks about, if it is there by then. Neither a recogniser that hangs nor a server that does
-/// not answer holds up anybody's question.
-async fn by(until: time::Instant, fetching: impl Future<Output = Outcome>, otherwise: Unread) -> Outcome {
-    time::timeout_at(until, fetching).await.unwrap_or(Err(otherwise))
+/// Returns the words of a recording that nobody asks about, if they are there by then. A recogniser that hangs holds up
+/// nobody's question.
+async fn heard_by(until: time::Instant, fetching: impl Future<Output = Outcome>) -> Outcome {
+    time::timeout_at(until, fetching).await.unwrap_or(Err(Unread::NotHeardYet))
 }
 
 /// Returns the owner of a file, whose share of the sandbox it uses.
@@ -330,16 +314,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn c7_c25_a_question_waits_a_while_for_files_that_it_is_not_about() {
+    async fn c25_a_question_waits_a_while_for_recordings_that_it_is_not_about() {
         let soon = time::Instant::now() + Duration::from_millis(1);
-        for why in [Unread::NotHeardYet, Unread::Unavailable] {
-            assert_eq!(by(soon, std::future::pending(), why).await, Err(why));
-            assert_eq!(
-                by(soon, std::future::ready(Ok(file(1))), why).await,
-                Ok(file(1)),
-                "what is known takes no time"
-            );
-        }
+        assert_eq!(heard_by(soon, std::future::pending()).await, Err(Unread::NotHeardYet));
+        assert_eq!(heard_by(soon, std::future::ready(Ok(file(1)))).await, Ok(file(1)), "known words take no time");
     }
 
     #[test]

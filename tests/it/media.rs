@@ -300,8 +300,6 @@ async fn c7_pictures_of_a_server_that_never_answers_hold_up_no_question() -> Res
     office.asked_and_answered(&room, "what do you see?").await?;
     let newest = format!("{}.png", LATE_PICTURES - 1);
     assert_eq!(attachment(&asked(&office, "what do you see?"), &newest)["not_given"], Unread::Unavailable.key());
-    let waited_for = faults.made()["hangs"];
-    office.asked_and_answered(&room, "and now?").await?;
-    assert_eq!(faults.made()["hangs"], waited_for, "they are waited for once, and not for each question");
+    assert!(faults.made()["hangs"] <= 4, "once one is late, no more are begun: {:?}", faults.made());
     Ok(())
 }

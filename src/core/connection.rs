@@ -10,20 +10,18 @@ pub(crate) mod pace;
 pub mod place;
 #[cfg(test)]
 mod tests;
+mod trail;
 
-use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma::{EventId, OwnedEventId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::trail::{CALLS_KEPT_MAX, Called, Trail};
 use super::{hex::hex, time::Timestamp};
 
 /// Most connections of one owner.
 pub(crate) const CONNECTIONS_MAX: usize = 10;
 /// Most characters of a connection's name.
 pub(crate) const NAME_CHARS_MAX: usize = 40;
-/// Most calls kept in an owner's trail; the oldest go first.
-pub(crate) const CALLS_KEPT_MAX: usize = 200;
-/// Most calls that `!trail` shows.
-pub(crate) const CALLS_SHOWN_MAX: usize = 20;
 /// What every token begins with, so that people and scanners know one where they see it.
 pub(crate) const TOKEN_PREFIX: &str = "wmc_";
 /// Characters of a token behind its prefix: 32 random bytes in base64url.
@@ -140,25 +138,6 @@ impl Became {
     }
 }
 
-/// A call in the owner's trail: what was read, without its words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Called {
-    /// When.
-    pub at: Timestamp,
-    /// The connection's number.
-    pub by: u32,
-    /// What was called.
-    pub what: String,
-    /// The room, if one was named that the owner may read.
-    #[serde(default)]
-    pub room: Option<OwnedRoomId>,
-    /// How many messages were given.
-    #[serde(default)]
-    pub messages: usize,
-    /// What became of it.
-    pub became: Became,
-}
-
 /// An owner's connections and the trail of their calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Connections {
@@ -167,9 +146,8 @@ pub(crate) struct Connections {
     /// The highest number given out.
     #[serde(default)]
     last: u32,
-    /// The calls, newest last.
     #[serde(default)]
-    calls: Vec<Called>,
+    calls: Trail,
 }
 
 /// Why there is no new connection.
@@ -188,10 +166,10 @@ impl Connections {
         &self.list
     }
 
-    /// Returns the newest calls, newest first.
+    /// Returns the trail of their calls.
     #[must_use]
-    pub(crate) fn newest_calls(&self) -> Vec<&Called> {
-        self.calls.iter().rev().take(CALLS_SHOWN_MAX).collect()
+    pub(crate) fn trail(&self) -> &Trail {
+        &self.calls
     }
 
     /// Returns what a connection is called; `None` if there is none of that number any more.
@@ -260,9 +238,7 @@ impl Connections {
         let one = self.list.iter_mut().find(|one| one.number == call.by)?;
         one.used_at = Some(call.at);
         let shown = one.shown.take();
-        self.calls.push(call);
-        let surplus = self.calls.len().saturating_sub(CALLS_KEPT_MAX);
-        self.calls.drain(..surplus);
+        self.calls.note(call);
         shown
     }
 }

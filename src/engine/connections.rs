@@ -263,7 +263,7 @@ impl Connections {
         };
         self.count(given.became);
         let Given { answer, became, room, messages } = given;
-        let call = Called { at: now, by: by.number, what: what.to_owned(), room, messages, became };
+        let call = Called { at: now, by: by.number, what: what.to_owned(), room, messages, became, earlier: None };
         match self.note_connections_call(&by.owner, call).await {
             Ok(Noted::Here { shown }) => {
                 if let Some(shown) = shown {

@@ -36,7 +36,7 @@ fn some_token() -> String {
 }
 
 fn call(by: u32, ms: i64) -> Called {
-    Called { at: at(ms), by, what: "rooms".into(), room: None, messages: 0, became: Became::Answered }
+    Called { at: at(ms), by, what: "rooms".into(), room: None, messages: 0, became: Became::Answered, earlier: None }
 }
 
 #[test]
@@ -106,15 +106,59 @@ fn a13_a_token_that_was_never_shown_is_made_again_and_a_shown_one_is_taken_back_
 }
 
 #[test]
-fn a13_the_trail_is_bounded_and_a_connection_that_ended_adds_nothing() {
+fn a13_like_calls_of_an_hour_share_an_entry_and_a_connection_that_ended_adds_nothing() {
     let mut kept = Connections::default();
     kept.add("h".into(), "", event_id!("$c").to_owned(), at(0)).expect("there is room");
-    let most = i64::try_from(CALLS_KEPT_MAX).expect("small");
-    (0..most + 5).for_each(|ms| drop(kept.note_call(call(1, ms))));
-    assert_eq!(kept.note_call(call(2, 9_999)), None);
-    let newest: Vec<i64> = kept.newest_calls().iter().map(|call| call.at.as_ms()).collect();
-    assert_eq!((newest.len(), newest[0]), (CALLS_SHOWN_MAX, most + 4));
-    assert_eq!(kept.calls.len(), CALLS_KEPT_MAX);
+    let hour = i64::try_from(trail::ALIKE_MS).expect("small");
+    let read = |ms| Called { what: "room_read".into(), messages: 3, ..call(1, ms) };
+    for ms in [0, 10, hour - 1, hour] {
+        kept.note_call(call(1, ms));
+        kept.note_call(read(ms));
+    }
+    kept.note_call(Called { became: Became::Failed, ..call(1, hour) });
+    assert_eq!(kept.note_call(call(2, hour)), None);
+    let shown: Vec<_> = kept
+        .trail()
+        .shown()
+        .into_iter()
+        .map(|one| (&*one.what, one.became.label(), one.calls(), one.messages, one.since().as_ms(), one.at.as_ms()))
+        .collect();
+    let expected = [
+        ("rooms", "failed", 1, 0, hour, hour),
+        ("room_read", "answered", 1, 3, hour, hour),
+        ("rooms", "answered", 1, 0, hour, hour),
+        ("room_read", "answered", 3, 9, 0, hour - 1),
+        ("rooms", "answered", 3, 0, 0, hour - 1),
+    ];
+    assert_eq!(shown, expected);
+    let stored = serde_json::to_value(&kept).expect("JSON");
+    assert_eq!(serde_json::from_value::<Connections>(stored).expect("it reads back"), kept);
+    let old = json!({ "calls": [{ "at": 5, "by": 1, "what": "rooms", "became": "answered" }] });
+    let old: Connections = serde_json::from_value(old).expect("as earlier versions stored it");
+    assert_eq!(old.trail().shown(), [&call(1, 5)]);
+}
+
+#[test]
+fn a13_a_flood_of_calls_pushes_nothing_but_itself_out_of_the_trail() {
+    let mut kept = Connections::default();
+    for number in 0..2 {
+        let by = OwnedEventId::try_from(format!("$c{number}")).expect("an id");
+        kept.add(format!("h{number}"), "", by, at(0)).expect("there is room");
+    }
+    let room = |number: i64| Some(ruma::OwnedRoomId::try_from(format!("!room{number}:hs")).expect("an id"));
+    let read = |by, number| Called { what: "room_read".into(), room: room(number), ..call(by, number) };
+    (0..30).for_each(|number| drop(kept.note_call(read(2, number))));
+    kept.note_call(Called { what: "message".into(), ..call(1, 30) });
+    // As fast as it may for a day, in as many rooms as it likes.
+    for number in 31..30_000 {
+        kept.note_call(read(1, number % 2_000 + number / 2_000));
+    }
+    let all = serde_json::to_value(&kept).expect("JSON")["calls"].clone();
+    let of = |by: u32, what: &str| {
+        all.as_array().into_iter().flatten().filter(|one| one["by"] == by && one["what"] == what).count()
+    };
+    assert_eq!(kept.trail().len(), CALLS_KEPT_MAX);
+    assert_eq!((of(2, "room_read"), of(1, "message"), of(1, "room_read")), (30, 1, CALLS_KEPT_MAX - 31));
 }
 
 #[test]

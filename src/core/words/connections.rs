@@ -115,7 +115,7 @@ pub(crate) fn all_disconnected(count: usize) -> String {
 /// Lists what an owner's connections read lately.
 #[must_use]
 pub(crate) fn trail(kept: &Connections, via: &ServerName, zone: &Zone) -> String {
-    let calls = kept.newest_calls();
+    let calls = kept.trail().shown();
     if calls.is_empty() {
         return "Your own programs have read nothing. `!connect` connects one.".to_owned();
     }
@@ -132,12 +132,16 @@ pub(crate) fn trail(kept: &Connections, via: &ServerName, zone: &Zone) -> String
             (Became::Failed, _) => ", failed".to_owned(),
         };
         let when = zone.day(call.at);
-        format!("- {when} · connection {}{name}: `{}`{}{became}", call.by, call.what, room.unwrap_or_default())
+        let often = match call.calls() {
+            1 => String::new(),
+            calls => format!(", {calls} times since {}", zone.day(call.since())),
+        };
+        format!("- {when} · connection {}{name}: `{}`{}{became}{often}", call.by, call.what, room.unwrap_or_default())
     };
     let lines: Vec<String> = calls.iter().map(line).collect();
     format!(
-        "What your own programs read, newest first. Only you see this; I keep the last {CALLS_KEPT_MAX}, without anybody's \
-         words.\n\n{}",
+        "What your own programs read, newest first. Only you see this; I keep {CALLS_KEPT_MAX} lines, without anybody's words; \
+         calls of one kind share a line for an hour.\n\n{}",
         lines.join("\n")
     )
 }

@@ -21,9 +21,19 @@ pub(super) fn connections(book: &mut Book) {
     kept.add("hash 2".into(), "", event_id!("$two").to_owned(), AT).expect("there is room");
     for (number, became) in Became::ALL.into_iter().enumerate() {
         let (room, what) = (Some(room_id!("!team:hs").to_owned()), "room_search".to_owned());
-        kept.note_call(Called { at: AT.later(60_000), by: 1, what, room, messages: number, became });
+        kept.note_call(Called { at: AT.later(60_000), by: 1, what, room, messages: number, became, earlier: None });
     }
-    kept.note_call(Called { at: AT, by: 1, what: "rooms".into(), room: None, messages: 0, became: Became::Answered });
+    let rooms = Called {
+        at: AT,
+        by: 1,
+        what: "rooms".into(),
+        room: None,
+        messages: 0,
+        became: Became::Answered,
+        earlier: None,
+    };
+    kept.note_call(rooms.clone());
+    kept.note_call(Called { at: AT.later(300_000), ..rooms });
     book.told("!connections", &words::connections(kept.list(), 1, &Zone::default()));
     book.told("!trail", &words::trail(&kept, server_name!("hs"), &Zone::default()));
     book.told("!connect, an eleventh time", &words::too_many_connections());

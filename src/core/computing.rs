@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 pub(crate) use self::{
-    made::{Look, Made, Unposted, chosen, looked_at, media_type, name_of, picture_type},
+    made::{Look, Made, Unposted, add_made, chosen, looked_at, media_type, name_of, picture_type},
     session::{Session, SessionKey},
 };
 
@@ -35,7 +35,7 @@ pub(crate) const UPLOAD_BYTES_MAX: u64 = 50 << 20;
 pub(crate) const UPLOAD_EACH_MAX: u64 = 25 << 20;
 /// How long the provider keeps an uploaded file if nobody deletes it, in seconds.
 pub(crate) const UPLOAD_EXPIRES_SECONDS: u32 = 24 * 60 * 60;
-/// Most files that one run makes; the newest beyond it are neither posted nor deleted by us.
+/// Most files of one run, and of one result, whose ids are kept; the newest count.
 pub(crate) const MADE_MAX: usize = 1_000;
 /// Most of them whose names are asked for; the newest count.
 pub(crate) const LOOKED_AT_MAX: usize = 40;

@@ -5,6 +5,7 @@
 //! name or topic, somebody's display name. [`sieve`] passes everything that people wrote on its way into a prompt, and
 //! [`search`] finds out which of it is to blame.
 
+mod averse;
 mod search;
 mod sieve;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
+    averse::Averse,
     search::{Search, Verdict},
     sieve::{Breadth, Sieve, Suspects},
 };
@@ -98,48 +100,79 @@ impl From<Stored> for LeftOut {
     }
 }
 
-/// What is left out of a room's requests, oldest first.
+/// What is left out of a room's requests, oldest first; and which models refuse something that is not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Refused(Vec<LeftOut>);
+#[serde(from = "StoredRefused")]
+pub struct Refused {
+    left_out: Vec<LeftOut>,
+    averse: Averse,
+}
+
+/// How it is stored: earlier versions kept the list alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredRefused {
+    List(Vec<LeftOut>),
+    Whole { left_out: Vec<LeftOut>, averse: Averse },
+}
+
+impl From<StoredRefused> for Refused {
+    fn from(stored: StoredRefused) -> Self {
+        match stored {
+            StoredRefused::List(left_out) => Self { left_out, averse: Averse::default() },
+            StoredRefused::Whole { left_out, averse } => Self { left_out, averse },
+        }
+    }
+}
 
 impl Refused {
     /// Records refused parts; one that is known already is recorded as it is now.
     pub fn add(&mut self, parts: &[Suspect], category: Option<&str>) {
         for what in parts {
             self.remove(&what.part);
-            self.0.push(LeftOut { what: what.clone(), category: category.map(ToOwned::to_owned) });
+            self.left_out.push(LeftOut { what: what.clone(), category: category.map(ToOwned::to_owned) });
         }
-        let over = self.0.len().saturating_sub(KEPT_MAX);
-        self.0.drain(..over);
+        let over = self.left_out.len().saturating_sub(KEPT_MAX);
+        self.left_out.drain(..over);
     }
 
     /// Removes a part that is read again: it was put back, redacted, changed, or accepted after all.
     pub fn remove(&mut self, part: &Part) {
-        self.0.retain(|known| known.what.part != *part);
+        self.left_out.retain(|known| known.what.part != *part);
     }
 
     /// Removes an event.
     pub fn remove_event(&mut self, id: &EventId) {
-        self.0.retain(|known| !matches!(&known.what.part, Part::Event(known) if known == id));
+        self.left_out.retain(|known| !matches!(&known.what.part, Part::Event(known) if known == id));
     }
 
     /// Returns the record of a part.
     #[must_use]
     pub fn get(&self, part: &Part) -> Option<&LeftOut> {
-        self.0.iter().find(|known| known.what.part == *part)
+        self.left_out.iter().find(|known| known.what.part == *part)
     }
 
     /// Returns whether an event is left out.
     #[must_use]
     pub fn has_event(&self, id: &EventId) -> bool {
-        self.0.iter().any(|known| matches!(&known.what.part, Part::Event(known) if known == id))
+        self.left_out.iter().any(|known| matches!(&known.what.part, Part::Event(known) if known == id))
+    }
+
+    /// Returns which models refuse something that is not left out, because others answer it.
+    #[must_use]
+    pub(crate) fn averse(&self) -> &Averse {
+        &self.averse
+    }
+
+    /// Changes that.
+    pub(crate) fn averse_mut(&mut self) -> &mut Averse {
+        &mut self.averse
     }
 
     /// Returns all of it, oldest first: the order in which people are shown it, numbered from 1.
     #[must_use]
     pub fn list(&self) -> &[LeftOut] {
-        &self.0
+        &self.left_out
     }
 }
 

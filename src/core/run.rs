@@ -225,6 +225,12 @@ impl Run {
         &self.record
     }
 
+    /// Returns whether the context is composed once more, because the provider refused.
+    #[must_use]
+    pub(crate) fn is_recomposing(&self) -> bool {
+        matches!(self.phase, Phase::Recomposing)
+    }
+
     /// Returns a copy of the record without its work, for what goes on beside the run.
     #[must_use]
     pub(crate) fn facts(&mut self) -> RunRecord {

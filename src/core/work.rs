@@ -31,7 +31,7 @@ use self::{
 };
 use super::{
     citing::{Cited, Shelf},
-    computing::{self, MADE_MAX},
+    computing,
     fault::{Fault, Stop},
     mask::Mask,
     prompt::{FileContent, Found, Prompt, Round, ToolDefinition, ToolResult, ToolUse},
@@ -237,11 +237,7 @@ impl Work {
         let turn = &ModelTurn { blocks: ids::made_unique(&turn.blocks, known), stop: turn.stop };
         let said = self.heard(&turn.blocks, &turn.blocks, terms);
         self.steps.extend(said::server_steps(&said, terms.mask));
-        for file in said::made_files(&said) {
-            if self.made.len() < MADE_MAX && !self.made.contains(file) {
-                self.made.push(file.clone());
-            }
-        }
+        computing::add_made(&mut self.made, said::made_files(&said));
         let mut calls = said::calls(&said, terms.mask);
         for call in &mut calls {
             call.bind(terms.tools);

@@ -32,8 +32,8 @@ pub(super) struct Asking {
     pub(super) effort: Effort,
     /// What may be to blame where the request is refused with it (C26).
     pub(super) suspects: Suspects,
-    /// How many further models can be asked if the first one refuses.
-    pub(super) fallbacks: usize,
+    /// The configured model, and those that can be asked if it refuses.
+    pub(super) models: Vec<String>,
     /// Whether it is only to be found out if it is refused.
     pub(super) probes: bool,
     /// What of the context matters to a container.

@@ -469,13 +469,13 @@ impl Engine {
         };
         let config = self.config();
         let settings = &config.assistants;
-        let (model, fallbacks) = self.model_of(settings.model.as_deref(), record);
+        let models = self.models_of(settings.model.as_deref());
         Ok(Asking {
             composed,
-            model,
+            model: models[record.fallback.min(models.len() - 1)].clone(),
             effort: settings.effort.unwrap_or(config.claude.effort),
             suspects,
-            fallbacks,
+            models,
             probes: breadth.probes,
             around,
         })

@@ -15,14 +15,14 @@ use ruma::{EventId, OwnedEventId};
 use tokio::sync::Notify;
 
 pub(super) use self::clearing::keep_files;
-use super::{EngineError, ask::Asking, runtime::Runtime};
+use super::{EngineError, ask::Asking, progress::Progress, runtime::Runtime};
 use crate::{
     claude::{self, Container},
     clock,
     core::{
         computing::{
-            FileRecord, MADE_MAX, Session, SessionKey, UPLOAD_BYTES_MAX, UPLOAD_EACH_MAX, UPLOAD_EXPIRES_SECONDS,
-            UPLOADS_MAX, Upload, checked_id, name_of,
+            FileRecord, Session, SessionKey, UPLOAD_BYTES_MAX, UPLOAD_EACH_MAX, UPLOAD_EXPIRES_SECONDS, UPLOADS_MAX,
+            Upload, checked_id, name_of,
         },
         context::Wanted,
         event::EventKind,
@@ -184,11 +184,12 @@ impl Computing {
     }
 
     /// Notes the files that a run made, as soon as they are known: all but the first `noted` are new.
-    pub(super) fn note_made(&self, id: &RunId, made: &[String], noted: &mut usize) {
-        for file in made.iter().take(MADE_MAX).skip(*noted).filter_map(|file| checked_id(file)) {
+    pub(super) fn note_made(&self, id: &RunId, progress: &Progress, noted: &mut usize) {
+        let known = noted.saturating_sub(progress.made_before);
+        for file in progress.made.iter().skip(known).filter_map(|file| checked_id(file)) {
             self.note_file(file, id, None);
         }
-        *noted = made.len().max(*noted);
+        *noted = (progress.made_before + progress.made.len()).max(*noted);
     }
 
     /// Keeps the container of an answer for the thread's next question.

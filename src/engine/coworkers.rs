@@ -196,13 +196,13 @@ impl Engine {
             readable: Around::readable(events.iter().chain(&replied_to)),
             begins: None,
         };
-        let (model, fallbacks) = self.model_of(coworker.model.as_deref(), record);
+        let models = self.models_of(coworker.model.as_deref());
         Ok(Asking {
             composed,
-            model,
+            model: models[record.fallback.min(models.len() - 1)].clone(),
             effort: coworker.effort.unwrap_or(self.config().claude.effort),
             suspects,
-            fallbacks,
+            models,
             probes: breadth.probes,
             around,
         })

@@ -2,7 +2,7 @@
 
 use crate::{
     claude,
-    core::{computing::MADE_MAX, thought::Thought, tokens::estimate},
+    core::{computing::add_made, thought::Thought, tokens::estimate},
 };
 
 /// An answer while it is being written; watched, so that a slow reader sees only the newest.
@@ -29,6 +29,8 @@ pub(super) struct Progress {
     pub(super) container: Option<claude::Container>,
     /// The files that code made, of answers that broke off too.
     pub(super) made: Vec<String>,
+    /// How many were made before these, beyond what is kept.
+    pub(super) made_before: usize,
     /// The answer is there, and the provider has told all that it used.
     pub(super) complete: bool,
     /// The category under which the provider refused, `unnamed` where it names none.
@@ -47,13 +49,9 @@ impl Progress {
         self.broken.push(usage);
     }
 
-    /// Adds files that code made, each once.
+    /// Adds files that code made, each once; the newest are kept.
     pub(super) fn make(&mut self, files: &[String]) {
-        for file in files {
-            if self.made.len() < MADE_MAX && !self.made.contains(file) {
-                self.made.push(file.clone());
-            }
-        }
+        self.made_before += add_made(&mut self.made, files.iter());
     }
 
     /// Returns whether the provider has told what the answer that is being written used of the prompt.

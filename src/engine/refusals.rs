@@ -3,8 +3,9 @@
 
 use ruma::{EventId, RoomId, UserId};
 
-use super::{Engine, EngineError, records::RoomRecord};
+use super::{Engine, EngineError, ask::Asking as Asked, records::RoomRecord};
 use crate::{
+    clock,
     core::{
         command::Refusing,
         event::RoomEvent,
@@ -18,14 +19,41 @@ use crate::{
 };
 
 impl Engine {
-    /// Returns the model that a run asks, and how many can be asked after the configured one refused.
-    pub(super) fn model_of(&self, own: Option<&str>, record: &RunRecord) -> (String, usize) {
+    /// Returns the models that a run may ask: the configured one, and those that are asked where it refused.
+    pub(super) fn models_of(&self, own: Option<&str>) -> Vec<String> {
         let config = self.config();
         let first = own.unwrap_or(&config.claude.model);
-        let others = config.claude.fallback_models.iter().map(String::as_str).filter(|model| *model != first);
-        let models: Vec<&str> = std::iter::once(first).chain(others).collect();
-        let fallbacks = models.len() - 1;
-        (models[record.fallback.min(fallbacks)].to_owned(), fallbacks)
+        let others = config.claude.fallback_models.iter().filter(|model| *model != first);
+        std::iter::once(first.to_owned()).chain(others.cloned()).collect()
+    }
+
+    /// Returns which of its models a run asks at once, because the first one refused something of this a while ago; 0 for
+    /// the first.
+    pub(super) fn begins_with(&self, record: &RunRecord, asking: &Asked) -> Result<usize, EngineError> {
+        let (Some(first), 0, true) = (asking.models.first(), record.fallback, record.work.is_empty()) else {
+            return Ok(0);
+        };
+        if asking.models.len() == 1 || asking.probes {
+            return Ok(0);
+        }
+        let refused = self.answerer(record).refused()?;
+        let instead = refused.averse().instead_of(first, &asking.suspects, clock::now());
+        Ok(instead.and_then(|instead| asking.models.iter().position(|model| *model == instead)).unwrap_or_default())
+    }
+
+    /// The model that a run asks took the request: what the first one refuses is known better now.
+    pub(super) fn note_who_took(&self, record: &RunRecord, asking: &Asked) -> Result<(), EngineError> {
+        let Some(first) = asking.models.first().filter(|_| asking.models.len() > 1) else { return Ok(()) };
+        let answerer = self.answerer(record);
+        if *first != asking.model {
+            let by = (first.as_str(), asking.model.as_str());
+            return answerer
+                .change_refused(&mut |refused| refused.averse_mut().refused(by, &asking.suspects, clock::now()));
+        }
+        if answerer.refused()?.averse().is_empty() {
+            return Ok(());
+        }
+        answerer.change_refused(&mut |refused| refused.averse_mut().took(first, &asking.suspects))
     }
 
     /// Leaves parts out of later requests where a run reads.

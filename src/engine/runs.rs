@@ -227,7 +227,7 @@ impl<'a> Driver<'a> {
         self.under_way.clear();
         (self.hold, self.presence, self.account) = (None, None, None);
         let asked = self.sender.send_replace(Progress::default());
-        self.engine.computing.note_made(self.id, &asked.made, &mut 0);
+        self.engine.computing.note_made(self.id, &asked, &mut 0);
         if let Some(bill) = used::bill_of(&asked) {
             self.handle(Input::Billed(bill));
         }

@@ -2,7 +2,7 @@
 
 use crate::core::file_name;
 
-use super::{LOOKED_AT_MAX, POSTED_BYTES_MAX, POSTED_EACH_MAX, POSTED_MAX};
+use super::{LOOKED_AT_MAX, MADE_MAX, POSTED_BYTES_MAX, POSTED_EACH_MAX, POSTED_MAX};
 
 /// The media types of the pictures that clients show, by how their bytes begin.
 const PICTURE_TYPES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
@@ -57,6 +57,8 @@ pub(crate) struct Made {
 pub(crate) struct Unposted {
     /// There were too many.
     pub(crate) too_many: usize,
+    /// Whether there were so many that the oldest are not even counted.
+    pub(crate) uncounted: bool,
     /// They were too large, by themselves or together.
     pub(crate) too_large: usize,
     /// They could not be fetched.
@@ -77,11 +79,28 @@ impl Unposted {
     }
 }
 
-/// Returns the files to ask about, oldest first, and how many are left out.
+/// Adds ids of made files, each once; at the limit the oldest give way. Returns how many did.
+pub(crate) fn add_made<'a>(made: &mut Vec<String>, new: impl Iterator<Item = &'a String>) -> usize {
+    let mut dropped = 0;
+    for file in new {
+        if made.contains(file) {
+            continue;
+        }
+        if made.len() >= MADE_MAX {
+            made.remove(0);
+            dropped += 1;
+        }
+        made.push(file.clone());
+    }
+    dropped
+}
+
+/// Returns the files to ask about, oldest first, and which are left out.
 #[must_use]
-pub(crate) fn looked_at(made: &[String]) -> (&[String], usize) {
-    let left_out = made.len().saturating_sub(LOOKED_AT_MAX);
-    (made.get(left_out..).unwrap_or_default(), left_out)
+pub(crate) fn looked_at(made: &[String]) -> (&[String], Unposted) {
+    let too_many = made.len().saturating_sub(LOOKED_AT_MAX);
+    let uncounted = made.len() >= MADE_MAX;
+    (made.get(too_many..).unwrap_or_default(), Unposted { too_many, uncounted, ..Unposted::default() })
 }
 
 /// Chooses what is posted: of files of one name the last, the newest within the limits, in the order in which they were

@@ -21,10 +21,25 @@ fn names(made: &[Made]) -> Vec<&str> {
 fn c24_of_five_hundred_files_the_newest_few_are_posted_and_the_rest_is_counted() {
     let made: Vec<String> = (0..500).map(|number| format!("file_{number}")).collect();
     let (looked, left_out) = looked_at(&made);
-    assert_eq!((looked.len(), left_out, looked[LOOKED_AT_MAX - 1].as_str()), (LOOKED_AT_MAX, 460, "file_499"));
+    assert_eq!((looked.len(), looked[LOOKED_AT_MAX - 1].as_str()), (LOOKED_AT_MAX, "file_499"));
+    assert_eq!(left_out, Unposted { too_many: 460, ..Unposted::default() });
     let (kept, unposted) = chosen((0..LOOKED_AT_MAX).map(|number| look(number, &format!("{number}.csv"), 1)).collect());
     assert_eq!((kept.len(), unposted.too_many), (POSTED_MAX, LOOKED_AT_MAX - POSTED_MAX));
     assert_eq!((kept[0].name.as_str(), kept[POSTED_MAX - 1].name.as_str()), ("30.csv", "39.csv"), "in their order");
+}
+
+#[test]
+fn c24_of_more_files_than_are_kept_the_newest_are_and_it_is_told_that_some_are_not_counted() {
+    let all: Vec<String> = (0..MADE_MAX + 200).map(|number| format!("file_{number}")).collect();
+    let mut made = Vec::new();
+    assert_eq!(add_made(&mut made, all[..MADE_MAX].iter()), 0);
+    assert_eq!(add_made(&mut made, all[MADE_MAX - 100..].iter()), 200, "what is known is not added again");
+    assert_eq!(made, all[200..]);
+    let (looked, left_out) = looked_at(&made);
+    assert_eq!(looked, &all[MADE_MAX + 200 - LOOKED_AT_MAX..]);
+    assert_eq!((left_out.too_many, left_out.uncounted), (MADE_MAX - LOOKED_AT_MAX, true));
+    let word = crate::core::words::files::unposted(&left_out);
+    assert_eq!(word, "At least 960 files were left out: I post at most 10, the newest.");
 }
 
 #[test]

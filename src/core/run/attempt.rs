@@ -164,6 +164,10 @@ impl Run {
         (self.record.used.read, self.record.used.read_span) = (ready.read, ready.read_span);
         (self.tools, self.shelf) = (ready.tools, ready.shelf);
         self.refusing.learn(ready.suspects, ready.fallbacks);
+        if ready.instead > 0 {
+            self.record.fallback = ready.instead;
+            self.refusing.begin_with_another();
+        }
         self.record.under_way = false;
         self.work(now);
     }

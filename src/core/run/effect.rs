@@ -88,6 +88,8 @@ pub(crate) enum Effect {
     NoteRefused(Vec<Suspect>, Option<String>),
     /// The provider took the request.
     NoteTaken,
+    /// The model that is asked began to answer the request, with no results of tools yet.
+    NoteWhoTook,
     /// Find out whether the asker is to be told that a budget is used up.
     WeighBudgetWord(Full),
     /// End the cards that are out.

@@ -121,6 +121,8 @@ pub(crate) struct Ready {
     pub suspects: Suspects,
     /// How many further models can be asked if the first one refuses.
     pub fallbacks: usize,
+    /// Which of them is asked at once, because the first one refuses something of this; 0 for none.
+    pub instead: usize,
     /// What was done so far was done with something that may not be read any more: it is done anew.
     pub begun_anew: bool,
 }

@@ -33,6 +33,11 @@ impl Refusing {
         (self.suspects, self.fallbacks) = (suspects, fallbacks);
     }
 
+    /// The first model is known to refuse, and another one is asked at once.
+    pub(super) fn begin_with_another(&mut self) {
+        self.tries_another = true;
+    }
+
     pub(super) fn has_begun(&self) -> bool {
         self.tries_another || self.asked_all || self.search.is_some()
     }
@@ -79,6 +84,9 @@ impl Run {
 
     /// A turn was taken: whatever was searched for is found.
     pub(super) fn taken(&mut self) {
+        if self.record.work.rounds().is_empty() && self.refusing.search.is_none() {
+            self.push(Effect::NoteWhoTook);
+        }
         self.refusing.tries_another = false;
         let Some(mut search) = self.refusing.search.take() else { return };
         let Verdict::Blame(blamed) = search.accepted() else { return };

@@ -239,6 +239,8 @@ fn failures(book: &mut Book) {
     for (too_many, secret) in [(1, 0), (490, 2)] {
         let unposted = Unposted { too_many, secret, missing: 1, ..Unposted::default() };
         book.told("files that are not posted", &files::unposted(&unposted));
+        let uncounted = Unposted { too_many: too_many + 900, uncounted: true, ..Unposted::default() };
+        book.told("files that are not posted", &files::unposted(&uncounted));
     }
     book.told("by another door", &answer_not_posted("oncall", "!room:hs", "$ask", true));
     book.told("by another door", &answer_not_posted("oncall", "!room:hs", "$ask", false));

@@ -65,10 +65,10 @@ pub fn made_files() -> String {
 /// Says which of the files that it made are not posted, and why.
 #[must_use]
 pub(crate) fn unposted(unposted: &Unposted) -> String {
-    let Unposted { too_many, too_large, missing, secret, broken, refused } = *unposted;
+    let Unposted { too_many, uncounted, too_large, missing, secret, broken, refused } = *unposted;
     let it = |count: usize| if count == 1 { "it" } else { "them" };
     let reasons = [
-        (too_many, format!("left out: I post at most {POSTED_MAX}")),
+        (too_many, format!("left out: I post at most {POSTED_MAX}, the newest")),
         (too_large, "too large to post".to_owned()),
         (missing, format!("gone before I could fetch {}", it(missing))),
         (
@@ -78,13 +78,13 @@ pub(crate) fn unposted(unposted: &Unposted) -> String {
         (broken, format!("left out, because no picture could be made of {}", it(broken))),
         (refused, "refused by the homeserver".to_owned()),
     ];
-    let told = reasons.into_iter().filter(|(count, _)| *count > 0);
+    let told = reasons.into_iter().enumerate().filter(|(_, (count, _))| *count > 0);
     let told: Vec<String> = told
-        .map(
-            |(count, why)| {
-                if count == 1 { format!("One file was {why}.") } else { format!("{count} files were {why}.") }
-            },
-        )
+        .map(|(at, (count, why))| match count {
+            1 => format!("One file was {why}."),
+            count if uncounted && at == 0 => format!("At least {count} files were {why}."),
+            count => format!("{count} files were {why}."),
+        })
         .collect();
     told.join(" ")
 }

@@ -283,11 +283,18 @@ pub(crate) fn why(entry: &Entry, links_max: usize, via: &ServerName, names: &Nam
 
 /// Returns what `!why` says of a refusal by the provider.
 fn refusal(entry: &Entry) -> String {
-    let Some(category) = &entry.refused else { return String::new() };
+    let another = || entry.model.as_deref().map_or("Another model".to_owned(), code);
+    let Some(category) = &entry.refused else {
+        if !entry.fallback {
+            return String::new();
+        }
+        let why = "because the model that I ask first refused something in it a while ago";
+        return format!("\n\n{} answered, {why}.", another());
+    };
     let named = if category == "unnamed" { String::new() } else { format!(" ({})", code(category)) };
     let mut text = format!("\n\nThe model's provider refused what I asked first{named}.");
     if entry.fallback {
-        let _ = write!(text, " {} answered instead.", entry.model.as_deref().map_or("Another model".to_owned(), code));
+        let _ = write!(text, " {} answered instead.", another());
     }
     if entry.left_out > 0 {
         text.push_str(" I asked again with less, and `!leftout` shows what I leave out from now on.");

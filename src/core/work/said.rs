@@ -121,8 +121,10 @@ fn computed(result: &Value) -> (String, Vec<String>) {
     let printed = ["stdout", "stderr", "error_code"].into_iter().filter_map(|name| result[name].as_str());
     let printed: Vec<&str> = printed.map(str::trim).filter(|text| !text.is_empty()).collect();
     let files = result["content"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let made = files.iter().filter_map(|file| file["file_id"].as_str()).filter_map(checked_id).map(ToOwned::to_owned);
-    (printed.join("\n"), made.take(MADE_MAX).collect())
+    let ids = files.iter().filter_map(|file| file["file_id"].as_str()).filter_map(checked_id).map(ToOwned::to_owned);
+    let mut made: Vec<String> = ids.rev().take(MADE_MAX).collect();
+    made.reverse();
+    (printed.join("\n"), made)
 }
 
 /// Returns the files that code made in a turn.

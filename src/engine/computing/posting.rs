@@ -42,7 +42,8 @@ impl Engine {
         let missing = looks.iter().filter(|look| look.is_none()).count();
         let (files, mut unposted) = chosen(looks.into_iter().flatten().collect());
         unposted.missing += missing;
-        unposted.too_many += left_out;
+        unposted.too_many += left_out.too_many;
+        unposted.uncounted = left_out.uncounted;
         let mut bytes_left = POSTED_BYTES_MAX;
         for file in files {
             self.post_one(account, (id, record), &file, (place, &mut bytes_left), &mut unposted).await?;

@@ -29,13 +29,17 @@ use crate::{
 impl Driver<'_> {
     pub(super) fn compose(&mut self, breadth: Breadth) {
         let (engine, account, mut record) = (self.engine, self.account(), self.run.record().clone());
-        let id = self.id;
+        let (id, is_first) = (self.id, !self.run.is_recomposing());
         self.begin(false, async move {
             let (account, before) = (account.await?, record.work.clone());
             let answerer = engine.answerer(&record);
             let Some(mut asking) = answerer.compose(&account, &mut record, &breadth).await? else {
                 return Ok(Done::Composed(None));
             };
+            let instead = if is_first { engine.begins_with(&record, &asking)? } else { 0 };
+            if let Some(model) = asking.models.get(instead).filter(|_| instead > 0) {
+                asking.model = model.clone();
+            }
             let tools = answerer.toolset(&record).await?;
             work::equip(&mut asking.composed.prompt, &tools);
             if !asking.probes {
@@ -52,7 +56,8 @@ impl Driver<'_> {
                 read_span: span(held.map(|read| read.event.sent_at)),
                 read,
                 suspects: asking.suspects.clone(),
-                fallbacks: asking.fallbacks,
+                fallbacks: asking.models.len() - 1,
+                instead,
                 begun_anew: record.work != before,
             };
             Ok(Done::Composed(Some(Box::new((asking, ready)))))
@@ -187,14 +192,14 @@ async fn note(engine: &Engine, id: &RunId, hold: &Hold<'_>, sender: &tokio::sync
     while progress.changed().await.is_ok() {
         let so_far = progress.borrow_and_update();
         hold.note(&so_far);
-        engine.computing.note_made(id, &so_far.made, &mut noted);
+        engine.computing.note_made(id, &so_far, &mut noted);
     }
 }
 
 impl Engine {
     /// Keeps what an answer leaves at the provider: its container for the next question, its files to be deleted.
     fn keep_made(&self, id: &RunId, record: &RunRecord, asking: &Asking, asked: &Progress) {
-        self.computing.note_made(id, &asked.made, &mut 0);
+        self.computing.note_made(id, asked, &mut 0);
         if let Some(container) = &asked.container {
             self.computing.keep_container(record, asking, container);
         }

@@ -82,6 +82,11 @@ impl<'a> Driver<'a> {
                 engine.note_refused(self.run.record(), &parts, category.as_deref())?;
             }
             Effect::NoteTaken => engine.note_taken(self.run.record())?,
+            Effect::NoteWhoTook => {
+                if let Some(asking) = &self.asking {
+                    engine.note_who_took(self.run.record(), asking)?;
+                }
+            }
             Effect::WeighBudgetWord(full) => {
                 let is_due = engine.pacing.is_budget_word_due(self.run.record(), &full)?;
                 if !is_due && !self.run.record().is_unasked() {

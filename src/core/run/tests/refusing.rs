@@ -100,6 +100,32 @@ fn c26_further_models_are_asked_the_same_before_anything_is_left_out() {
     assert_eq!((blamed(&world), said(&world)), (vec![], "Of another model.".to_owned()));
 }
 
+fn told_who_took(world: &World) -> usize {
+    world.wanted.iter().filter(|effect| matches!(effect, Effect::NoteWhoTook)).count()
+}
+
+#[test]
+fn c26_where_the_first_model_is_known_to_refuse_another_is_asked_at_once() {
+    let at_once = || Ready { instead: 1, ..ready(3, 1, 1) };
+    let mut world = World::begin_with(record(false), NOW, at_once());
+    assert_eq!((world.run.record().fallback, world.asked, told_who_took(&world)), (1, 1, 0));
+    world.hand(answered("Of the other model."));
+    assert_eq!((said(&world), told_who_took(&world)), ("Of the other model.".to_owned(), 1));
+    assert_eq!((blamed(&world), world.asked), (vec![], 1));
+
+    // If that one fails too, the first one tells what is to blame.
+    for fails in [refused(), {
+        let turn = Err(Fault::Overloaded);
+        Input::Replied(Reply { turn, tokens: 0, bill: None, files_refused: false })
+    }] {
+        let mut world = World::begin_with(record(false), NOW, at_once());
+        world.hand(fails);
+        assert_eq!((world.run.record().fallback, world.asked), (0, 2));
+        world.hand(answered("Without it."));
+        assert_eq!((blamed(&world), told_who_took(&world)), (vec![Part::Note(3)], 0));
+    }
+}
+
 #[test]
 fn c26_if_all_models_refuse_the_configured_one_tells_what_is_to_blame() {
     let mut world = World::begin_with(record(false), NOW, ready(3, 1, 1));

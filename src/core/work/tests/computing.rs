@@ -1,6 +1,7 @@
 //! Code that ran at the provider (C24).
 
 use super::*;
+use crate::core::computing::MADE_MAX;
 
 fn code(id: &str, command: &str) -> Value {
     json!({ "type": "server_tool_use", "id": id, "name": "bash_code_execution", "input": { "command": command } })
@@ -60,7 +61,8 @@ fn c24_files_of_all_rounds_are_kept_once_through_pauses_calls_and_a_crash() {
     let mut bench = Bench::new();
     bench.take(TurnStop::Paused, &[code("s1", "a"), ran("s1", "", 0, &many)]);
     bench.take(TurnStop::Paused, &[code("s2", "a"), ran("s2", "", 0, &["file_x"])]);
-    assert_eq!(bench.work.made().len(), MADE_MAX);
+    let made = bench.work.made();
+    assert_eq!((made.len(), made[0].as_str(), made[MADE_MAX - 1].as_str()), (MADE_MAX, "file_501", "file_x"));
     bench.work.begin_anew();
     assert_eq!(bench.work.made(), [""; 0], "the request reads otherwise now");
 }

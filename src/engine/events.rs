@@ -260,15 +260,8 @@ impl Engine {
         if here.is_empty() || record.liveliness.is_paused() {
             return Ok(());
         }
-        if !suspect && self.hear_first(event, came, entry, accepted) {
-            return Ok(());
-        }
-        // What should have come encrypted asks nobody.
-        if !suspect {
-            Box::pin(self.take_watched(event, came, &named, &entry.event)).await?;
-        }
         let original = self.original_of(event).await?;
-        let placed = in_its_thread(event, original.as_ref());
+        let (said, placed) = (event, in_its_thread(event, original.as_ref()));
         let event = placed.as_ref().unwrap_or(event);
         // A voice message asks by its words.
         let spoken = self.hears.written(event);
@@ -299,9 +292,13 @@ impl Engine {
         let scene = around.seen(&scene, &members);
         let verdict = address::addressed(asking, &scene);
         if suspect {
-            // It is neither obeyed nor noted, because notes in a thread decide who is asked next.
+            // It is neither obeyed nor noted, because notes in a thread decide who is asked next. It asks nobody.
             return self.take_suspect(event, &verdict).await;
         }
+        if self.hear_first(said, came, entry, (&verdict, accepted)) {
+            return Ok(());
+        }
+        Box::pin(self.take_watched(said, came, &named, &entry.event)).await?;
         if Box::pin(self.take_file(event, came, &verdict, &scene, accepted)).await? {
             return Ok(());
         }

@@ -7,18 +7,21 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    time::Duration,
 };
 
 use ruma::{EventId, OwnedEventId, OwnedUserId, RoomId};
 use sha2::{Digest as _, Sha256};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Engine, Shared, caught::caught, records::Transcript};
+use super::{Engine, Shared, caught::caught, presence, records::Transcript};
 use crate::{
     appservice::health::{Condition, State},
     clock,
     config::Transcription,
     core::{
+        address::Verdict,
         context::Wanted,
         event::{EventKind, MediaSource, RoomEvent},
         hex::hex,
@@ -39,6 +42,8 @@ use crate::{
 const HEARING_MAX: usize = 256;
 /// Most transcripts stored.
 const TRANSCRIPTS_MAX: usize = 2_000;
+/// How long a recording is heard before it is shown that somebody listens.
+const LISTENING_AFTER: Duration = Duration::from_secs(1);
 /// How long a transcript is stored, in milliseconds: until every run that may need it is over.
 const KEPT_FOR_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -131,28 +136,55 @@ pub(super) fn transcript(words: &str) -> Arc<Prepared> {
 
 impl Engine {
     /// Returns whether an event is a voice message of somebody who may ask, which is now heard and decided about later.
+    /// Those whom its place alone asks show meanwhile that they listen.
     pub(super) fn hear_first(
         self: &Shared,
         event: &RoomEvent,
         came: Carriage,
         entry: &InboxEntry,
-        accepted: Instant,
+        (by_place, accepted): (&Verdict, Instant),
     ) -> bool {
         let may_ask = || self.namespace().who(&event.sender).may_ask();
         let hears = self.hears.is_on() && recogniser::is_voice(event) && may_ask();
         if !hears || !self.hears.begin(&event.id) {
             return false;
         }
+        let listening = match by_place {
+            Verdict::Asked(asked) => asked.iter().map(|asked| asked.user.clone()).collect(),
+            Verdict::Nobody(_) => Vec::new(),
+        };
+        let heard = CancellationToken::new();
+        for user in listening {
+            let shown = self.clone().show_listening(user, event.clone(), heard.clone());
+            self.tasks.spawn(shown);
+        }
         let (engine, event, entry) = (self.clone(), event.clone(), entry.clone());
-        self.tasks.spawn(Box::pin(engine.hear_and_consider(event, came, entry, accepted)));
+        self.tasks.spawn(Box::pin(engine.hear_and_consider(event, came, entry, (heard.drop_guard(), accepted))));
         true
     }
 
-    async fn hear_and_consider(self: Shared, event: RoomEvent, came: Carriage, entry: InboxEntry, accepted: Instant) {
+    /// Shows that one of ours listens, where that takes long (C9).
+    async fn show_listening(self: Shared, user: OwnedUserId, event: RoomEvent, heard: CancellationToken) {
+        if timeout(LISTENING_AFTER, heard.cancelled()).await.is_ok() {
+            return;
+        }
+        let is_muted = self.tables.rooms.get(&event.room).ok().flatten().is_some_and(|kept| kept.muted.contains(&user));
+        let Some(account) = self.pool.kept(&user).filter(|_| !is_muted) else { return };
+        presence::show_listening(&account, &event, &heard).await;
+    }
+
+    async fn hear_and_consider(
+        self: Shared,
+        event: RoomEvent,
+        came: Carriage,
+        entry: InboxEntry,
+        (listening, accepted): (DropGuard, Instant),
+    ) {
         let words = tokio::select! {
             () = self.stop.cancelled() => return,
             words = self.words_of(&event) => words,
         };
+        drop(listening);
         self.hears.knows(&event.id, words);
         let mut failures = Failures::default();
         loop {

@@ -6,7 +6,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    core::{event::Place, run::RunRecord},
+    core::{
+        event::{Place, RoomEvent},
+        run::RunRecord,
+    },
     matrix::Account,
 };
 
@@ -48,5 +51,23 @@ pub(super) async fn show(account: Arc<Account>, record: RunRecord, accepted: Ins
     }
     if let Err(error) = account.typing(&record.room, false).await {
         tracing::debug!(room.id = %record.room, %error, "typing cannot be ended; it passes by itself");
+    }
+}
+
+/// Shows the read receipt and typing until a voice message is heard. Typing is not ended: a run that begins goes on with
+/// it, and else it passes by itself.
+pub(super) async fn show_listening(account: &Account, event: &RoomEvent, heard: &CancellationToken) {
+    let thread = event.thread_root().filter(|root| **root != event.id);
+    let shown = async {
+        account.typing(&event.room, true).await?;
+        account.receipt(&event.room, &event.id, thread).await
+    };
+    if let Err(error) = shown.await {
+        tracing::debug!(room.id = %event.room, %error, "typing or the read receipt cannot be shown");
+    }
+    while tokio::time::timeout(TYPING_INTERVAL, heard.cancelled()).await.is_err() {
+        if account.typing(&event.room, true).await.is_err() {
+            return;
+        }
     }
 }

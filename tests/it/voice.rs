@@ -1,12 +1,13 @@
 //! Voice messages as words (C25): espeak-ng speaks, and PyPI's pocketsphinx listens behind OpenAI's endpoint.
 
-use std::{path::PathBuf, process::Stdio};
+use std::{path::PathBuf, process::Stdio, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
     process::{Child, ChildStdout, Command},
+    sync::{Semaphore, SemaphorePermit},
 };
 use url::Url;
 use workmate::{
@@ -17,7 +18,7 @@ use workmate::{
 use crate::{
     assistants,
     harness::{
-        Message, Person, RoomKind, SentFile, Setup,
+        Message, Person, RoomKind, SentFile, Setup, Timeline,
         homeserver::shared,
         office::{Office, records},
         readiness::{is_ready, until_readiness},
@@ -189,5 +190,62 @@ async fn c25_an_assistant_hears_its_owner() -> Result<()> {
     office.answered(&alice, &room, "You said: what is two and two").await?;
     voices.hears().await?;
     assert!(!office.workmate.logs().contains("two and two"));
+    Ok(())
+}
+
+/// A recogniser that gives an answer for each permit.
+async fn slow_recogniser() -> Result<(Url, Arc<Semaphore>)> {
+    let permits = Arc::new(Semaphore::new(0));
+    let answers = permits.clone();
+    let transcribe = axum::routing::post(async move |_: axum::body::Bytes| {
+        answers.acquire().await.map(SemaphorePermit::forget).ok();
+        axum::Json(json!({ "text": "what is two and two" }))
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
+    let router = axum::Router::new().route("/v1/audio/transcriptions", transcribe);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok((url, permits))
+}
+
+/// A second of silence, as a voice message.
+fn recording() -> SentFile {
+    let (rate, bytes) = (16_000_u32, 32_000_u32);
+    let mut wav = b"RIFF".to_vec();
+    wav.extend((36 + bytes).to_le_bytes());
+    wav.extend(b"WAVEfmt ");
+    for field in [16_u32, 1 | 1 << 16, rate, rate * 2, 2 | 16 << 16] {
+        wav.extend(field.to_le_bytes());
+    }
+    wav.extend(b"data");
+    wav.extend(bytes.to_le_bytes());
+    wav.resize(wav.len() + bytes as usize, 0);
+    SentFile::new("Voice message", "audio/wav", wav).as_voice()
+}
+
+#[tokio::test]
+async fn c25_while_it_is_heard_whoever_its_place_asks_shows_that_they_listen_and_nobody_else() -> Result<()> {
+    let (url, permits) = slow_recogniser().await?;
+    let office = Office::open_for(people().await, |setup| setup.section("transcription", with(&url))).await?;
+    office.claude.respond_with(repeat);
+    let (room, oncall) = (office.room(RoomKind::Encrypted).await?, office.oncall());
+    let other = office.room(RoomKind::Plain).await?;
+    let root = office.ask(&office.alice, &room, "open a thread").await?;
+    office.answer(&office.alice, &room, &oncall, "You said").await?;
+    let is_quiet = |seen: &Timeline| (!seen.typing.contains(&oncall)).then_some(());
+    office.alice.until(&room, "the end of typing", is_quiet).await?;
+
+    // In the timeline its words decide whom it asks.
+    office.bob.send_file(&other, &recording(), None).await?;
+    let spoken = Message::text("Voice message").in_thread(&root);
+    let voice = office.alice.send_file(&room, &recording(), Some(spoken)).await?;
+    let listens =
+        |seen: &Timeline| (seen.typing.contains(&oncall) && seen.read.get(&oncall) == Some(&voice)).then_some(());
+    office.alice.until(&room, "that it listens", listens).await?;
+    assert_eq!(office.claude.requests().len(), 1, "it is heard before the model is asked");
+    assert!(office.alice.timeline(&other).typed.is_empty(), "nobody pretends to be at work");
+    permits.add_permits(2);
+    office.answer(&office.alice, &room, &oncall, "You said: what is two and two").await?;
+    office.alice.until(&room, "the end of typing", is_quiet).await?;
     Ok(())
 }

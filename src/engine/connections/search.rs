@@ -23,8 +23,8 @@ use crate::{
     engine::EngineError,
 };
 
-/// How long the first call looks back; the last page is read to its end.
-const FIRST_LOOK: Duration = Duration::from_millis(120);
+/// How long the first call looks back; another page is read if one like the last will be in time.
+const FIRST_LOOK: Duration = Duration::from_millis(180);
 /// How long a call looks back that goes on from an earlier one.
 const NEXT_LOOK: Duration = Duration::from_millis(2_500);
 /// Events that one call to the homeserver brings at first, so that the first answer comes at once.
@@ -80,6 +80,7 @@ impl Connections {
         let mut head = Head { what: "found, newest first", ..Head::default() };
         let mut looked_back_to = None;
         let next = loop {
+            let page_began = Instant::now();
             let page = door.source.page(door.room(), at.from.as_deref(), events).await?;
             let (here, older) = (page.here.clone(), page.older.clone());
             looked_back_to = page.events.first().map(|event| event.sent_at).or(looked_back_to);
@@ -99,7 +100,7 @@ impl Connections {
                 break Some(Cursor { from: here, behind: sheet.last().map(ToString::to_string) });
             }
             match older.map(|from| Cursor { from: Some(from), behind: None }) {
-                Some(older) if began.elapsed() < look => at = older,
+                Some(older) if began.elapsed() + page_began.elapsed() < look => at = older,
                 next => break next,
             }
         };

@@ -21,6 +21,8 @@ pub struct Timeline {
     pub events: Vec<SeenEvent>,
     /// Users who were ever seen typing.
     pub typed: BTreeSet<OwnedUserId>,
+    /// Users who are typing now.
+    pub typing: BTreeSet<OwnedUserId>,
     /// The event of each user's newest read receipt.
     pub read: BTreeMap<OwnedUserId, OwnedEventId>,
 }
@@ -196,8 +198,11 @@ impl Timeline {
     /// Notes typing notices and read receipts.
     pub(super) fn take_ephemeral(&mut self, json: &RawValue) {
         let Ok(event) = serde_json::from_str::<Value>(json.get()) else { return };
-        let users = event["content"]["user_ids"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        self.typed.extend(users.filter_map(|user| UserId::parse(user).ok()));
+        if event["type"] == "m.typing" {
+            let users = event["content"]["user_ids"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            self.typing = users.filter_map(|user| UserId::parse(user).ok()).collect();
+            self.typed.extend(self.typing.iter().cloned());
+        }
         if event["type"] != "m.receipt" {
             return;
         }

@@ -1,5 +1,7 @@
 //! Images, PDFs and text files that people send, as the model receives them (C7, C19, A1).
 
+mod seen;
+
 use std::io::Cursor;
 
 use anyhow::{Context as _, Result};

@@ -1,7 +1,7 @@
 //! Opened rooms: an owner opens a room for their assistant, and nobody there can notice it (A7, A8).
 
 mod calls;
-mod oracle;
+pub(crate) mod oracle;
 
 use std::collections::BTreeSet;
 

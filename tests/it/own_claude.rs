@@ -2,6 +2,8 @@
 //! inspector's command line, and Claude Code itself with the stand-in as its model. They are pinned, installed into
 //! `target/sdk-check`, and kept for the next run.
 
+mod rights;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,

@@ -197,7 +197,7 @@ async fn a3_the_assistant_of_a_deactivated_account_is_gone_and_that_of_one_who_o
 }
 
 /// Has a person deactivate their account.
-async fn deactivate(person: &Person) -> Result<()> {
+pub(crate) async fn deactivate(person: &Person) -> Result<()> {
     let name = person.user_id().localpart();
     let identifier = json!({"type": "m.id.user", "user": name});
     let auth = json!({"type": "m.login.password", "identifier": identifier, "password": format!("password-of-{name}")});

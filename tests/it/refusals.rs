@@ -1,7 +1,9 @@
 //! What the model's provider refuses (C26): no message silences a room, a thread or an assistant's chat.
 
+mod places;
+
 use anyhow::{Context as _, Result};
-use ruma::{OwnedRoomId, RoomId};
+use ruma::{EventId, OwnedRoomId, RoomId};
 use serde_json::json;
 use workmate::{
     core::{refused, words},
@@ -20,8 +22,8 @@ use crate::{
     },
 };
 
-/// People of the room besides Alice and Bob.
-const MORE_PEOPLE: usize = 6;
+/// People of the room besides Alice and Bob: twenty in all.
+const MORE_PEOPLE: usize = 18;
 /// Requests that the first question after a refused message may take.
 const SEARCH_MAX: usize = 11;
 
@@ -239,11 +241,11 @@ async fn c26_another_model_answers_what_the_first_one_refuses_and_the_record_say
     reconfigure(&workmate.config(), |settings| settings["claude"]["fallback_models"] = fallbacks)?;
     workmate.start_again().await;
     let [alice, bob] = people;
-    let office = Office { claude, workmate, alice, bob };
+    let mut office = Office { claude, workmate, alice, bob };
     let room = office.room(RoomKind::Encrypted).await?;
     office.claude.refuse_by("claude-opus-5-5", POISON);
     office.claude.refuse_by("claude-haiku-4-5", POISON);
-    office.bob.send(&room, Message::text(format!("by the way, {POISON}"))).await?;
+    let said = office.bob.send(&room, Message::text(format!("by the way, {POISON}"))).await?;
 
     let answered = office.asked_and_answered(&room, "who answers").await?;
 
@@ -265,7 +267,31 @@ async fn c26_another_model_answers_what_the_first_one_refuses_and_the_record_say
     office.alice.send(&room, why).await?;
     let why = office.answer(&office.alice, &room, &office.oncall(), "answered instead").await?;
     assert!(why.body().contains("claude-sonnet-5-5") && why.body().contains("general_harms"), "{}", why.body());
+    Box::pin(the_first_model_is_spared(&mut office, &room, &said)).await?;
     office.claude.finish()?;
+    Ok(())
+}
+
+/// As long as the refused message stands, the model that answered is asked at once; after a kill too, and until it is gone.
+async fn the_first_model_is_spared(office: &mut Office, room: &RoomId, said: &EventId) -> Result<()> {
+    let models = |office: &Office, from: usize| -> Vec<String> {
+        let requests = office.claude.requests();
+        requests[from..].iter().filter_map(|one| one.body["model"].as_str().map(str::to_owned)).collect()
+    };
+    for question in ["and now", "and after a kill"] {
+        let before = office.claude.requests().len();
+        let answered = office.asked_and_answered(room, question).await?;
+        assert_eq!(models(office, before), ["claude-sonnet-5-5"], "{question}");
+        let why = Message::text("@oncall !why").pill("@oncall", &office.oncall()).replying_to(&answered.event_id);
+        office.alice.send(room, why).await?;
+        office.answer(&office.alice, room, &office.oncall(), "refused something in it a while ago").await?;
+        office.workmate.kill();
+        office.workmate.start_again().await;
+    }
+    office.bob.redact(room, said).await?;
+    let before = office.claude.requests().len();
+    office.asked_and_answered(room, "and once it is gone").await?;
+    assert_eq!(models(office, before), ["claude-opus-5-5"]);
     Ok(())
 }
 

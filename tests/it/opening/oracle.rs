@@ -21,7 +21,7 @@ const VISIBILITIES: [&str; 5] = ["shared", "joined", "invited", "world_readable"
 
 /// Takes the owner through no membership, knock, invite, join, leave, ban and leave under each visibility, with a message
 /// in each.
-async fn play(host: &Person, owner: &Person, room: &RoomId) -> Result<()> {
+pub(crate) async fn play(host: &Person, owner: &Person, room: &RoomId) -> Result<()> {
     let rooms = format!("_matrix/client/v3/rooms/{room}");
     let mut said = 0;
     let mut say = async |host: &Person| {

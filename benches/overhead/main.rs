@@ -5,6 +5,7 @@
 #![recursion_limit = "256"]
 
 mod baseline;
+mod connections;
 mod figures;
 mod hooks;
 mod latency;
@@ -43,6 +44,9 @@ struct Args {
     /// Number of idle assistants whose memory is measured; making 1000 takes about half an hour.
     #[arg(long, default_value_t = 100)]
     assistants: usize,
+    /// Events of the room that an owner's program searches.
+    #[arg(long, default_value_t = 100_000)]
+    events: usize,
     /// Set by `cargo bench`; without it nothing is measured, because `cargo test --all-targets` runs benches too.
     #[arg(long, hide = true)]
     bench: bool,
@@ -56,6 +60,8 @@ enum Part {
     Requests,
     /// Resident memory.
     Memory,
+    /// What owners' own programs read of a large room.
+    Connections,
     /// Webhooks: how soon they reach the model, and what a mention takes beside them.
     Hooks,
 }
@@ -79,6 +85,10 @@ async fn main() -> Result<()> {
     if wanted(Part::Hooks) {
         say("\n== Webhooks");
         Box::pin(hooks::measure(args.rounds)).await?;
+    }
+    if wanted(Part::Connections) {
+        say("\n== Reading and searching a large room over MCP");
+        Box::pin(connections::measure(args.events, args.rounds)).await?;
     }
     if wanted(Part::Memory) {
         say("\n== Resident memory");

@@ -19,6 +19,7 @@ use crate::{
     store::{Inbox, StoreError},
 };
 
+mod ahead;
 mod answerers;
 mod approvals;
 mod ask;

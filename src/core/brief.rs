@@ -32,7 +32,8 @@ struct Record<'a> {
     errand: Task<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<String>,
-    event_id: &'a EventId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<&'a EventId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reported: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Not::not")]
@@ -50,9 +51,9 @@ struct Task<'a> {
 }
 
 /// Returns an errand's record as a line, with what was reported cut until the line takes at most `tokens_max`, and
-/// whether it was cut. The task is never cut.
+/// whether it was cut. The task is never cut. `event` is left out where the model may be asked before it is there.
 #[must_use]
-pub(crate) fn line(errand: &Brief, event: &EventId, tokens_max: u32) -> (String, bool) {
+pub(crate) fn line(errand: &Brief, event: Option<&EventId>, tokens_max: u32) -> (String, bool) {
     let mut record = Record {
         errand: Task {
             from: errand.origin.kind.name(),

@@ -124,6 +124,9 @@ pub struct Errand {
     /// When its run is recorded, once that is decided: the run's key in the index is made of it.
     #[serde(default)]
     pub begun_at: Option<Timestamp>,
+    /// When the model began to be asked ahead of its notice, if it was: once at the most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead_at: Option<Timestamp>,
     /// Until when it may begin; `None` where [`PATIENCE_MS`] alone bounds it.
     #[serde(default)]
     pub until: Option<Timestamp>,
@@ -227,6 +230,7 @@ impl Errand {
             due_at: now,
             accepted_at: now,
             begun_at: None,
+            ahead_at: None,
             until: None,
             schedule: None,
             late: false,
@@ -343,19 +347,21 @@ impl Errand {
         matter.state.as_deref().filter(|_| !is_older)
     }
 
-    /// Returns its notice as an event of its room, before the homeserver has sent it back; `None` if there is none yet.
+    /// Returns its notice as an event of its room, before the homeserver has sent it back; `None` if none announces it.
     #[must_use]
-    pub fn notice_event(&self) -> Option<RoomEvent> {
-        let id = self.request.clone().filter(|_| self.is_announced())?;
+    pub fn notice_event(&self, id: &EventId) -> Option<RoomEvent> {
+        if !self.is_announced() {
+            return None;
+        }
         let said = Message {
             kind: MessageKind::Notice,
             thread_root: self.thread.clone(),
             ..Message::text(render::own(&self.headline).body)
         };
-        let sent_at = self.begun_at.unwrap_or(self.accepted_at);
+        let sent_at = self.begun_at.or(self.ahead_at).unwrap_or(self.accepted_at);
         Some(RoomEvent {
             room: self.room.clone(),
-            id,
+            id: id.to_owned(),
             sender: self.user.clone(),
             sent_at,
             kind: EventKind::Message(said),
@@ -396,6 +402,16 @@ impl Errand {
         let begins = if self.threadless { None } else { self.request.clone() };
         let thread = self.thread.clone().or(begins);
         (thread.is_some() || self.threadless).then(|| Lane { room: self.room.clone(), thread, user: self.user.clone() })
+    }
+
+    /// Returns whether the model may be asked before the notice is there: the first time that it is announced, and only
+    /// for a webhook's, which somebody waits for.
+    #[must_use]
+    pub fn may_be_asked_ahead(&self) -> bool {
+        self.origin.kind == OriginKind::Hook
+            && self.is_announced()
+            && self.again == 0
+            && (&self.request, self.begun_at, self.ahead_at) == (&None, None, None)
     }
 
     /// Returns the record of its run. `deadline_ms` is the age from which it counts as late (C5); a due time does from a

@@ -3,7 +3,7 @@
 
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, Shared, lanes::Place as PlaceInLine};
+use super::{Engine, EngineError, Shared, ahead::Ahead, lanes::Place as PlaceInLine};
 use crate::{
     core::{
         run::{RunId, RunRecord},
@@ -28,11 +28,13 @@ impl Engine {
     /// Starts a run, whoever or whatever asks for it: takes its place in line, records it and lets it wait for its turn.
     /// Runs of one lane keep the order of these calls. Whoever acknowledges what asked for it flushes the store first.
     ///
-    /// `accepted` is the moment before which nothing known of the room is new enough; `None` means now.
+    /// `accepted` is the moment before which nothing known of the room is new enough; `None` means now. `ahead` is what the
+    /// model was asked before.
     pub(super) fn start_run(
         self: &Shared,
         record: RunRecord,
         accepted: Option<Instant>,
+        ahead: Option<Ahead>,
     ) -> Result<Started, EngineError> {
         let key = record.id().as_str().to_owned();
         if self.tables.runs.get(&key)?.is_some() {
@@ -47,7 +49,7 @@ impl Engine {
         if record.wanted() == Wanted::ByPerson {
             self.errands.pace.note_question();
         }
-        self.spawn_run(record, place, accepted);
+        self.spawn_run(record, place, accepted, ahead);
         Ok(Started::Begun)
     }
 
@@ -58,7 +60,7 @@ impl Engine {
         record: RunRecord,
         accepted: Option<Instant>,
     ) -> Result<(), EngineError> {
-        match self.start_run(record.clone(), accepted)? {
+        match self.start_run(record.clone(), accepted, None)? {
             Started::Begun | Started::Known => Ok(()),
             Started::TooManyWait => self.decline_request(account, &record).await,
         }
@@ -67,7 +69,7 @@ impl Engine {
     /// Goes on with a run that an earlier process accepted, whatever the limits.
     pub(super) fn take_up_run(self: &Shared, record: RunRecord) {
         let place = self.lanes.place_again(record.lane(), record.wanted(), record.asked_by());
-        self.spawn_run(record, place, None);
+        self.spawn_run(record, place, None, None);
     }
 
     /// Says that a request is not accepted, because too many wait in its room.
@@ -81,11 +83,17 @@ impl Engine {
         Ok(())
     }
 
-    fn spawn_run(self: &Shared, record: RunRecord, place: PlaceInLine, accepted: Option<Instant>) {
+    fn spawn_run(
+        self: &Shared,
+        record: RunRecord,
+        place: PlaceInLine,
+        accepted: Option<Instant>,
+        ahead: Option<Ahead>,
+    ) {
         let (engine, id) = (self.clone(), record.id());
         let registered = self.running.register(&id, &record);
         self.tasks.spawn(async move {
-            let stop = engine.stop.clone();
+            let (stop, accepted) = (engine.stop.clone(), accepted.unwrap_or_else(Instant::now));
             let cut_off = async {
                 stop.cancelled().await;
                 engine.running.until_done_or_cut_off(&id).await;
@@ -93,7 +101,7 @@ impl Engine {
             // A run cut off here is in the journal and continues at the next start; this does not count as a crash.
             tokio::select! {
                 () = cut_off => engine.note_cut_off(&id),
-                () = Box::pin(engine.run(registered, record, place, accepted.unwrap_or_else(Instant::now))) => {}
+                () = Box::pin(engine.run(registered, record, place, (accepted, ahead))) => {}
             }
         });
     }

@@ -76,18 +76,7 @@ impl Budget {
     ) -> Result<Result<Hold<'a>, Fault>, EngineError> {
         let (holders, by) = (Self::holders_of(record), self.run_by(record));
         let estimate = self.estimate(prompt, model, latency);
-        let hold = |holders, call| Hold {
-            ledger: &self.ledger,
-            holders,
-            call,
-            model: model.to_owned(),
-            estimate,
-            progress,
-            noted_ms: AtomicI64::new(i64::MIN),
-            untold: AtomicU64::new(0),
-            is_under_way: false,
-            waits: latency == Latency::Batch,
-        };
+        let hold = |holders, call| self.hold((holders, call), (model, estimate), progress, latency);
         if let Some(call) = self.waiting(record, &by)? {
             if latency == Latency::Batch {
                 // An earlier process, or attempt, reserved it.
@@ -131,6 +120,43 @@ impl Budget {
         }
     }
 
+    /// Reserves a call like [`Self::reserve`], now or not at all: for a run that is not there yet.
+    pub(super) async fn reserve_ahead<'a>(
+        &'a self,
+        progress: &'a watch::Sender<Progress>,
+        record: &RunRecord,
+        (prompt, model): (&Prompt, &str),
+    ) -> Result<Option<Hold<'a>>, EngineError> {
+        let (holders, by, latency) = (Self::holders_of(record), self.run_by(record), Latency::Normal);
+        let estimate = self.estimate(prompt, model, latency);
+        let opening = Opening { record, by, model, estimate, latency };
+        let Ok(call) = self.ledger.reserve(&holders, &opening, clock::now())? else { return Ok(None) };
+        let hold = self.hold((holders, call), (model, estimate), progress, latency);
+        self.runtime.store.flush().await?;
+        Ok(Some(hold))
+    }
+
+    fn hold<'a>(
+        &'a self,
+        (holders, call): (Vec<Holder>, ledger::Call),
+        (model, estimate): (&str, Estimate),
+        progress: &'a watch::Sender<Progress>,
+        latency: Latency,
+    ) -> Hold<'a> {
+        Hold {
+            ledger: &self.ledger,
+            holders,
+            call,
+            model: model.to_owned(),
+            estimate,
+            progress,
+            noted_ms: AtomicI64::new(i64::MIN),
+            untold: AtomicU64::new(0),
+            is_under_way: false,
+            waits: latency == Latency::Batch,
+        }
+    }
+
     /// Returns the estimated number of a prompt's tokens, before it is sent.
     pub(super) fn tokens_of(&self, prompt: &Prompt, model: &str) -> u64 {
         self.ledger.ratio(model).apply(budget::prompt_tokens(prompt))
@@ -141,7 +167,7 @@ impl Budget {
         if record.errand.is_none() {
             return Ok(None);
         }
-        self.ledger.waiting(&key_of(record.accepted_at, record.id().as_str(), by))
+        self.ledger.waiting(&key_of(record.accepted_at, &record.outlays_name(), by))
     }
 
     /// Settles what a run that is over reserved for a batch.
@@ -190,7 +216,7 @@ impl Budget {
     /// included.
     pub(super) fn spent_on(&self, run: &Run) -> Spent {
         let (record, spent) = (run.record(), run.used().spent());
-        let key = key_of(record.accepted_at, record.id().as_str(), &self.run_by(record));
+        let key = key_of(record.accepted_at, &record.outlays_name(), &self.run_by(record));
         match self.ledger.outlays_at(&key) {
             Ok(Some(outlays)) if spent.model_calls > 0 || outlays.cost() != Some(Usd::ZERO) => {
                 Spent { cost_micro_usd: outlays.cost().map(Usd::micro), ..spent }

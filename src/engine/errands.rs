@@ -14,7 +14,7 @@ use std::{
 };
 
 use ruma::{EventId, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 pub(super) use self::beginning::keep_beginning;
 use self::pace::Pace;
@@ -24,7 +24,7 @@ use crate::{
     core::{
         breaker::Gate,
         brief::Brief,
-        errand::{self, Charge, Errand, ErrandId, OriginKind, Stage},
+        errand::{self, Charge, Errand, ErrandId, MatterThread, OriginKind, Stage},
         event::RoomEvent,
         run::{RunId, RunRecord},
         time::Timestamp,
@@ -37,6 +37,9 @@ pub(super) type Desk = (OwnedRoomId, OwnedUserId);
 
 /// How long a notice of ours counts as too new to be back from the homeserver, in milliseconds.
 const NEW_MS: u64 = 5_000;
+
+/// Calls of the model that are made ahead of a notice at once.
+const AHEAD_AT_ONCE_MAX: usize = 1;
 
 /// The errands that wait to begin. Those of one coworker in one room begin in order.
 #[derive(Default)]
@@ -98,6 +101,8 @@ pub(super) struct Errands {
     accepting: Mutex<()>,
     /// How fast they begin.
     pub(super) pace: Pace,
+    /// Places for calls of the model that are made ahead of a notice.
+    pub(super) ahead: Arc<Semaphore>,
     /// Tells whoever begins errands where the first waits; each place at most once until its line is empty again.
     to_begin: mpsc::UnboundedSender<Desk>,
     /// Taken once, by whoever begins them.
@@ -112,6 +117,7 @@ impl Errands {
             lines: Lines::default(),
             accepting: Mutex::new(()),
             pace: Pace::default(),
+            ahead: Arc::new(Semaphore::new(AHEAD_AT_ONCE_MAX)),
             to_begin,
             desks: Mutex::new(Some(desks)),
         }
@@ -189,7 +195,7 @@ impl Errands {
         self.runtime.tables.errands.get(&id.as_str().to_owned())
     }
 
-    fn keep_errand(&self, errand: &Errand) -> Result<(), StoreError> {
+    pub(super) fn keep_errand(&self, errand: &Errand) -> Result<(), StoreError> {
         self.runtime.tables.errands.put(&errand.id.as_str().to_owned(), errand)
     }
 
@@ -248,6 +254,21 @@ impl Errands {
         }
     }
 
+    /// Returns the thread of an errand's matter, if news of it still belongs there.
+    pub(super) fn open_matter(&self, errand: &Errand, now: Timestamp) -> Result<Option<MatterThread>, StoreError> {
+        let Some(key) = errand.matter_key() else { return Ok(None) };
+        Ok(self.runtime.tables.matters.get(&key)?.filter(|thread| thread.is_open(now)))
+    }
+
+    /// Returns an errand that is to be announced with the thread in which it is.
+    fn with_thread(&self, errand: Errand) -> Result<Errand, StoreError> {
+        if !errand.is_announced() || errand.request.is_some() || errand.thread.is_some() {
+            return Ok(errand);
+        }
+        let kept = self.open_matter(&errand, clock::now())?;
+        Ok(Errand { thread: kept.map(|thread| thread.root), ..errand })
+    }
+
     fn line_up(&self, errand: &Errand) {
         let desk = desk_of(errand);
         if self.lines.push(&desk, &errand.id, errand.origin.kind) {
@@ -261,8 +282,8 @@ impl Errands {
         let Some(charge) = record.unasked().filter(|_| !record.resumed) else {
             return Ok(None);
         };
-        let notice = self.kept_errand(&charge.id)?.and_then(|errand| errand.notice_event());
-        Ok(notice.filter(|notice| notice.id == record.request && clock::now().ms_since(notice.sent_at) < NEW_MS))
+        let notice = self.kept_errand(&charge.id)?.and_then(|errand| errand.notice_event(&record.request));
+        Ok(notice.filter(|notice| clock::now().ms_since(notice.sent_at) < NEW_MS))
     }
 
     /// Returns the errands that a run reads about: its own, and those of its thread.
@@ -282,6 +303,12 @@ impl Errands {
             if let Some(errand) = self.errand_at(&record.room, id, &record.user)? {
                 found.insert(id.clone(), errand.brief());
             }
+        }
+        // Where the model is asked ahead, nothing is noted at the notice yet.
+        if let Some(charge) = record.unasked().filter(|_| !found.contains_key(&record.request))
+            && let Some(errand) = self.kept_errand(&charge.id)?
+        {
+            found.insert(record.request.clone(), errand.brief());
         }
         Ok(found)
     }

@@ -21,7 +21,7 @@ mod saying;
 
 pub(super) use self::saying::answer_file;
 use super::{
-    Engine, EngineError, Shared, ask::Asking, budget::Hold, caught::caught, control::Registered, lanes,
+    Engine, EngineError, Shared, ahead::Ahead, ask::Asking, budget::Hold, caught::caught, control::Registered, lanes,
     progress::Progress, used,
 };
 use crate::{
@@ -66,6 +66,8 @@ struct Driver<'a> {
     account: Option<Arc<Account>>,
     asking: Option<Arc<Asking>>,
     hold: Option<Hold<'a>>,
+    /// What was asked before the run was there, until it is known whether the run asks the same.
+    ahead: Option<Ahead>,
     /// Shows that the request is worked on, until it is dropped.
     presence: Option<DropGuard>,
     /// What failed last.
@@ -82,7 +84,7 @@ impl Engine {
         mut registered: Registered,
         record: RunRecord,
         place: lanes::Place,
-        accepted: Instant,
+        (accepted, ahead): (Instant, Option<Ahead>),
     ) {
         let id = &registered.id().clone();
         let (sender, clock) = (watch::Sender::new(Progress::default()), Steady::start());
@@ -97,6 +99,7 @@ impl Engine {
             account: None,
             asking: None,
             hold: None,
+            ahead,
             presence: None,
             error: None,
             turn: std::future::pending().boxed(),
@@ -225,7 +228,7 @@ impl<'a> Driver<'a> {
     /// Breaks off whatever goes on; what the model wrote is paid for.
     fn cut_off(&mut self) {
         self.under_way.clear();
-        (self.hold, self.presence, self.account) = (None, None, None);
+        (self.hold, self.ahead, self.presence, self.account) = (None, None, None, None);
         let asked = self.sender.send_replace(Progress::default());
         self.engine.computing.note_made(self.id, &asked, &mut 0);
         if let Some(bill) = used::bill_of(&asked) {

@@ -1,5 +1,6 @@
 //! Work that nobody asked for: webhooks (C21) and watches (C22), with crashes between every two steps.
 
+mod ahead;
 mod odd;
 
 use std::collections::BTreeSet;

@@ -172,7 +172,7 @@ pub fn add_up<E>(
     let mut last = None;
     for read in outlays {
         let ((at, run), costs) = read?;
-        // What was accepted later has outlays.
+        // What was accepted later has outlays, and so has all that nobody asked for.
         let last = *last.get_or_insert(Timestamp::from_ms(at.as_ms().saturating_add(DAY_MS)));
         if at <= last {
             known.insert(run);
@@ -184,7 +184,7 @@ pub fn add_up<E>(
         if last.is_some_and(|last| key.0 > last) {
             break;
         }
-        if !known.contains(&key.1) {
+        if !known.contains(&key.1) && summary.origin.is_none() {
             spending.add_entry(&Entry::of(key, summary, namespace));
         }
     }

@@ -309,7 +309,9 @@ impl<'a> Reader<'_, 'a> {
         self.facts_so_far();
         let place = original.thread_root.as_deref().map_or(Place::Timeline, Place::Thread);
         self.places.insert(&event.id, place);
-        let (line, cut) = brief::line(errand, &event.id, self.message_tokens_max);
+        // The model may be asked before the notice is there (`engine/runs/ahead.rs`), and reads the same afterwards.
+        let id = (!self.input.requests.contains(&event.id)).then_some(&*event.id);
+        let (line, cut) = brief::line(errand, id, self.message_tokens_max);
         self.items.push(Item { id: Some(&event.id), cut, ..Item::fact(place, line) });
     }
 
@@ -355,7 +357,7 @@ impl<'a> Reader<'_, 'a> {
         } else {
             let (mut line, mut cut) = record.line(self.message_tokens_max - note_tokens);
             if let Some(errand) = errand {
-                let (task, task_cut) = brief::line(errand, &event.id, self.message_tokens_max);
+                let (task, task_cut) = brief::line(errand, Some(&event.id), self.message_tokens_max);
                 line = format!("{line}\n{task}");
                 cut |= task_cut;
             }

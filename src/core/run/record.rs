@@ -11,7 +11,7 @@ use crate::core::{
     batch::Batch,
     event::Place,
     hex::hex,
-    origin::Charge,
+    origin::{Charge, OriginKind},
     schedule::{Lane, Wanted},
     sealed::Carriage,
     time::Timestamp,
@@ -292,6 +292,16 @@ impl RunRecord {
     #[must_use]
     pub fn asked_by(&self) -> Option<&UserId> {
         (!self.is_unasked()).then_some(&*self.asker)
+    }
+
+    /// Returns the name under which its outlays are kept: the run's id, but for a webhook's the errand's, because the
+    /// model may be asked before the notice is there of which the run's id is made.
+    #[must_use]
+    pub fn outlays_name(&self) -> String {
+        match self.unasked() {
+            Some(charge) if charge.origin.kind == OriginKind::Hook => charge.id.as_str().to_owned(),
+            _ => self.id().as_str().to_owned(),
+        }
     }
 
     /// Returns the run's id.

@@ -74,7 +74,7 @@ impl Engine {
             attempt,
             ..RunRecord::new(&user, &event.room, request, owner, place, clock::now())
         };
-        if is_busy || self.start_run(record.clone(), Some(accepted))? == Started::TooManyWait {
+        if is_busy || self.start_run(record.clone(), Some(accepted), None)? == Started::TooManyWait {
             let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
             return self.decline_request(&account, &record).await;
         }

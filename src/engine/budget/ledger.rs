@@ -241,7 +241,7 @@ impl Ledger {
     ) -> Result<Result<Call, Full>, StoreError> {
         let (_changing, now) = (self.lock(), self.terms.zone.shown_as_utc(now));
         let Opening { record, by, model, estimate, latency } = opening;
-        let key = key_of(record.accepted_at, record.id().as_str(), by);
+        let key = key_of(record.accepted_at, &record.outlays_name(), by);
         let run = self.outlays.get(&key)?;
         let mut run = run.unwrap_or_else(|| RunOutlays::of(record.user.clone(), by.clone()));
         let number = run.next();

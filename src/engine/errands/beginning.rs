@@ -12,12 +12,14 @@ use crate::{
         errand::{Errand, ErrandId, Left, MatterThread, Stage},
         event::Place,
         retry::{SEND_PAUSES, send_pause},
+        run::RunRecord,
         schedule::{Lane, Wanted},
         sealed::Carriage,
         voice::Voice,
     },
     engine::{
-        Engine, EngineError, Shared, beginning::Started, caught::caught, records::ThreadRecord, word_transaction,
+        Engine, EngineError, Shared, ahead::Ahead, beginning::Started, caught::caught, records::ThreadRecord,
+        word_transaction,
     },
     matrix::Account,
     store::StoreError,
@@ -88,17 +90,23 @@ impl Engine {
         if errand.came == Carriage::Encrypted {
             account.note_encrypted(&errand.room);
         }
-        let (came, errand) = if account.is_sealed(&errand.room) {
+        let mut errand = self.errands.with_thread(errand)?;
+        let came = if account.is_sealed(&errand.room) { Carriage::Encrypted } else { Carriage::Plain };
+        let is_idle = self.lanes.counts() == (0, 0);
+        let may_ask = is_idle && errand.may_be_asked_ahead();
+        if may_ask && !account.is_up_to_date(&errand.room) {
+            // Nothing is asked before it is read.
+            account.sync_since(seen).await?;
+        }
+        let ahead = if may_ask { Ahead::begin(self, &account, &mut errand, came, clock::now())? } else { None };
+        if came == Carriage::Encrypted {
             // Nothing is encrypted for people whose joining is not known.
             account.sync_since(seen).await?;
-            (Carriage::Encrypted, Box::pin(self.announce(&account, errand)).await?)
-        } else {
-            // The run reads what this sync brings.
-            let (synced, errand) = tokio::join!(account.sync_since(seen), Box::pin(self.announce(&account, errand)));
-            synced?;
-            (Carriage::Plain, errand?)
-        };
-        self.record_run_of(&account, errand, came, seen)
+        }
+        // The run reads what this sync brings.
+        let (synced, errand) = tokio::join!(account.sync_since(seen), Box::pin(self.announce(&account, errand)));
+        synced?;
+        self.record_run_of(&account, errand?, (came, seen), ahead)
     }
 
     /// Posts the errand's notice, unless a message of somebody else's caused it; returns it with request and thread.
@@ -109,14 +117,10 @@ impl Engine {
         }
         let now = clock::now();
         let matter = errand.matter_key();
-        let kept = match &matter {
-            Some(key) => self.tables.matters.get(key)?.filter(|thread| thread.is_open(now)),
-            None => None,
-        };
+        let kept = self.errands.open_matter(&errand, now)?;
         let notice = if let Some(notice) = errand.request.clone() {
             notice
         } else {
-            errand.thread = errand.thread.or_else(|| kept.as_ref().map(|thread| thread.root.clone()));
             let notice = self.post_notice(account, &errand).await?;
             errand.request = Some(notice.clone());
             self.errands.keep_errand(&errand)?;
@@ -159,18 +163,19 @@ impl Engine {
         self: &Shared,
         account: &Account,
         mut errand: Errand,
-        came: Carriage,
-        seen: Instant,
+        (came, seen): (Carriage, Instant),
+        ahead: Option<Ahead>,
     ) -> Result<Tried, EngineError> {
         let Some(request) = errand.request.clone() else { return Ok(Tried::Later) };
         let latest = errand.thread.as_ref().and_then(|root| account.latest_in_thread(&errand.room, root));
         let place = errand.place(&request, latest);
         self.note_errand(&errand, &request, place.thread_root().map(ToOwned::to_owned))?;
-        let begun_at = *errand.begun_at.get_or_insert_with(clock::now);
+        let begun_at = *errand.begun_at.get_or_insert_with(|| errand.ahead_at.unwrap_or_else(clock::now));
         self.errands.keep_errand(&errand)?;
-        let record = errand.run(&request, place, came, self.config().limits.deadline_ms(), begun_at);
+        let record = errand.run(&request, place, came, self.config().limits.deadline_ms(), clock::now());
+        let record = RunRecord { accepted_at: begun_at, ..record };
         let lane = record.lane();
-        if self.start_run(record, Some(seen))? == Started::TooManyWait {
+        if self.start_run(record, Some(seen), ahead)? == Started::TooManyWait {
             return Ok(Tried::Full(Some(lane)));
         }
         errand.stage = Stage::Begun;

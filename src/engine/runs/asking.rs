@@ -11,7 +11,7 @@ use crate::{
         context,
         prompt::ToolUse,
         refused::Breadth,
-        run::{BatchNews, Fault, Ready, Reply, RunId, RunRecord},
+        run::{BatchNews, Fault, Input, Ready, Reply, RunId, RunRecord},
         time::Timestamp,
         work::{self, ModelTurn},
     },
@@ -69,6 +69,10 @@ impl Driver<'_> {
         let prompt = &mut Arc::make_mut(asking).composed.prompt;
         prompt.rounds = self.run.record().work.rounds_whole();
         prompt.tool_use = tool_use;
+        if self.ahead.as_ref().is_some_and(|ahead| latency == Latency::Normal && ahead.has_asked(asking)) {
+            return self.begin(false, std::future::ready(Ok(Done::Was(Input::Reserved(Ok(()))))));
+        }
+        self.ahead = None;
         let (engine, asking) = (self.engine, asking.clone());
         let (is_begun, record) = (!self.run.record().work.is_empty(), self.facts());
         let (place, sender) = (self.place, self.sender);
@@ -83,25 +87,33 @@ impl Driver<'_> {
 
     pub(super) fn ask(&mut self) {
         let (engine, id, sender, facts) = (self.engine, self.id, self.sender, self.facts());
-        let (Some(asking), Some(mut hold)) = (self.asking.clone(), self.hold.take()) else { return };
+        let (ahead, hold) = (self.ahead.take(), self.hold.take());
+        let Some(asking) = self.asking.clone().filter(|_| ahead.is_some() || hold.is_some()) else { return };
         let tag = user_tag(&engine.config().master, &self.run.record().asker);
         engine.running.asks(self.id);
         sender.send_replace(Progress::default());
         self.begin(false, async move {
-            hold.begin();
-            let question = Question {
-                prompt: &asking.composed.prompt,
-                model: &asking.model,
-                effort: asking.effort,
-                probes: asking.probes,
-                user_tag: tag,
-                hold: &hold,
+            let turn = match (ahead, hold) {
+                (Some(ahead), _) => ahead.answer(sender).await?,
+                (None, None) => Err(Fault::Internal),
+                (None, Some(mut hold)) => {
+                    hold.begin();
+                    let question = Question {
+                        prompt: &asking.composed.prompt,
+                        model: &asking.model,
+                        effort: asking.effort,
+                        probes: asking.probes,
+                        user_tag: tag,
+                        hold: &hold,
+                    };
+                    let turn = tokio::select! {
+                        turn = engine.model.ask(&question, sender) => turn,
+                        () = note(engine, id, &hold, sender) => std::future::pending().await,
+                    };
+                    hold.end();
+                    turn
+                }
             };
-            let turn = tokio::select! {
-                turn = engine.model.ask(&question, sender) => turn,
-                () = note(engine, id, &hold, sender) => std::future::pending().await,
-            };
-            hold.end();
             let asked = sender.send_replace(Progress::default());
             engine.keep_made(id, &facts, &asking, &asked);
             if asked.complete && asked.broken.is_empty() {

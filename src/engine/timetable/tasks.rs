@@ -94,7 +94,7 @@ impl Engine {
             }),
             ..RunRecord::new(account.user(), room, &tasked.request, owner, place, tasked.at)
         };
-        Ok(if self.start_run(record, None)? == Started::TooManyWait { Done::Busy } else { Done::Yes })
+        Ok(if self.start_run(record, None, None)? == Started::TooManyWait { Done::Busy } else { Done::Yes })
     }
 
     /// Notes a due time under its owner's key, in case its room is still their chat.

@@ -232,6 +232,20 @@ impl Account {
         !here.encryption_state().is_encrypted() && !self.is_sealed(room)
     }
 
+    /// Returns whether transactions brought everything of a room since the last sync, and no key is waited for.
+    #[must_use]
+    pub fn is_up_to_date(&self, room: &RoomId) -> bool {
+        let is_known = |room: &Room| room.state() == RoomState::Joined && !room.encryption_state().is_unknown();
+        if !self.client.get_room(room).as_ref().is_some_and(is_known) {
+            return false;
+        }
+        if self.behind.lock().unwrap_or_else(PoisonError::into_inner).contains_key(room) {
+            return false;
+        }
+        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.get(room).is_some_and(|window| !window.awaits_keys(crate::clock::now()))
+    }
+
     /// Starts a sync and waits for it; concurrent callers share one.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use axum::{
     response::Response,
 };
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use url::Url;
 
 /// Larger bodies are not forwarded.
@@ -58,6 +58,10 @@ pub(crate) enum Fault {
     Page(u16),
     /// Forward it after this many milliseconds.
     SlowMs(u64),
+    /// Forward it once [`Faults::release`] says so.
+    Held,
+    /// Do not forward it; answer with a Matrix error once [`Faults::release`] says so.
+    HeldJson(u16, &'static str),
     /// Forward it, and break the connection halfway through the response.
     Truncated,
     /// Break the connection without forwarding it.
@@ -81,6 +85,7 @@ impl Fault {
     pub(crate) fn name(self) -> String {
         match self {
             Self::Json(status, _) => format!("{status} json"),
+            Self::HeldJson(status, _) => format!("{status} held"),
             Self::Page(status) => format!("{status} page"),
             Self::SlowMs(_) => "slow".to_owned(),
             Self::Invented(_) => "invented".to_owned(),
@@ -96,6 +101,7 @@ struct Inner {
     target: Url,
     decide: Mutex<Decide>,
     made: Mutex<BTreeMap<String, usize>>,
+    released: watch::Sender<bool>,
 }
 
 /// A running proxy; it ends with its runtime.
@@ -110,7 +116,13 @@ impl Faults {
     pub(crate) async fn before(target: Url) -> Result<Self> {
         let http = reqwest::Client::builder().no_proxy().build()?;
         let decide: Decide = Arc::new(|_| Fault::None);
-        let inner = Arc::new(Inner { http, target, decide: Mutex::new(decide), made: Mutex::default() });
+        let inner = Arc::new(Inner {
+            http,
+            target,
+            decide: Mutex::new(decide),
+            made: Mutex::default(),
+            released: watch::Sender::new(false),
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
         let shared = inner.clone();
@@ -127,6 +139,18 @@ impl Faults {
     /// Has `decide` choose a fault for each call from now on.
     pub(crate) fn decide(&self, decide: impl Fn(&Call) -> Fault + Send + Sync + 'static) {
         *lock(&self.inner.decide) = Arc::new(decide);
+    }
+
+    /// Lets what is held go on, until [`Self::hold`].
+    #[allow(dead_code, reason = "the bench and the tests use different parts")]
+    pub(crate) fn release(&self) {
+        self.inner.released.send_replace(true);
+    }
+
+    /// Holds from now on what is decided to be held.
+    #[allow(dead_code, reason = "the bench and the tests use different parts")]
+    pub(crate) fn hold(&self) {
+        self.inner.released.send_replace(false);
     }
 
     /// Forwards everything again.
@@ -164,6 +188,14 @@ async fn answer(inner: Arc<Inner>, request: Request) -> Response {
             tokio::time::sleep(Duration::from_millis(ms)).await;
             whole(&inner, request).await
         }
+        Fault::Held => {
+            until_released(&inner).await;
+            whole(&inner, request).await
+        }
+        Fault::HeldJson(status, errcode) => {
+            until_released(&inner).await;
+            matrix_error(status, errcode)
+        }
         Fault::Json(status, errcode) => matrix_error(status, errcode),
         Fault::LimitedFor(ms) => limited(ms),
         Fault::Page(status) => page(status),
@@ -182,6 +214,11 @@ async fn answer(inner: Arc<Inner>, request: Request) -> Response {
             std::future::pending().await
         }
     }
+}
+
+async fn until_released(inner: &Inner) {
+    // The sender lives as long as `inner`.
+    let _ = inner.released.subscribe().wait_for(|released| *released).await;
 }
 
 /// Returns the root of the thread that a message names in the clear.

@@ -190,8 +190,8 @@ pub struct Delivery {
 /// What becomes of a proven call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judged {
-    /// Nothing: the filter drops it.
-    Dropped,
+    /// Nothing: it is not meant, or the filter drops it. What the filter drops may still say how a matter stands.
+    Dropped(Option<Box<Delivery>>),
     /// It becomes an errand.
     Accepted(Box<Delivery>),
 }
@@ -215,10 +215,14 @@ pub fn judge(hook: &Hook, key: &[u8], call: &Call<'_>, now: Timestamp) -> Result
     let report = report::of(hook.sender, call.headers, &value);
     let is_meant =
         |event: Option<&str>| hook.events.is_empty() || event.is_some_and(|event| hook.events.contains(event));
-    if report.is_ping || !is_meant(report.event.as_deref()) || !filter::passes(&hook.filter, &value) {
-        return Ok(Judged::Dropped);
+    if report.is_ping || !is_meant(report.event.as_deref()) {
+        return Ok(Judged::Dropped(None));
     }
-    let (name, earlier) = names(hook, signed_id, call, &value, now)?;
+    let is_dropped = !filter::passes(&hook.filter, &value);
+    let (name, earlier) = match names(hook, signed_id, call, &value, now) {
+        Err(_) if is_dropped => return Ok(Judged::Dropped(None)),
+        named => named?,
+    };
     let key = match &hook.thread {
         Threading::BySender => report.matter.clone(),
         Threading::By(naming) => named_by(naming, call.headers, &value),
@@ -229,7 +233,8 @@ pub fn judge(hook: &Hook, key: &[u8], call: &Call<'_>, now: Timestamp) -> Result
     let body = earlier.is_some().then(|| digest(call.body));
     let (payload, cut) = report.payload(&value);
     let (title, state) = (report.title, report.state);
-    Ok(Judged::Accepted(Box::new(Delivery { name, earlier, title, matter, state, body, payload, cut })))
+    let delivery = Box::new(Delivery { name, earlier, title, matter, state, body, payload, cut });
+    Ok(if is_dropped { Judged::Dropped(Some(delivery)) } else { Judged::Accepted(delivery) })
 }
 
 /// Returns a delivery's name, and the name of an equal one shortly before.

@@ -17,6 +17,7 @@ use super::{
     bindings::Bindings,
     errands::{self, Accepted, Desk, Errands},
     runtime::Runtime,
+    word_transaction,
 };
 use crate::{
     appservice::hooks::{AGAIN_S, HookAnswer, HookCall},
@@ -43,6 +44,8 @@ const TOO_MANY: &str = "too many deliveries for this hook's room";
 const REPLACED: &str = "the hook's room was replaced by another one";
 /// What a sender is told whose hook's coworker is not in its room.
 const NOT_THERE: &str = "the hook's coworker is not in its room";
+/// What a sender is told whose delivery nothing comes of.
+const DROPPED: HookAnswer = HookAnswer::Accepted { became: "dropped" };
 /// Calls that are judged at once: a large body takes a processor for a while, and people wait for that too.
 const JUDGED_AT_ONCE_MAX: usize = 2;
 /// Refused calls of a hook are logged at most this often, in milliseconds.
@@ -196,7 +199,8 @@ impl Hooks {
     async fn take_call(self: &Arc<Self>, name: &str, headers: hook::Headers, body: bytes::Bytes) -> HookAnswer {
         let Some((coworker, webhook)) = self.webhook(name) else { return no_such_hook() };
         let answer = match self.judge(&webhook, headers, body).await {
-            Ok(Ok(Judged::Dropped)) => HookAnswer::Accepted { became: "dropped" },
+            Ok(Ok(Judged::Dropped(None))) => DROPPED,
+            Ok(Ok(Judged::Dropped(Some(delivery)))) => self.drop_delivery(&coworker, &webhook, *delivery).await,
             Ok(Ok(Judged::Accepted(delivery))) if !self.paces.is_too_fast(name) => {
                 self.answer_delivery(&coworker, &webhook, *delivery).await
             }
@@ -248,6 +252,44 @@ impl Hooks {
         let judged = judging.await;
         drop(turn);
         judged
+    }
+
+    /// Shows at the root of a matter's thread how it stands by a report that the filter drops: it may be the end of what
+    /// the filter let begin.
+    async fn drop_delivery(&self, coworker: &Coworker, webhook: &Webhook, delivery: Delivery) -> HookAnswer {
+        match Box::pin(self.show_dropped(coworker, webhook, delivery)).await {
+            Ok(()) => DROPPED,
+            Err(error) => {
+                tracing::warn!(hook = webhook.hook.name, %error, "how a matter stands cannot be shown now");
+                HookAnswer::not_now("how the matter stands cannot be shown now")
+            }
+        }
+    }
+
+    async fn show_dropped(
+        &self,
+        coworker: &Coworker,
+        webhook: &Webhook,
+        delivery: Delivery,
+    ) -> Result<(), EngineError> {
+        let Some(room) = self.bindings.workplace(&webhook.hook.room).await? else { return Ok(()) };
+        let (user, now) = (self.runtime.coworker_user(coworker), clock::now());
+        let (errand, _) = webhook.hook.errand(delivery, &user, &room, now);
+        let (Some(key), Some(thread)) = (errand.matter_key(), self.errands.open_matter(&errand, now)?) else {
+            return Ok(());
+        };
+        let Some(account) = self.runtime.pool.kept(&user).filter(|account| account.is_in(&room)) else { return Ok(()) };
+        let Some(root) = errand.root_now(&thread).filter(|_| !self.paces.is_too_fast(&webhook.hook.name)) else {
+            return Ok(());
+        };
+        let txn = word_transaction("matter", errand.id.as_str(), &user);
+        match account.edit(&room, &thread.root, &root, txn).await {
+            Err(error) if error.is_passing() => return Err(error.into()),
+            // A root that is gone stays gone.
+            edited => drop(edited),
+        }
+        self.runtime.tables.matters.put(&key, &errand.matter_thread(&thread.root, Some(&thread), now))?;
+        Ok(())
     }
 
     async fn answer_delivery(

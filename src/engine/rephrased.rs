@@ -13,7 +13,7 @@ use super::{
 use crate::{
     core::{
         address::{Asked, EDIT_WINDOW_MS, Why},
-        command::{AssistantCommand, CoworkerCommand, CoworkerRequest},
+        command::{AssistantCommand, CoworkerCommand, CoworkerRequest, Reminding},
         event::{EventKind, Message, RoomEvent},
         sealed::Carriage,
         time::Timestamp,
@@ -90,6 +90,10 @@ impl Engine {
         came: (Timestamp, Instant),
     ) -> Result<(), EngineError> {
         let command = AssistantCommand::of(new);
+        let sets_up = |reminding: &Reminding| matches!(reminding, Reminding::Add(_) | Reminding::AddTask(_));
+        if !matches!(&command, Some(AssistantCommand::Reminding(reminding)) if sets_up(reminding)) {
+            self.end_unsaid_reminders(account, owner, event, target).await?;
+        }
         let is_going_on = self.running.is_asked_by(&event.room, target, account.user());
         let not_asked = command.iter().map(|_| account.user().to_owned()).collect();
         Box::pin(self.pacing.take_edit_of_request(event, target, &not_asked)).await?;

@@ -238,6 +238,14 @@ async fn c21_a_proven_delivery_is_announced_and_answered_once_and_nothing_else_i
     green["workflow_run"]["conclusion"] = json!("success");
     assert_eq!(desk.github(&green).await?, (202, json!({ "status": "dropped" })));
 
+    // But it may be the end of what the filter let begin: then the notice says so, and nobody is asked.
+    let mut mended = run("fifty");
+    mended["workflow_run"]["conclusion"] = json!("success");
+    assert_eq!(desk.github(&mended).await?, (202, json!({ "status": "dropped" })));
+    let root = notice.event_id.clone();
+    let says = |seen: &Timeline| seen.shown_text(&root).is_some_and(|text| text.contains("→ success")).then_some(());
+    desk.alice().until(&desk.plain, "the root's end", says).await?;
+
     // One matter, one thread, in an encrypted room: "resolved" lands under "firing" and edits its line.
     assert_eq!(desk.alert("DiskFull", "firing").await?.0, 202);
     desk.answered(&desk.sealed, "DiskFull (firing)").await?;

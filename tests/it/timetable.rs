@@ -336,6 +336,14 @@ async fn a12_a_reminder_notifies_its_owner_once_through_a_kill_and_is_gone_when_
     alice.until(&room, "a third promise", |seen| (said(seen) == 3).then_some(())).await?;
     alice.send(&room, Message::text("!remind 12:00 milk").replacing(&milk)).await?;
     alice.until(&room, "a fourth promise", |seen| (said(seen) == 4).then_some(())).await?;
+    let beer = alice.send(&room, "!remind 13:00 beer").await?;
+    alice.until(&room, "a fifth promise", |seen| (said(seen) == 5).then_some(())).await?;
+    alice.send(&room, Message::text("never mind").replacing(&beer)).await?;
+    alice
+        .until(&room, "that it is gone", |seen| {
+            seen.messages_of(&assistant).find(|event| event.body().ends_with(" is gone.")).map(|_| ())
+        })
+        .await?;
 
     office.workmate.kill();
     until_clock(due + 1).await;

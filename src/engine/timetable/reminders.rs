@@ -88,6 +88,27 @@ impl Engine {
         Ok(())
     }
 
+    /// Ends what an owner's command set up that an edit makes something else of, and says so.
+    pub(in crate::engine) async fn end_unsaid_reminders(
+        &self,
+        account: &Account,
+        owner: &UserId,
+        edit: &RoomEvent,
+        command: &EventId,
+    ) -> Result<(), EngineError> {
+        if self.tables.reminders.get(&owner.to_owned())?.is_none() {
+            return Ok(());
+        }
+        let mut taken = Vec::new();
+        self.change_reminders(owner, |kept| taken = kept.take_back(command.as_str())).await?;
+        for number in taken {
+            self.timetable.set(&Id::Reminder(owner.to_owned(), number), None);
+            let txn = word_transaction("unsaid", &format!("{}|{number}", edit.id), account.user());
+            account.send(&edit.room, &word(&words::reminder_ended(number, true), None), txn).await?;
+        }
+        Ok(())
+    }
+
     async fn add_by_command(
         &self,
         owner: &UserId,

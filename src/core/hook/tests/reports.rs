@@ -120,11 +120,23 @@ fn c21_events_that_are_not_meant_and_pings_are_dropped() {
         (&hook(Proof::Bearer, Sender::Github), "ping", true),
     ] {
         let judged = judged(hook, "secret", &given(event), b"{}").expect("proven");
-        assert_eq!(judged == Judged::Dropped, dropped, "{event}");
+        assert_eq!(judged == Judged::Dropped(None), dropped, "{event}");
     }
     let firing = Hook { events: ["firing".to_owned()].into(), ..hook(Proof::Bearer, Sender::Alertmanager) };
     let body = br#"{"status":"resolved","alerts":[]}"#;
-    assert_eq!(judged(&firing, "secret", &given("x"), body), Ok(Judged::Dropped));
+    assert_eq!(judged(&firing, "secret", &given("x"), body), Ok(Judged::Dropped(None)));
+}
+
+#[test]
+fn c21_what_the_filter_drops_may_say_how_its_matter_stands() {
+    let given = [JSON, ("authorization", "Bearer secret")];
+    let severe = filter::Condition { at: "/severity".to_owned(), is: vec!["page".to_owned()], ..Default::default() };
+    let hook = Hook { filter: vec![severe], ..hook(Proof::Bearer, Sender::Alertmanager) };
+    let body = br#"{"status":"resolved","groupKey":"disk","alerts":[]}"#;
+    let judged = judged(&hook, "secret", &given, body);
+    let Ok(Judged::Dropped(Some(delivery))) = judged else { panic!("it is dropped: {judged:?}") };
+    let state = delivery.matter.and_then(|matter| matter.state);
+    assert_eq!(state.as_deref(), Some("resolved"));
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub enum Command {
     Health(health::HealthArgs),
     /// List, show and export past runs: who asked, which tools, how it ended, tokens and cost; never content.
     Audit(audit::AuditArgs),
-    /// Have a coworker whose file is gone say farewell and leave its rooms.
+    /// Have a coworker whose file is gone leave its rooms, or take out all of Workmate.
     Retire(retire::RetireArgs),
     /// Show it all on this machine: a homeserver of its own, people, rooms, coworkers, an assistant.
     Demo(demo::DemoArgs),
@@ -142,7 +142,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(args).await,
         Command::Health(args) => health::run(&args).await,
         Command::Audit(args) => audit::run(args),
-        Command::Retire(args) => retire::run(&args),
+        Command::Retire(args) => retire::run(&args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Pages(args) => pages::run(&args),
         Command::Decode => return crate::sandbox::child::run(),

@@ -98,6 +98,7 @@ pub use disk::{Ended, start_again};
 pub(crate) use hearing::settings_of as recogniser_settings;
 pub(crate) use model::{NO_KEY, models_of};
 pub use registered::differences;
+pub use retiring::users_of;
 pub(crate) use start::{DESCRIPTORS_OF_A_USER, DESCRIPTORS_WANTED};
 pub use start::{StartError, claude_client, serve, try_listening};
 pub use supervisor::Supervisor;

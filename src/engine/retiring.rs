@@ -4,15 +4,17 @@
 //! None leaves by itself. A folder that is not mounted, or a file moved for a moment, must not take a coworker out of
 //! its rooms, because only people can invite it again.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use ruma::{OwnedUserId, UserId};
 
-use super::{EngineError, runtime::Runtime, word, word_transaction};
+use super::{EngineError, records::Tables, runtime::Runtime, word, word_transaction};
 use crate::{
     appservice::health::{Condition, State},
-    core::{audit::Answer, people::CoworkerId, words},
-    matrix::provision::Persona,
+    config::Config,
+    core::{audit::Answer, id, people::CoworkerId, words},
+    matrix::provision::{Persona, localpart_of},
+    store::{Store, StoreError},
 };
 
 /// Most coworkers named in one reason.
@@ -39,6 +41,31 @@ pub(super) fn look_at_coworkers(runtime: &Runtime) {
     }
     let state = if wrong.is_empty() { State::Ready } else { State::Waiting(wrong.join("; ")) };
     runtime.health.set(Condition::Coworkers, state);
+}
+
+/// Returns all users that a configuration and its data name: coworkers, those of the past, assistants, and the service bot
+/// last, because it made the rooms of the others.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn users_of(config: &Config, store: Option<&Store>) -> Result<Vec<OwnedUserId>, StoreError> {
+    let namespace = config.namespace();
+    let service = namespace.user_id(&namespace.service);
+    let mut users: BTreeSet<OwnedUserId> =
+        config.coworkers.iter().map(|coworker| namespace.coworker(&coworker.id.0)).collect();
+    let kept = folders(&config.data_dir).into_iter().filter_map(|name| localpart_of(&name));
+    users.extend(kept.filter_map(|localpart| id::user(&format!("@{localpart}:{}", namespace.server))));
+    for owner in store.into_iter().flat_map(|store| Tables::of(store).assistants.each()) {
+        // A record that cannot be read still names its owner.
+        users.insert(namespace.assistant(owner?.0.localpart()));
+    }
+    users.retain(|user| namespace.is_ours(user) && *user != service);
+    Ok(users.into_iter().chain([service]).collect())
+}
+
+fn folders(data_dir: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(data_dir.join("users")) else { return Vec::new() };
+    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
 }
 
 /// Returns the ids of coworkers that were provisioned once and no longer have a file.

@@ -61,6 +61,35 @@ impl Persona {
     }
 }
 
+/// Returns the name of a user's folder. A localpart may contain `/` and `.`, which must not lead out of `users`.
+fn folder_of(localpart: &str) -> String {
+    localpart.bytes().fold(String::new(), |mut name, byte| {
+        if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
+            name.push(char::from(byte));
+        } else {
+            name.push('=');
+            name.push_str(&hex(&[byte]));
+        }
+        name
+    })
+}
+
+/// Returns the localpart of the user whose folder has this name; `None` if it is no user's.
+#[must_use]
+pub fn localpart_of(folder: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(folder.len());
+    let mut rest = folder.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'=' {
+            bytes.push(byte);
+            continue;
+        }
+        let digits = [rest.next()?, rest.next()?];
+        bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+    }
+    String::from_utf8(bytes).ok().filter(|localpart| folder_of(localpart) == folder)
+}
+
 /// Provisions and opens virtual users; cheap to clone.
 #[derive(Clone)]
 pub struct Provisioner {
@@ -146,17 +175,7 @@ impl Provisioner {
     }
 
     fn dir_of(&self, user: &UserId) -> PathBuf {
-        // A localpart may contain `/` and `.`; the folder's name must not lead out of `users`.
-        let name: String = user.localpart().bytes().fold(String::new(), |mut name, byte| {
-            if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
-                name.push(char::from(byte));
-            } else {
-                name.push('=');
-                name.push_str(&hex(&[byte]));
-            }
-            name
-        });
-        self.users_dir.join(name)
+        self.users_dir.join(folder_of(user.localpart()))
     }
 
     /// Makes sure that the user has exactly one device, the one of the store in `dir`.

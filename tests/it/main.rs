@@ -52,6 +52,7 @@ mod prometheus;
 mod provisioning;
 mod queues;
 mod refusals;
+mod removal;
 mod restarts;
 mod restored;
 mod rules;

@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 #[cfg(feature = "doubles")]
 pub(crate) use self::transactions::taken_apart;
 use self::{arrivals::Arrivals, health::Health, refusal::Refusal};
-use crate::{secret::Secret, store::Inbox};
+use crate::{secret::Rotating, store::Inbox};
 
 pub(crate) mod arrivals;
 mod auth;
@@ -50,7 +50,7 @@ pub struct Query {
 #[derive(Debug)]
 pub struct Appservice {
     /// The token that authenticates the homeserver.
-    pub hs_token: Secret,
+    pub hs_token: Rotating,
     /// Stores the events.
     pub inbox: Inbox,
     /// Receives queries about users.
@@ -93,7 +93,7 @@ impl Appservice {
 
 /// Returns routes for a process that only tests whether the homeserver reaches us: it records pings and puts off
 /// everything else, so that the homeserver keeps it.
-pub fn pings_only(hs_token: Secret, arrivals: Arrivals) -> Router {
+pub fn pings_only(hs_token: Rotating, arrivals: Arrivals) -> Router {
     let (heard, checking) = (arrivals.clone(), arrivals);
     let later = || async {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "M_UNKNOWN", "a check of the set-up goes on; send it again later")

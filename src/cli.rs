@@ -51,6 +51,8 @@ pub enum Command {
     Doctor(doctor::DoctorArgs),
     /// Serve the homeserver until stopped.
     Serve(serve::ServeArgs),
+    /// Make fresh tokens for Workmate and the homeserver, without a pause in between.
+    RotateTokens(init::RotateArgs),
     /// Ask the Workmate that runs on this machine whether it is alive, for health checks.
     Health(health::HealthArgs),
     /// List, show and export past runs: who asked, which tools, how it ended, tokens and cost; never content.
@@ -136,12 +138,13 @@ pub fn cannot_begin(error: &std::io::Error) -> ExitCode {
 /// Runs one command; errors have been printed when it returns.
 pub async fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
-        Command::Init(args) => init::run(&args),
+        Command::Init(args) => Box::pin(init::run(&args)).await,
         Command::Check(args) => Box::pin(check::run(&args)).await,
         Command::Doctor(args) => return Box::pin(doctor::run(&args)).await,
         Command::Serve(args) => serve::run(args).await,
         Command::Health(args) => health::run(&args).await,
         Command::Audit(args) => audit::run(args),
+        Command::RotateTokens(args) => init::rotate(&args).await,
         Command::Retire(args) => retire::run(&args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Pages(args) => pages::run(&args),

@@ -47,7 +47,7 @@ use crate::{
         watch::Watch,
         zone::Zone,
     },
-    secret::{MasterSecret, Secret},
+    secret::{MasterSecret, Rotating, Secret, Tokens},
 };
 
 #[cfg(feature = "doubles")]
@@ -58,7 +58,7 @@ pub use self::{
     owner::{Account, belongs, own_uid, user_name, whose, whose_if_denied},
     registration::Registration,
     schedules::Schedule,
-    secrets::reason,
+    secrets::previous,
     template::{COWORKER_FILES, config_file, schema_files},
 };
 pub use crate::core::prompt::Effort;
@@ -159,7 +159,8 @@ impl Config {
         let claude = &self.claude;
         let headers = claude.headers.iter().map(|(_, value)| value).filter(|value| value.expose().len() >= HIDDEN_MIN);
         let recogniser = self.transcription.iter().filter_map(|transcription| transcription.api_key.as_ref());
-        let all = tokens.into_iter().chain(&claude.api_key).chain(&claude.auth_token).chain(headers).chain(recogniser);
+        let tokens = tokens.into_iter().chain(self.appservice.before.iter().flatten());
+        let all = tokens.chain(&claude.api_key).chain(&claude.auth_token).chain(headers).chain(recogniser);
         all.cloned().chain([self.master.encode()]).collect()
     }
 
@@ -265,12 +266,39 @@ pub struct Appservice {
     pub as_token: Secret,
     /// The token that authenticates the homeserver to us.
     pub hs_token: Secret,
+    /// The tokens before these, which the homeserver uses until it has read the new registration.
+    pub before: [Option<Secret>; 2],
+    /// The files that hold the `as_token` and the `hs_token`, where files hold them.
+    pub token_files: Option<[PathBuf; 2]>,
     /// The service bot's localpart.
     pub service_localpart: String,
     /// The prefix of coworkers' localparts.
     pub coworker_prefix: String,
     /// The prefix of assistants' localparts.
     pub assistant_prefix: String,
+}
+
+impl Appservice {
+    /// Returns the tokens as they are at a start: the homeserver may still use those before them.
+    #[must_use]
+    pub fn tokens(&self) -> Tokens {
+        let [ours, theirs] = self.before.clone();
+        Tokens {
+            ours: Rotating::new(self.as_token.clone(), ours),
+            theirs: Rotating::new(self.hs_token.clone(), theirs),
+        }
+    }
+
+    /// Reads both tokens' files again.
+    ///
+    /// # Errors
+    /// If there are none, or one of them has a fault.
+    pub fn read_tokens(&self) -> Result<[Secret; 2], String> {
+        let Some([ours, theirs]) = &self.token_files else {
+            return Err("the tokens do not come from files, so that they cannot be read again".to_owned());
+        };
+        Ok([secrets::read_token(ours)?, secrets::read_token(theirs)?])
+    }
 }
 
 /// A shorter header value is not a secret; masking it everywhere would damage harmless text.

@@ -26,7 +26,7 @@ use workmate::{
         proxy::Proxy,
         seals::Seals,
     },
-    secret::{MasterSecret, Secret},
+    secret::{MasterSecret, Rotating, Secret},
 };
 
 use crate::{
@@ -80,7 +80,8 @@ impl Baseline {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let as_token = Secret::new(slot.as_token());
         let upstream = stage.homeserver.url().clone().into();
-        let proxy = Proxy::start(upstream, as_token, Seals::unkept(), &tasks, stop.clone()).await?;
+        let proxy =
+            Proxy::start(upstream, Rotating::new(as_token, None), Seals::unkept(), &tasks, stop.clone()).await?;
         let dir = stage.dir.path().join("sdk");
         let provisioner = Provisioner::new(Api::new(proxy), &dir, MasterSecret::random());
         let user = slot.coworker("sdk");

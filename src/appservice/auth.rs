@@ -11,7 +11,7 @@ use axum::{
 use serde::Deserialize;
 
 use super::{Shared, arrivals::Arrivals, refusal::Refusal};
-use crate::secret::Secret;
+use crate::secret::Rotating;
 
 /// The query parameter in which servers before spec 1.4 send the token.
 #[derive(Deserialize)]
@@ -30,11 +30,11 @@ pub(super) async fn check(
 }
 
 /// Refuses a call without the `hs_token`.
-pub(super) fn check_token(hs_token: &Secret, arrivals: &Arrivals, request: &Request) -> Result<(), Refusal> {
+pub(super) fn check_token(hs_token: &Rotating, arrivals: &Arrivals, request: &Request) -> Result<(), Refusal> {
     let Some(token) = token(request) else {
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, "M_MISSING_TOKEN", "the hs_token is missing"));
     };
-    if !hs_token.matches(&token) {
+    if !hs_token.admits(&token) {
         arrivals.hear_wrong_token();
         tracing::warn!(
             "a call with a wrong hs_token was refused; if it came from the homeserver, its copy of the registration is \

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{
     listener::serve,
+    secret::Secret,
     store::{InboxEvent, Store},
 };
 
@@ -42,7 +43,7 @@ impl Endpoint {
         let health = Health::default();
         let (ask, queries) = mpsc::channel(1);
         let appservice = Appservice {
-            hs_token: Secret::new(TOKEN),
+            hs_token: Rotating::new(Secret::new(TOKEN), None),
             inbox: inbox.clone(),
             queries: ask,
             health: health.clone(),

@@ -2,6 +2,7 @@
 
 mod files;
 mod places;
+mod rotating;
 mod words;
 
 use std::{
@@ -13,6 +14,7 @@ use anyhow::{Context as _, bail};
 use ruma::OwnedServerName;
 use url::Url;
 
+pub(crate) use self::rotating::{RotateArgs, run_alone as rotate};
 use self::{
     files::{Copy, Planned, Privacy},
     places::Places,
@@ -86,11 +88,9 @@ const MASTER_FILE: &str = "master.secret";
 ///
 /// # Errors
 /// When files are in the way, cannot be written, or the result would not load.
-pub(crate) fn run(args: &InitArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: &InitArgs) -> anyhow::Result<()> {
     if args.new_tokens {
-        let rotated = rotate(&Places::of(args))?;
-        say(words::rotated(&rotated));
-        return Ok(());
+        return Box::pin(rotating::run(&Places::of(args).config())).await;
     }
     let written = write(args)?;
     say(words::next_steps(args, &written));
@@ -242,32 +242,6 @@ fn dated() -> String {
 fn holds_coworkers(dir: &Path) -> bool {
     let is_one = |entry: std::fs::DirEntry| entry.path().extension().is_some_and(|end| end == "yaml" || end == "yml");
     std::fs::read_dir(dir).is_ok_and(|entries| entries.filter_map(Result::ok).any(is_one))
-}
-
-/// The result of rotating tokens, for the message about it.
-struct Rotated {
-    registration: PathBuf,
-    copies: Vec<PathBuf>,
-}
-
-/// Makes fresh tokens for the configuration that is there, with a matching registration.
-fn rotate(places: &Places) -> anyhow::Result<Rotated> {
-    let file = places.config();
-    if !file.exists() {
-        bail!(words::nothing_to_rotate(&file));
-    }
-    let (config, _) = Config::load_with(&file, &|name| std::env::var(name).ok())?;
-    let mut registration = Registration::of(&config);
-    let plan = tokens_of(places, &registration);
-    files::check_replaceable(&places.root, &files::existing(plan.iter().map(|planned| planned.path.as_path())))?;
-    if plan[..2].iter().any(Planned::would_change)
-        || files::existing(plan[..2].iter().map(|p| p.path.as_path())).len() < 2
-    {
-        bail!(words::tokens_are_elsewhere(&file));
-    }
-    (registration.as_token, registration.hs_token) = (Secret::random(), Secret::random());
-    let copies = files::write_all(&tokens_of(places, &registration), &dated())?;
-    Ok(Rotated { registration: places.registration.clone(), copies })
 }
 
 fn line(secret: &Secret) -> String {

@@ -1,6 +1,10 @@
 //! Secrets, each given as a value, a file or an environment variable.
 
-use std::{fs, io::Read as _, path::Path};
+use std::{
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Env,
@@ -101,6 +105,27 @@ impl Sources<'_> {
         Some(secret)
     }
 
+    /// Returns the file that holds the secret `name`, if one does.
+    pub(super) fn file_of(&self, section: &Section<'_>, name: &str) -> Option<PathBuf> {
+        section.get(&format!("{name}_file"), &mut Faults::default(), |node| value::path(node, self.base))
+    }
+
+    /// Finds the token before the present one of this name: in a file beside the present one's, which `workmate
+    /// rotate-tokens` leaves there.
+    pub(super) fn before(&self, section: &Section<'_>, name: &str, faults: &mut Faults) -> Option<Secret> {
+        let path = previous(&self.file_of(section, name)?);
+        if !path.exists() {
+            return None;
+        }
+        match read_file(&path).and_then(|text| checked(text.trim())) {
+            Ok(secret) => Some(secret),
+            Err(trouble) => {
+                section.report(&format!("{name}_file"), trouble, faults);
+                None
+            }
+        }
+    }
+
     /// Finds the master secret; refused as a value, because config files get copied and this secret must not be.
     pub(super) fn master(&self, root: &Section<'_>, faults: &mut Faults) -> Option<MasterSecret> {
         const NAME: &str = "master_secret";
@@ -154,6 +179,24 @@ impl Sources<'_> {
             )
         })
     }
+}
+
+/// Returns where the token before the one in `file` is.
+#[must_use]
+pub fn previous(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".previous");
+    name.into()
+}
+
+/// Reads a token's file.
+pub(super) fn read_token(path: &Path) -> Result<Secret, String> {
+    let faulty = |trouble: Trouble| trouble.to_string();
+    let secret = read_file(path).and_then(|text| checked(text.trim())).map_err(faulty)?;
+    if secret.expose().chars().count() < TOKEN_CHARS_MIN {
+        return Err(format!("{}: shorter than {TOKEN_CHARS_MIN} characters", path.display()));
+    }
+    Ok(secret)
 }
 
 /// Checks a secret that may have to sign a call or to be a password: any text on one line.

@@ -87,6 +87,7 @@ pub(super) fn appservice(root: &Section<'_>, sources: &Sources<'_>, faults: &mut
         );
         section.report("hs_token", trouble, faults);
     }
+    let before = ["as_token", "hs_token"].map(|name| sources.before(&section, name, faults));
     let sender = section.get("service_localpart", faults, value::localpart);
     let coworker = section.get("coworker_prefix", faults, value::localpart);
     let assistant = section.get("assistant_prefix", faults, value::localpart);
@@ -108,6 +109,11 @@ pub(super) fn appservice(root: &Section<'_>, sources: &Sources<'_>, faults: &mut
         url,
         as_token: as_token?,
         hs_token: hs_token?,
+        before,
+        token_files: sources
+            .file_of(&section, "as_token")
+            .zip(sources.file_of(&section, "hs_token"))
+            .map(<[_; 2]>::from),
         service_localpart,
         coworker_prefix,
         assistant_prefix,

@@ -305,6 +305,8 @@ pub enum Ask {
     },
     /// Retire the coworker with this id. Not a question, but sent through the same socket.
     Retire(String),
+    /// Read the tokens' files again. Not a question either.
+    Tokens,
 }
 
 /// An answer: one JSON object on each line, ending with `done` or `failed`. Without such an end the answer is

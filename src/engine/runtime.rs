@@ -25,6 +25,7 @@ use crate::{
         time::Timestamp,
     },
     matrix::{Account, MatrixError, api::Api, pool::Pool, provision::Persona, roster::Roster},
+    secret::Tokens,
     store::Store,
 };
 
@@ -34,6 +35,8 @@ const SERVICE_NAME: &str = "Workmate";
 /// What services share.
 pub(super) struct Runtime {
     pub(super) current: Current,
+    /// What we and the homeserver prove ourselves with.
+    pub(super) tokens: Tokens,
     pub(super) pool: Pool,
     pub(super) roster: Roster,
     pub(super) tables: Tables,

@@ -165,8 +165,9 @@ pub async fn serve(config: Config, supervisor: &Supervisor, stop: CancellationTo
     };
     health.set(Condition::Store, State::Ready);
     let (queries, asked) = mpsc::channel(QUERIES_WAITING_MAX);
+    let tokens = config.appservice.tokens();
     let endpoint = Appservice {
-        hs_token: config.appservice.hs_token.clone(),
+        hs_token: tokens.theirs.clone(),
         inbox: store.inbox(config.fingerprint()),
         queries,
         health: health.clone(),
@@ -175,7 +176,7 @@ pub async fn serve(config: Config, supervisor: &Supervisor, stop: CancellationTo
     };
     // Listeners first: what the homeserver delivers meanwhile is kept, and handled once the users are there.
     tasks.spawn(listener::serve(listener, endpoint.router(), appservice::CONNECTIONS_MAX, stop.clone()));
-    let engine = build(config, store, (health, metrics, arrivals), tasks.clone(), stop.clone()).await?;
+    let engine = build((config, tokens), store, (health, metrics, arrivals), tasks.clone(), stop.clone()).await?;
     super::numbers::show(&engine);
     tasks.spawn(answer_queries(engine.clone(), asked));
     if let Some(listener) = hooks_listener {

@@ -44,7 +44,10 @@ use super::gate::Gate;
 use super::outdated::Outdated;
 use super::pulse::{Ailment, Pulse};
 use super::seals::Seals;
-use crate::{core::reach, secret::Secret};
+use crate::{
+    core::reach,
+    secret::{Rotating, Secret},
+};
 
 mod sealed;
 
@@ -112,7 +115,7 @@ pub struct Proxy {
 
 struct Inner {
     homeserver: Url,
-    as_token: Secret,
+    as_token: Rotating,
     http: reqwest::Client,
     reading: Reading,
     /// Permits for repeating calls.
@@ -131,7 +134,7 @@ impl Proxy {
     /// When no loopback port can be bound or the HTTP client cannot be set up.
     pub async fn start(
         upstream: Upstream,
-        as_token: Secret,
+        as_token: Rotating,
         seals: Seals,
         tasks: &TaskTracker,
         stop: CancellationToken,
@@ -287,10 +290,11 @@ async fn exchange(
         _ => Vec::new(),
     };
     let mut pauses = doubt::PAUSES.iter();
+    let (mut token, mut tried_other) = (inner.as_token.current(), false);
     loop {
         let (method, headers) = (parts.method.clone(), parts.headers.clone());
         let call = inner.http.request(method, url.clone()).headers(headers).body(payload.take());
-        let call = if identity.is_some() { call.bearer_auth(inner.as_token.expose()) } else { call };
+        let call = if identity.is_some() { call.bearer_auth(token.expose()) } else { call };
         let answer = match call.send().await {
             Ok(answer) => answer::relay(answer, kind, part, &outdated, &inner.reading).await,
             Err(error) => {
@@ -299,6 +303,21 @@ async fn exchange(
                 return Remark::Away.answer(&reach::chain(&error.without_url()));
             }
         };
+        if identity.is_some() {
+            let is_refused = answer.extensions().get::<answer::TokenRefused>().is_some();
+            if !is_refused && inner.as_token.works(token.expose()) {
+                tracing::info!("the homeserver takes the new as_token; the one before it is forgotten");
+            }
+            // While tokens are replaced, the homeserver has read the new registration or not yet.
+            if is_refused
+                && !tried_other
+                && payload.is_held()
+                && let Some(other) = inner.as_token.other_than(&token)
+            {
+                (token, tried_other) = (other, true);
+                continue;
+            }
+        }
         let verdict = payload.verdict(&answer);
         if verdict == Verdict::Doubtful
             && call::is_repeated(parts.uri.path())

@@ -55,6 +55,7 @@ mod refusals;
 mod removal;
 mod restarts;
 mod restored;
+mod rotation;
 mod rules;
 mod sandbox;
 mod schemas;

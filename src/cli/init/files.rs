@@ -46,6 +46,8 @@ pub(super) struct Planned {
     text: Secret,
     privacy: Privacy,
     copy: Copy,
+    /// The file whose owner gets it, if it is new.
+    like: Option<PathBuf>,
 }
 
 /// A file that was written beside its target and may not be in place yet.
@@ -67,7 +69,12 @@ impl Planned {
     }
 
     pub(super) fn new(path: PathBuf, text: &str, privacy: Privacy) -> Self {
-        Self { path, text: Secret::new(text), privacy, copy: Copy::Dated }
+        Self { path, text: Secret::new(text), privacy, copy: Copy::Dated, like: None }
+    }
+
+    /// Returns it as the property of whoever owns `file`.
+    pub(super) fn owned_like(self, file: &Path) -> Self {
+        Self { like: Some(file.to_owned()), ..self }
     }
 
     /// Returns it with another kind of copy.
@@ -109,7 +116,10 @@ impl Planned {
                 let allowed = if self.privacy == Privacy::Owner { WITHOUT_OTHERS } else { 0o777 };
                 file.set_permissions(fs::Permissions::from_mode(before.mode() & allowed))?;
             }
-            None => own_like_its_folder(&staged.temporary)?,
+            None => match &self.like {
+                Some(like) => fs::metadata(like).and_then(|like| own(&staged.temporary, like.uid(), like.gid()))?,
+                None => own_like_its_folder(&staged.temporary)?,
+            },
         }
         file.sync_all()
     }

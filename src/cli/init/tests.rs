@@ -207,18 +207,23 @@ fn op8_new_tokens_change_tokens_and_registration_and_nothing_else() {
     fs::write(&config, &edited).unwrap();
     let before = load(&dir);
 
-    let places = Places::of(&args(&dir, &[]));
-    let rotated = rotate(&places).expect("rotates");
+    let rotated = rotating::rotate(&config, &before).expect("rotates");
 
     let after = load(&dir);
     assert_eq!(fs::read_to_string(&config).unwrap(), edited);
     assert!(!after.appservice.as_token.matches(before.appservice.as_token.expose()));
     assert_eq!(Registration::of(&after).compare(&rotated.registration).expect("agrees"), []);
-    assert_eq!(rotated.copies.len(), 3);
+    assert_eq!(rotated.copies.len(), 1);
+    assert!(rotated.previous.iter().all(|file| file.exists()), "{rotated:?}");
+    let held = after.appservice.before.iter().flatten().map(|token| token.expose().to_owned());
+    assert_eq!(
+        held.collect::<Vec<_>>(),
+        [&before.appservice.as_token, &before.appservice.hs_token].map(|t| t.expose())
+    );
     assert!(files_of(dir.path()).iter().all(|(name, (mode, _))| !name.contains(".bak-") || *mode == 0o600));
 
     fs::write(&config, edited.replace("as_token_file: secrets/as_token", "as_token_file: master.secret")).unwrap();
-    let refused = rotate(&places).err().expect("they are elsewhere").to_string();
+    let refused = rotating::rotate(&config, &load(&dir)).err().expect("the file is another key's, too").to_string();
     assert!(refused.contains("nothing was written"), "{refused}");
 
     let elsewhere = tempfile::tempdir().unwrap();

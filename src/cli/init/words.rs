@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{InitArgs, Rotated, SERVER_NAME, Written};
+use super::{InitArgs, SERVER_NAME, Written};
 use crate::config::Faults;
 
 /// Says which files exist already.
@@ -101,28 +101,6 @@ fn what_was_written(written: &Written) -> String {
         );
     }
     text
-}
-
-/// Says what to do after a rotation of tokens.
-pub(super) fn rotated(rotated: &Rotated) -> String {
-    let copies: Vec<String> = rotated.copies.iter().map(|copy| format!("  {}", copy.display())).collect();
-    format!(
-        "Fresh tokens are written, and the registration that belongs to them:\n  {registration}\nWhat was there before (delete \
-         it once all works):\n{copies}\n\nThen, without a pause that anybody notices:\n  1. give the homeserver the new \
-         registration\n  2. restart the homeserver, then workmate\n  3. workmate doctor",
-        registration = absolute(&rotated.registration).display(),
-        copies = copies.join("\n"),
-    )
-}
-
-/// Says that the config reads the tokens from other places than `init` writes.
-pub(super) fn tokens_are_elsewhere(config: &Path) -> String {
-    format!(
-        "{}: nothing was written: its tokens are not those in config/secrets\n  Fresh ones there would change nothing.\n  Mend: put \
-         new random ones where appservice.as_token and hs_token come from and into the registration, by hand; give that to the \
-         homeserver, and restart both.",
-        config.display()
-    )
 }
 
 /// Says that the config to be replaced cannot be read.

@@ -67,8 +67,7 @@ pub(super) async fn run(config: &Config, sure: bool, erase: bool) -> anyhow::Res
     };
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let upstream = Upstream { url: config.homeserver.url.clone(), through: config.homeserver.proxy.clone() };
-    let token = config.appservice.as_token.clone();
-    let proxy = Proxy::start(upstream, token, Seals::unkept(), &tasks, stop.clone()).await?;
+    let proxy = Proxy::start(upstream, config.appservice.tokens().ours, Seals::unkept(), &tasks, stop.clone()).await?;
     let api = Api::new(proxy);
     let done = Box::pin(everybody(config, &api, store.as_ref(), sure, erase)).await;
     stop.cancel();

@@ -31,7 +31,7 @@ use crate::{
         audit::{Answer, Ask, By, Entry, Filter, Spending, add_up, select},
         time::Timestamp,
     },
-    engine::retiring,
+    engine::{retiring, runtime::Runtime},
     store::StoreError,
 };
 
@@ -104,6 +104,19 @@ pub(super) async fn serve(audit: Arc<Audit>) {
     let _ = remove_file(&path);
 }
 
+/// Takes new tokens from their files; the ones before them hold until the homeserver uses these.
+fn take_tokens(runtime: &Runtime) -> Answer {
+    match runtime.config.appservice.read_tokens() {
+        Ok([ours, theirs]) => {
+            runtime.tokens.ours.rotate(ours);
+            runtime.tokens.theirs.rotate(theirs);
+            tracing::info!("new tokens are there; the ones before them hold until the homeserver uses the new ones");
+            Answer::Said { done: true, text: "the new tokens are taken".to_owned() }
+        }
+        Err(why) => Answer::Said { done: false, text: why },
+    }
+}
+
 fn open(path: &Path) -> io::Result<UnixListener> {
     let dir = path.parent().expect("the door is in a folder");
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
@@ -126,10 +139,16 @@ async fn answer(audit: &Arc<Audit>, caller: UnixStream) -> io::Result<()> {
     tokio::time::timeout(CALLER_PATIENCE, reading.read_line(&mut line)).await??;
     let (answers, mut answered) = mpsc::channel(READ_AHEAD);
     let audit = audit.clone();
-    if let Ok(Ask::Retire(id)) = serde_json::from_str(&line) {
-        let said = Box::pin(retiring::retire(&audit.runtime, &id))
-            .await
-            .unwrap_or_else(|error| Answer::Failed(error.to_string()));
+    let said = match serde_json::from_str(&line) {
+        Ok(Ask::Retire(id)) => Some(
+            Box::pin(retiring::retire(&audit.runtime, &id))
+                .await
+                .unwrap_or_else(|error| Answer::Failed(error.to_string())),
+        ),
+        Ok(Ask::Tokens) => Some(take_tokens(&audit.runtime)),
+        _ => None,
+    };
+    if let Some(said) = said {
         for answer in [said, Answer::Done] {
             let mut line = serde_json::to_vec(&answer)?;
             line.push(b'\n');

@@ -55,6 +55,7 @@ use crate::{
         roster::Roster,
         seals::Seals,
     },
+    secret::Tokens,
     store::Store,
 };
 
@@ -73,7 +74,7 @@ fn seals(store: &Store) -> Seals {
 
 /// Makes the engine. Nothing runs yet but the proxy and the tools' servers.
 pub(super) async fn build(
-    config: Config,
+    (config, tokens): (Config, Tokens),
     store: Store,
     (health, metrics, arrivals): (Health, Metrics, Arrivals),
     tasks: TaskTracker,
@@ -81,7 +82,7 @@ pub(super) async fn build(
 ) -> Result<Shared, StartError> {
     let claude = Arc::new(claude::Client::new(claude_client(&config.claude))?);
     let hears = Hears::new(config.transcription.as_ref()).map_err(StartError::Recogniser)?;
-    let runtime = Arc::new(runtime(config, store, (health, metrics), tasks, stop).await?);
+    let runtime = Arc::new(runtime((config, tokens), store, (health, metrics), tasks, stop).await?);
     let (config, store) = (&runtime.config(), &runtime.store);
     let homeserver = Arc::new(Homeserver::new(&runtime, &claude, arrivals));
     let budget = Arc::new(Budget::open(&runtime)?);
@@ -136,7 +137,7 @@ pub(super) async fn build(
 
 /// Makes what all services share.
 async fn runtime(
-    config: Config,
+    (config, tokens): (Config, Tokens),
     store: Store,
     (health, metrics): (Health, Metrics),
     tasks: TaskTracker,
@@ -146,8 +147,7 @@ async fn runtime(
     let proxy_stop = CancellationToken::new();
     let proxy_tasks = TaskTracker::new();
     let upstream = Upstream { url: config.homeserver.url.clone(), through: config.homeserver.proxy.clone() };
-    let token = config.appservice.as_token.clone();
-    let proxy = Proxy::start(upstream, token, seals(&store), &proxy_tasks, proxy_stop).await;
+    let proxy = Proxy::start(upstream, tokens.ours.clone(), seals(&store), &proxy_tasks, proxy_stop).await;
     let proxy = proxy.map_err(|cause| StartError::Listen {
         key: "the masquerading proxy",
         address: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -155,6 +155,7 @@ async fn runtime(
     })?;
     let provisioner = Provisioner::new(Api::new(proxy), &config.data_dir, config.master.clone());
     Ok(Runtime {
+        tokens,
         pool: Pool::new(provisioner, config.limits.assistants_live_max),
         roster: Roster::default(),
         tables: Tables::of(&store),

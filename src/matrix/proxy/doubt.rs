@@ -47,6 +47,11 @@ impl Payload {
         Ok(Self::Held(held))
     }
 
+    /// Returns whether it can be sent again.
+    pub(super) fn is_held(&self) -> bool {
+        matches!(self, Self::Held(_))
+    }
+
     /// Returns the body for the next try.
     pub(super) fn take(&mut self) -> reqwest::Body {
         match self {

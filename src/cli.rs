@@ -138,7 +138,8 @@ pub fn cannot_begin(error: &std::io::Error) -> ExitCode {
 /// Runs one command; errors have been printed when it returns.
 pub async fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
-        Command::Init(args) => Box::pin(init::run(&args)).await,
+        Command::Init(args) if args.new_tokens => init::rotate_in(&args).await,
+        Command::Init(args) => init::run(&args),
         Command::Check(args) => Box::pin(check::run(&args)).await,
         Command::Doctor(args) => return Box::pin(doctor::run(&args)).await,
         Command::Serve(args) => serve::run(args).await,

@@ -88,13 +88,18 @@ const MASTER_FILE: &str = "master.secret";
 ///
 /// # Errors
 /// When files are in the way, cannot be written, or the result would not load.
-pub(crate) async fn run(args: &InitArgs) -> anyhow::Result<()> {
-    if args.new_tokens {
-        return Box::pin(rotating::run(&Places::of(args).config())).await;
-    }
+pub(crate) fn run(args: &InitArgs) -> anyhow::Result<()> {
     let written = write(args)?;
     say(words::next_steps(args, &written));
     Ok(())
+}
+
+/// Makes fresh tokens for what `init` wrote before.
+///
+/// # Errors
+/// As `rotate-tokens`.
+pub(crate) async fn rotate_in(args: &InitArgs) -> anyhow::Result<()> {
+    Box::pin(rotating::run(&Places::of(args).config())).await
 }
 
 /// What was written, for the message about it.

@@ -191,7 +191,7 @@ pub fn previous(file: &Path) -> PathBuf {
 
 /// Reads a token's file.
 pub(super) fn read_token(path: &Path) -> Result<Secret, String> {
-    let faulty = |trouble: Trouble| trouble.to_string();
+    let faulty = |trouble: Trouble| format!("{}\n  {}\n  Mend: {}", trouble.what, trouble.why, trouble.mend);
     let secret = read_file(path).and_then(|text| checked(text.trim())).map_err(faulty)?;
     if secret.expose().chars().count() < TOKEN_CHARS_MIN {
         return Err(format!("{}: shorter than {TOKEN_CHARS_MIN} characters", path.display()));

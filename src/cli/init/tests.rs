@@ -162,7 +162,9 @@ fn for_a_system_s_service_config_and_registration_are_in_etc_and_the_data_is_els
     write(&args(&dir, &["--system", "--force", "--server-name", "other.test"])).expect("writes again");
     assert_eq!(loaded().homeserver.server_name, "other.test");
     assert_eq!(loaded().data_dir, before.data_dir);
-    rotate(&Places::of(&system)).expect("rotates");
+    let config = Places::of(&system).config();
+    let (held, _) = Config::load_leaving_out(&config, &|_| None).expect("loads");
+    rotating::rotate(&config, &held).expect("rotates");
 }
 
 /// Returns the copies that `init` made of a file.

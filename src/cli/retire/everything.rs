@@ -20,7 +20,7 @@ use crate::{
     engine::users_of,
     matrix::{
         MatrixError,
-        api::{Api, Body, encode},
+        api::{AUTOMATED_FIELD, Api, Body, encode},
         proxy::{Identity, Proxy, Upstream},
         seals::Seals,
     },
@@ -151,22 +151,33 @@ async fn take_out(api: &Api, found: &Found, erase: bool) -> Result<Account, Matr
     for device in &found.devices {
         api.delete_device(&found.user, device).await?;
     }
+    blank(api, &found.user).await?;
     let path = "/_matrix/client/v3/account/deactivate";
     match api.call(identity(), Method::POST, path, Some(Body::Json(json!({ "erase": erase })))).await {
-        Ok(_) => return Ok(Account::Deactivated),
+        Ok(_) => Ok(Account::Deactivated),
         // It wants a password that no user of ours has, or lets no appservice do it.
-        Err(MatrixError::Refused { status, .. }) if (400..500).contains(&status) && status != 429 => {}
-        Err(MatrixError::NotMatrix { status: 401, .. }) => {}
-        Err(error) => return Err(error),
+        Err(error) if is_refusal(&error) || matches!(error, MatrixError::NotMatrix { status: 401, .. }) => {
+            Ok(Account::Blanked)
+        }
+        Err(error) => Err(error),
     }
-    for field in ["displayname", "avatar_url"] {
-        match api.set_profile_field(&found.user, field, Value::from("")).await {
-            // One server takes no empty picture; the account is of no use to anybody in any case.
-            Err(MatrixError::Refused { status, .. }) if (400..500).contains(&status) && status != 429 => {}
+}
+
+/// Empties a user's profile, which a deactivation alone leaves (Synapse 1.160). It is in no room any more, so nobody is
+/// told of it.
+async fn blank(api: &Api, user: &UserId) -> Result<(), MatrixError> {
+    for (field, value) in [("displayname", json!("")), ("avatar_url", json!("")), (AUTOMATED_FIELD, Value::Null)] {
+        match api.set_profile_field(user, field, value).await {
+            // One server takes no empty picture, another has only the two first fields.
+            Err(error) if is_refusal(&error) => {}
             answer => answer?,
         }
     }
-    Ok(Account::Blanked)
+    Ok(())
+}
+
+fn is_refusal(error: &MatrixError) -> bool {
+    matches!(error, MatrixError::Refused { status, .. } if (400..500).contains(status) && *status != 429)
 }
 
 async fn leave(api: &Api, user: &UserId, room: &str) -> Result<(), MatrixError> {

@@ -179,7 +179,7 @@ impl Audit {
     fn answer_ask(&self, ask: &Ask, answers: &mpsc::Sender<Answer>) {
         let said = match ask {
             Ask::Spend { by, since } => self.say_spending(*by, *since, answers),
-            Ask::List(_) | Ask::Show(_) | Ask::Retire(_) => self.say_runs(ask, answers),
+            Ask::List(_) | Ask::Show(_) | Ask::Retire(_) | Ask::Tokens => self.say_runs(ask, answers),
         };
         let last = match said {
             Ok(()) => Answer::Done,
@@ -209,7 +209,7 @@ impl Audit {
         let (filter, named) = match ask {
             Ask::List(filter) => (filter.clone(), None),
             Ask::Show(run) => (Filter::default(), Some(run)),
-            Ask::Spend { .. } | Ask::Retire(_) => return Ok(()),
+            Ask::Spend { .. } | Ask::Retire(_) | Ask::Tokens => return Ok(()),
         };
         for entry in select(newest_first, &filter, &self.runtime.namespace()) {
             let entry: Entry = entry?;

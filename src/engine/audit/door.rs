@@ -106,7 +106,7 @@ pub(super) async fn serve(audit: Arc<Audit>) {
 
 /// Takes new tokens from their files; the ones before them hold until the homeserver uses these.
 fn take_tokens(runtime: &Runtime) -> Answer {
-    match runtime.config.appservice.read_tokens() {
+    match runtime.config().appservice.read_tokens() {
         Ok([ours, theirs]) => {
             runtime.tokens.ours.rotate(ours);
             runtime.tokens.theirs.rotate(theirs);

@@ -1,8 +1,8 @@
 //! The connections of one listener, within its own budget.
 //!
-//! An idle peer cannot starve the others. A half-sent request is hung up on after [`HEAD_MAX`], a silent connection
-//! after [`IDLE_MAX`]. When the budget is used up, the connection that has been silent the longest makes room. A
-//! connection whose request is being answered is never cut off.
+//! An idle peer cannot starve the others. A half-sent head is hung up on after [`HEAD_MAX`], a silent connection
+//! after [`IDLE_MAX`]. When the budget is used up, the connection that has been silent the longest makes room, also one
+//! that has sent half a body. A connection whose whole request is being answered is never cut off.
 
 use std::{
     collections::BTreeMap,
@@ -13,9 +13,18 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::Request, response::Response};
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::Request,
+    response::Response,
+};
 use futures_util::future::BoxFuture;
-use hyper::{body::Incoming, server::conn::http1, service::Service};
+use hyper::{
+    body::{Frame, Incoming, SizeHint},
+    server::conn::http1,
+    service::Service,
+};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -120,7 +129,7 @@ async fn connection(stream: TcpStream, router: Router, seat: Seat, shutdown: Can
             () = place.overdue(seat.seats.patience) => return,
             () = shutdown.cancelled(), if !is_ending => {
                 // Half a request was not handled; hanging up tells its peer so.
-                if place.waits_since().is_some() {
+                if place.asks_nothing() {
                     return;
                 }
                 is_ending = true;
@@ -191,6 +200,8 @@ struct Place {
 enum Stage {
     /// Waiting for a request's head to be complete.
     Asking,
+    /// Waiting for the rest of a request's body; how long that may take is its handler's to say.
+    Sending,
     /// A request is being answered.
     Answering,
     /// Waiting for the next request.
@@ -225,9 +236,22 @@ impl Place {
         }
     }
 
+    /// Notes that a part of the body came, or its end.
+    fn sent(&self, is_whole: bool) {
+        let mut stage = self.lock();
+        if stage.0 == Stage::Sending {
+            *stage = (if is_whole { Stage::Answering } else { Stage::Sending }, Instant::now());
+        }
+    }
+
     fn waits_since(&self) -> Option<Instant> {
         let stage = self.lock();
         (stage.0 != Stage::Answering).then_some(stage.1)
+    }
+
+    /// Returns whether no request is under way.
+    fn asks_nothing(&self) -> bool {
+        matches!(self.lock().0, Stage::Asking | Stage::Idle)
     }
 
     /// Returns once the connection has exceeded its current timeout.
@@ -238,7 +262,7 @@ impl Place {
                 match stage {
                     Stage::Asking => Some(since + patience.head),
                     Stage::Idle => Some(since + patience.idle),
-                    Stage::Answering => None,
+                    Stage::Sending | Stage::Answering => None,
                 }
             };
             match due {
@@ -272,13 +296,47 @@ impl Service<Request<Incoming>> for Counted {
     type Future = BoxFuture<'static, Result<Response, Self::Error>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.place.set(Stage::Answering);
+        let is_whole = hyper::body::Body::is_end_stream(request.body());
+        self.place.set(if is_whole { Stage::Answering } else { Stage::Sending });
         let answering = Answering(self.place.clone());
-        let answered = self.router.call(request.map(Body::new));
+        let place = self.place.clone();
+        let answered = self.router.call(request.map(|body| Body::new(Sent { body, place })));
         Box::pin(async move {
             let _answering = answering;
             answered.await
         })
+    }
+}
+
+/// A request's body that records when parts of it come.
+struct Sent {
+    body: Incoming,
+    place: Arc<Place>,
+}
+
+impl hyper::body::Body for Sent {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(_))) => self.place.sent(self.body.is_end_stream()),
+            Poll::Ready(None | Some(Err(_))) => self.place.sent(true),
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

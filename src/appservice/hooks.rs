@@ -3,7 +3,7 @@
 //! A call is answered 202 only once what comes of it is on disk. Here it is bounded and read; the engine has `core`
 //! judge it. What its headers alone refuse is refused before its body is read. Bodies are read side by side up to a
 //! limit, for each hook and for all, and each has to arrive in time, so that senders that dawdle cost each other and
-//! nobody else. What is read is then judged in places of its own.
+//! nobody else; a short body that comes at once needs no such place. What is read is then judged in places of its own.
 
 use std::{
     collections::HashMap,
@@ -30,14 +30,19 @@ use tokio::{
     time::timeout,
 };
 
-use super::body::{self, Unread};
+use super::body::{self, Begun, Unread};
 use crate::core::hook::{BODY_BYTES_MAX, Headers};
 
 /// Connections at once to the hooks' listener.
 pub(crate) const CONNECTIONS_MAX: usize = 128;
 /// Calls that are answered at the same time.
 const CALLS_AT_ONCE_MAX: usize = 16;
-/// Bodies that are read at the same time.
+/// Most bytes of a body that are read before it needs a place. Most reports are shorter, and senders that dawdle hold
+/// none of those up.
+const BEGUN_BYTES_MAX: usize = 64 << 10;
+/// How long these may take.
+const BEGUN_WAIT: Duration = Duration::from_secs(1);
+/// Longer or slower bodies that are read at the same time.
 const READ_AT_ONCE_MAX: usize = 48;
 /// Bodies that are read at the same time for one hook.
 const READ_OF_HOOK_MAX: usize = 12;
@@ -190,8 +195,13 @@ async fn take(
 }
 
 impl Places {
-    /// Reads a body in a place of its hook's and of all.
+    /// Reads a body; one that is long or slow, in a place of its hook's and of all.
     async fn read(&self, name: &str, body: Body) -> Result<Bytes, HookAnswer> {
+        let (part, body) = match body::begin(body, BEGUN_BYTES_MAX, BEGUN_WAIT).await {
+            Ok(Begun::Whole(body)) => return Ok(body),
+            Ok(Begun::Part(part, body)) => (part, body),
+            Err(why) => return Err(not_read(why)),
+        };
         let of_hook = self
             .read_of_hook
             .lock()
@@ -204,7 +214,7 @@ impl Places {
             Some((of_hook, self.read.acquire().await.ok()?))
         };
         let Ok(Some(_places)) = timeout(PLACE_WAIT, places).await else { return Err(too_many()) };
-        body::read(body, BODY_BYTES_MAX, BODY_WAIT).await.map_err(not_read)
+        body::finish(part, body, BODY_BYTES_MAX, BODY_WAIT).await.map_err(not_read)
     }
 }
 

@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     sync::Notify,
@@ -33,7 +33,10 @@ impl Bench {
             going.notified().await;
             "slow"
         };
-        let router = Router::new().route("/", get(async || "here")).route("/slow", get(slow));
+        let router = Router::new()
+            .route("/", get(async || "here"))
+            .route("/slow", get(slow))
+            .route("/told", post(async |told: String| told));
         let shutdown = CancellationToken::new();
         let serving = serve_with(listener, router, connections_max, patience, shutdown.clone());
         Self { address, serving: tokio::spawn(serving), shutdown, go, begun }
@@ -96,6 +99,24 @@ async fn who_says_nothing_makes_room_and_who_is_answered_does_not() {
     }
     bench.go.notify_one();
     assert!(heard(&mut slow).await.ends_with("slow"));
+}
+
+#[tokio::test]
+async fn c21_half_a_body_makes_room_and_a_whole_one_is_answered() {
+    let bench = Bench::start(4, PATIENT).await;
+    let told = |body: &str| format!("POST /told HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n{body}");
+    let mut halves = Vec::new();
+    for number in 0..40 {
+        halves.push(bench.open(&told("ha")).await);
+        if number % 8 == 0 {
+            let mut whole = bench.open(&told("whole")).await;
+            assert!(heard(&mut whole).await.ends_with("whole"));
+        }
+    }
+    let newest = halves.last_mut().expect("there are some");
+    newest.write_all(b"lf!").await.expect("who came last is still there");
+    assert!(heard(newest).await.ends_with("half!"));
+    assert_eq!(heard(&mut halves[0]).await, "");
 }
 
 #[tokio::test]

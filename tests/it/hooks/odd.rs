@@ -14,6 +14,8 @@ use crate::harness::{Message, Timeline, readiness::until_logged};
 
 /// More senders that dawdle than bodies are read at once for one hook.
 const DAWDLERS: usize = 24;
+/// More senders of half a body than connections are kept.
+const HALVES: usize = 300;
 /// What a watch takes up of one sender in a room.
 const WATCHED_MAX: usize = 10;
 
@@ -65,7 +67,19 @@ pub(super) async fn dawdlers_keep_nobody_out(desk: &Desk) -> Result<()> {
         assert!(answer.lines().next().is_some_and(|line| line.contains(expected)), "{hook}: {answer}");
     }
     desk.answered(&desk.sealed, "BesideDawdlers").await?;
-    drop(dawdlers);
+    // Strangers with junk in place of a signature, and half a body each: neither this hook nor another is kept busy.
+    let mut halves = Vec::new();
+    let junk = format!("x-github-event: workflow_run\r\nx-hub-signature-256: sha256={}", "0".repeat(64));
+    for number in 0..HALVES {
+        let mut half = desk.head("github", &junk).await?;
+        half.write_all(b"{\"a\":").await?;
+        halves.push(half);
+        if number % 150 == 149 {
+            assert_eq!(desk.alert(&format!("BesideHalves{number}"), "firing").await?.0, 202);
+        }
+    }
+    assert_eq!(desk.github(&run("beside-halves")).await?, (202, json!({ "status": "accepted" })));
+    drop((dawdlers, halves));
     Ok(())
 }
 

@@ -2,12 +2,14 @@
 
 pub(crate) mod audit;
 pub(crate) mod check;
+pub(crate) mod coworker;
 #[cfg_attr(not(feature = "doubles"), path = "cli/no_demo.rs")]
 pub mod demo;
 pub(crate) mod doctor;
 pub(crate) mod health;
 pub(crate) mod init;
 pub(crate) mod pages;
+pub(crate) mod reload;
 pub(crate) mod retire;
 pub mod say;
 pub(crate) mod serve;
@@ -57,7 +59,11 @@ pub enum Command {
     Health(health::HealthArgs),
     /// List, show and export past runs: who asked, which tools, how it ended, tokens and cost; never content.
     Audit(audit::AuditArgs),
-    /// Have a coworker whose file is gone leave its rooms, or take out all of Workmate.
+    /// Write a new coworker's file, or take a coworker out of service.
+    Coworker(coworker::CoworkerArgs),
+    /// Have the running Workmate read its configuration again; with a fault in any file, nothing changes.
+    Reload(reload::ReloadArgs),
+    /// Have a coworker whose file is gone say farewell and leave its rooms.
     Retire(retire::RetireArgs),
     /// Show it all on this machine: a homeserver of its own, people, rooms, coworkers, an assistant.
     Demo(demo::DemoArgs),
@@ -145,8 +151,9 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(args).await,
         Command::Health(args) => health::run(&args).await,
         Command::Audit(args) => audit::run(args),
-        Command::RotateTokens(args) => init::rotate(&args).await,
-        Command::Retire(args) => retire::run(&args).await,
+        Command::Coworker(args) => coworker::run(&args),
+        Command::Reload(args) => reload::run(&args),
+        Command::Retire(args) => retire::run(&args),
         Command::Demo(args) => demo::run(args).await,
         Command::Pages(args) => pages::run(&args),
         Command::Decode => return crate::sandbox::child::run(),

@@ -7,6 +7,7 @@ mod connections;
 mod coworkers;
 mod fault;
 mod file;
+mod following;
 mod grants;
 mod key;
 mod keys;
@@ -55,11 +56,11 @@ pub(crate) use self::load::faults_in;
 pub use self::{
     connections::Connections,
     fault::{Fault, Faults},
+    following::Changes,
     owner::{Account, belongs, own_uid, user_name, whose, whose_if_denied},
     registration::Registration,
     schedules::Schedule,
-    secrets::previous,
-    template::{COWORKER_FILES, config_file, schema_files},
+    template::{COWORKER_FILES, NewCoworker, config_file, schema_files},
 };
 pub use crate::core::prompt::Effort;
 
@@ -206,6 +207,20 @@ impl Config {
     /// If any other file has a fault: every fault of every file.
     pub fn load_leaving_out(path: &Path, env: Env<'_>) -> Result<(Self, Vec<Fault>), Faults> {
         load::load(path, env)
+    }
+
+    /// Returns the data folder; the file's other keys may have faults.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or this key has a fault.
+    pub fn data_dir_of(path: &Path) -> Result<PathBuf, Faults> {
+        load::data_dir(path)
+    }
+
+    /// Returns the folder of the coworkers' files; the default one if the config file has faults there.
+    #[must_use]
+    pub fn coworkers_dir_of(path: &Path) -> PathBuf {
+        load::coworkers_dir(path)
     }
 
     /// Returns whether any coworker has a webhook, so that their listener is opened.

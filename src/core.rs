@@ -14,6 +14,7 @@ pub(crate) mod belonging;
 pub(crate) mod breaker;
 pub(crate) mod brief;
 pub(crate) mod budget;
+pub mod changes;
 pub mod cited;
 pub(crate) mod citing;
 pub(crate) mod command;

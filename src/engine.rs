@@ -68,6 +68,7 @@ mod readable;
 mod records;
 mod refusals;
 mod registered;
+mod reloading;
 mod rephrased;
 mod retiring;
 mod room_tools;
@@ -100,7 +101,7 @@ pub(crate) use model::{NO_KEY, models_of};
 pub use registered::differences;
 pub use retiring::users_of;
 pub(crate) use start::{DESCRIPTORS_OF_A_USER, DESCRIPTORS_WANTED};
-pub use start::{StartError, claude_client, serve, try_listening};
+pub use start::{Source, StartError, claude_client, serve, try_listening};
 pub use supervisor::Supervisor;
 
 /// Pause between two safety syncs of a client that no transaction woke.

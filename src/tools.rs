@@ -9,7 +9,7 @@ mod now;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -65,34 +65,90 @@ pub struct Health {
 
 /// All tools of this process.
 pub struct Tools {
-    mask: Mask,
-    credentials: BTreeMap<String, Secret>,
+    parts: RwLock<Arc<Parts>>,
     http_get: HttpGet,
-    /// In the order of the config.
-    servers: Vec<Arc<mcp::Server>>,
     /// Incremented whenever the offers change.
     changes: watch::Sender<u64>,
     /// Server tools hidden by an equal name of another server; each is logged once.
     hidden: Mutex<BTreeSet<(String, ToolName)>>,
 }
 
+/// What a change of the settings replaces.
+#[derive(Default)]
+struct Parts {
+    mask: Arc<Mask>,
+    credentials: BTreeMap<String, Secret>,
+    /// What was ever secret in this process; it stays masked.
+    secrets: Vec<Secret>,
+    /// In the order of the config.
+    servers: Vec<Kept>,
+}
+
+/// An MCP server that is kept running until `stop`.
+#[derive(Clone)]
+struct Kept {
+    settings: Server,
+    server: Arc<mcp::Server>,
+    stop: CancellationToken,
+}
+
 impl Tools {
     /// Starts the MCP servers and keeps them running in `tasks` until `stop`; returns at once.
     #[must_use]
     pub fn start(settings: Settings, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
-        let policy = settings.policy();
+        let tools = Self {
+            parts: RwLock::default(),
+            http_get: HttpGet::new(settings.policy()),
+            changes: watch::Sender::new(0),
+            hidden: Mutex::default(),
+        };
+        tools.follow(settings, tasks, stop);
+        tools
+    }
+
+    /// Goes on with other settings: servers that are new or have changed are started, those that are gone end after the
+    /// calls in progress. If a credential has changed, every server is started anew, because any may use it.
+    pub fn follow(&self, settings: Settings, tasks: &TaskTracker, stop: &CancellationToken) {
         let Settings { servers, credentials, secrets, .. } = settings;
-        let mask = Mask::new(credentials.values().chain(&secrets).map(Secret::expose));
-        let changes = watch::Sender::new(0);
-        let servers: Vec<_> = servers
-            .into_iter()
-            .map(|server| Arc::new(mcp::Server::new(server, &credentials, mask.clone(), changes.clone())))
-            .collect();
-        for server in &servers {
-            tasks.spawn(server.clone().keep(stop.clone()));
+        let before = self.parts();
+        let mut all = before.secrets.clone();
+        for secret in credentials.values().chain(&secrets) {
+            if !all.iter().any(|known| known.expose() == secret.expose()) {
+                all.push(secret.clone());
+            }
         }
-        let http_get = HttpGet::new(policy);
-        Self { mask, credentials, http_get, servers, changes, hidden: Mutex::default() }
+        let mask = Mask::new(all.iter().map(Secret::expose));
+        let exposed = |all: &BTreeMap<String, Secret>| -> Vec<(String, String)> {
+            all.iter().map(|(label, secret)| (label.clone(), secret.expose().to_owned())).collect()
+        };
+        let has_same_credentials = exposed(&before.credentials) == exposed(&credentials);
+        let kept = |settings: Server| {
+            let same = before.servers.iter().find(|kept| has_same_credentials && kept.settings == settings);
+            same.cloned().unwrap_or_else(|| {
+                let server = mcp::Server::new(settings.clone(), &credentials, mask.clone(), self.changes.clone());
+                let (server, stop) = (Arc::new(server), stop.child_token());
+                tasks.spawn(server.clone().keep(stop.clone()));
+                Kept { settings, server, stop }
+            })
+        };
+        let servers: Vec<Kept> = servers.into_iter().map(kept).collect();
+        for gone in before.servers.iter().filter(|old| !servers.iter().any(|new| Arc::ptr_eq(&old.server, &new.server)))
+        {
+            let Kept { server, stop, .. } = gone.clone();
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = server.until_idle() => stop.cancel(),
+                }
+            });
+        }
+        let parts = Parts { mask: Arc::new(mask), credentials, secrets: all, servers };
+        *self.parts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(parts);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    fn parts(&self) -> Arc<Parts> {
+        self.parts.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns what can be called now, which changes as servers start and change their lists. A server that is down
@@ -101,7 +157,7 @@ impl Tools {
     pub fn offers(&self) -> Vec<Offer> {
         let mut offers = vec![http_get::offer(), now::offer()];
         let mut names: BTreeSet<ToolName> = offers.iter().map(|offer| offer.name.clone()).collect();
-        for server in &self.servers {
+        for server in self.parts().servers() {
             for offer in server.offers().iter() {
                 if names.insert(offer.name.clone()) {
                     offers.push(offer.clone());
@@ -116,7 +172,7 @@ impl Tools {
     /// Returns the servers' tools that no model request can name.
     #[must_use]
     pub fn left_out(&self) -> Vec<LeftOut> {
-        self.servers.iter().flat_map(|server| server.left_out()).collect()
+        self.parts().servers().flat_map(|server| server.left_out()).collect()
     }
 
     /// Returns a watch that changes whenever [`Self::offers`] or [`Self::health`] may have.
@@ -128,7 +184,8 @@ impl Tools {
     /// Returns which MCP servers are up.
     #[must_use]
     pub fn health(&self) -> Health {
-        let (up, down): (Vec<_>, Vec<_>) = self.servers.iter().partition(|server| server.is_up());
+        let parts = self.parts();
+        let (up, down): (Vec<_>, Vec<_>) = parts.servers().partition(|server| server.is_up());
         let names = |servers: Vec<&Arc<mcp::Server>>| servers.iter().map(|server| server.name().to_owned()).collect();
         Health { up: names(up), down: names(down) }
     }
@@ -136,14 +193,15 @@ impl Tools {
     /// Returns the MCP servers that are down, with the reasons if known.
     #[must_use]
     pub fn troubles(&self) -> Vec<(String, Option<String>)> {
-        let down = self.servers.iter().filter(|server| !server.is_up());
+        let parts = self.parts();
+        let down = parts.servers().filter(|server| !server.is_up());
         down.map(|server| (server.name().to_owned(), server.trouble())).collect()
     }
 
     /// Returns the mask for all credentials and secrets.
     #[must_use]
-    pub fn mask(&self) -> &Mask {
-        &self.mask
+    pub fn mask(&self) -> Arc<Mask> {
+        self.parts().mask.clone()
     }
 
     /// Executes a permitted call within the tool's timeout and output limit, and masks the result. A failure is an
@@ -151,52 +209,36 @@ impl Tools {
     /// too.
     pub async fn call(&self, tool: &Tool, arguments: &Map<String, Value>) -> Output {
         let patience = Duration::from_millis(tool.timeout_ms);
-        let output = match timeout(patience, Box::pin(self.carry_out(tool, arguments))).await {
+        let parts = self.parts();
+        let output = match timeout(patience, Box::pin(self.carry_out(&parts, tool, arguments))).await {
             Ok(output) => output,
-            Err(_) => self.too_late(tool, patience),
+            Err(_) => too_late(&parts, tool, patience),
         };
         // Mask before cutting, because a cut might leave the beginning of a secret.
-        output.mapped(|text| self.mask.hide(text)).cut(tool.output_bytes_max)
+        output.mapped(|text| parts.mask.hide(text)).cut(tool.output_bytes_max)
     }
 
-    async fn carry_out(&self, tool: &Tool, arguments: &Map<String, Value>) -> Output {
+    async fn carry_out(&self, parts: &Parts, tool: &Tool, arguments: &Map<String, Value>) -> Output {
         match &tool.offer.source {
             Source::Process if tool.offer.name.as_str() == now::NAME => now::call(),
             Source::Process if tool.offer.name.as_str() == http_get::NAME => {
                 let credential = match &tool.credential {
                     None => None,
-                    Some(label) => match self.credentials.get(label) {
+                    Some(label) => match parts.credentials.get(label) {
                         Some(secret) => Some(secret),
                         None => {
                             return Output::error("The tool's credential is not set up: tell people to ask an admin.");
                         }
                     },
                 };
-                self.http_get.call(http_get::Call { arguments, tool, credential, mask: &self.mask }).await
+                self.http_get.call(http_get::Call { arguments, tool, credential, mask: &parts.mask }).await
             }
-            Source::Mcp { server, tool: name } => match self.server(server) {
+            Source::Mcp { server, tool: name } => match parts.server(server) {
                 Some(server) => server.call(&tool.offer, name, arguments).await,
                 None => gone(tool),
             },
             Source::Process | Source::Room | Source::Chat | Source::Provider => gone(tool),
         }
-    }
-
-    fn too_late(&self, tool: &Tool, patience: Duration) -> Output {
-        if let Source::Mcp { server, .. } = &tool.offer.source
-            && let Some(server) = self.server(server)
-        {
-            server.was_too_slow();
-        }
-        Output::error(format!(
-            "{} took longer than {} s and was cancelled. Whether it took effect is unknown.",
-            tool.offer.name.as_str(),
-            patience.as_secs_f32()
-        ))
-    }
-
-    fn server(&self, name: &str) -> Option<&Arc<mcp::Server>> {
-        self.servers.iter().find(|server| server.name() == name)
     }
 
     fn say_hidden(&self, server: &str, name: &ToolName) {
@@ -210,6 +252,29 @@ impl Tools {
             );
         }
     }
+}
+
+impl Parts {
+    fn servers(&self) -> impl Iterator<Item = &Arc<mcp::Server>> {
+        self.servers.iter().map(|kept| &kept.server)
+    }
+
+    fn server(&self, name: &str) -> Option<&Arc<mcp::Server>> {
+        self.servers().find(|server| server.name() == name)
+    }
+}
+
+fn too_late(parts: &Parts, tool: &Tool, patience: Duration) -> Output {
+    if let Source::Mcp { server, .. } = &tool.offer.source
+        && let Some(server) = parts.server(server)
+    {
+        server.was_too_slow();
+    }
+    Output::error(format!(
+        "{} took longer than {} s and was cancelled. Whether it took effect is unknown.",
+        tool.offer.name.as_str(),
+        patience.as_secs_f32()
+    ))
 }
 
 fn gone(tool: &Tool) -> Output {

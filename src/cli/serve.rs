@@ -1,6 +1,6 @@
 //! `workmate serve`: answers the homeserver until stopped.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use nix::sys::stat::{Mode, umask};
 use tokio::signal::unix::{SignalKind, signal};
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{ConfigFile, telemetry};
 use crate::{
     config::Config,
-    engine::{self, Ended, Supervisor},
+    engine::{self, Ended, Source, Supervisor},
 };
 
 /// What `serve` is told.
@@ -20,9 +20,8 @@ pub struct ServeArgs {
     pub config: ConfigFile,
 }
 
-/// Serves until SIGINT or SIGTERM, then finishes what it can; the next start resumes the rest. SIGHUP, SIGUSR1 and
-/// SIGUSR2, which make other programs reload or rotate, do nothing: the configuration is read only at a start, so that
-/// the running one is the checked one.
+/// Serves until SIGINT or SIGTERM, then finishes what it can; the next start resumes the rest. SIGHUP has the
+/// configuration read again, as `workmate reload` does. SIGUSR1 and SIGUSR2, which make other programs rotate, do nothing.
 ///
 /// # Errors
 /// When the configuration has faults, or something that it needs cannot be opened.
@@ -38,12 +37,14 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let (mut first, mut second) = (signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?);
     let supervisor = Supervisor::of_env();
     let (signalled, told) = (stop.clone(), supervisor.clone());
+    let source = Source { file: path, hangups: Arc::default() };
+    let hangs_up = source.hangups.clone();
     let signals = async move {
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = tokio::signal::ctrl_c() => break,
-                _ = hangup.recv() => changes_nothing("SIGHUP"),
+                _ = hangup.recv() => hangs_up.notify_one(),
                 _ = first.recv() => changes_nothing("SIGUSR1"),
                 _ = second.recv() => changes_nothing("SIGUSR2"),
             }
@@ -53,7 +54,7 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        served = Box::pin(engine::serve(config, &supervisor, stop)) => match served? {
+        served = Box::pin(engine::serve(config, source, &supervisor, stop)) => match served? {
             Ended::Stopped => Ok(()),
             Ended::StartsAgain => Err(engine::start_again().into()),
         },
@@ -62,7 +63,7 @@ pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<()> {
 }
 
 fn changes_nothing(signal: &str) {
-    tracing::info!("{signal} changes nothing; restart workmate to have its configuration read again");
+    tracing::info!("{signal} changes nothing; SIGHUP has the configuration read again");
 }
 
 /// Logs the version, the configuration and the addresses.

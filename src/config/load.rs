@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use url::{Host, Url};
@@ -88,6 +88,27 @@ pub(super) fn health_listen(path: &Path) -> Result<SocketAddr, Faults> {
     let Some(node) = read_yaml(path, MISSING, &mut faults) else { return Err(faults) };
     let given = Section::unchecked(path, &node).get("health_listen", &mut faults, value::socket);
     if faults.is_empty() { Ok(given.unwrap_or(HEALTH_LISTEN)) } else { Err(faults) }
+}
+
+/// Returns the data folder; the file's other keys may have faults.
+///
+/// # Errors
+/// If the file cannot be read, or this key has a fault.
+pub(super) fn data_dir(path: &Path) -> Result<PathBuf, Faults> {
+    let (base, mut faults) = (workspace::folder_of(path), Faults::default());
+    let Some(node) = read_yaml(path, MISSING, &mut faults) else { return Err(faults) };
+    let given = Section::unchecked(path, &node).get("data_dir", &mut faults, |node| value::path(node, base));
+    if faults.is_empty() { Ok(given.unwrap_or_else(|| value::below(base, "../data"))) } else { Err(faults) }
+}
+
+/// Returns the folder of the coworkers' files; the default one if the config file has faults there.
+pub(super) fn coworkers_dir(path: &Path) -> PathBuf {
+    let (base, mut faults) = (workspace::folder_of(path), Faults::default());
+    let node = read_yaml(path, MISSING, &mut faults);
+    let given = node.and_then(|node| {
+        Section::unchecked(path, &node).get("coworkers_dir", &mut faults, |node| value::path(node, base))
+    });
+    given.unwrap_or_else(|| base.join("coworkers"))
 }
 
 /// Returns the faults of a text both as `workmate.yaml` and as a coworker's file, with a master secret in `MASTER` and

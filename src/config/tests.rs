@@ -23,6 +23,7 @@ const CI: &str = "id: ci\nname: ci\npurpose: Builds.\ninstructions: Watch builds
 
 mod certificates;
 mod files;
+mod following;
 mod keys;
 mod schedules;
 mod slips;

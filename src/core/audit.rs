@@ -305,8 +305,8 @@ pub enum Ask {
     },
     /// Retire the coworker with this id. Not a question, but sent through the same socket.
     Retire(String),
-    /// Read the tokens' files again. Not a question either.
-    Tokens,
+    /// Read the configuration again. No question either.
+    Reload,
 }
 
 /// An answer: one JSON object on each line, ending with `done` or `failed`. Without such an end the answer is

@@ -62,6 +62,15 @@ pub struct ScheduleLimits {
 }
 
 impl ScheduleLimits {
+    fn at_least_one(self) -> Self {
+        let Self { runs_max, room_runs_max, waiting_runs_max } = self;
+        Self {
+            runs_max: runs_max.max(1),
+            room_runs_max: room_runs_max.max(1),
+            waiting_runs_max: waiting_runs_max.max(1),
+        }
+    }
+
     /// Returns how many errands' runs may go in all rooms: half of all, at least one.
     #[must_use]
     pub fn errand_runs_max(&self) -> usize {
@@ -140,13 +149,8 @@ impl Schedule {
     /// Returns an empty schedule.
     #[must_use]
     pub(crate) fn new(limits: ScheduleLimits) -> Self {
-        let ScheduleLimits { runs_max, room_runs_max, waiting_runs_max } = limits;
         Self {
-            limits: ScheduleLimits {
-                runs_max: runs_max.max(1),
-                room_runs_max: room_runs_max.max(1),
-                waiting_runs_max: waiting_runs_max.max(1),
-            },
+            limits: limits.at_least_one(),
             lines: BTreeMap::new(),
             turns: VecDeque::new(),
             going: VecDeque::new(),
@@ -154,6 +158,12 @@ impl Schedule {
             last: 0,
             asker: None,
         }
+    }
+
+    /// Goes on with other limits. Higher ones let further tickets go at once; lower ones end none that goes.
+    pub(crate) fn follow(&mut self, limits: ScheduleLimits) {
+        self.limits = limits.at_least_one();
+        self.settle();
     }
 
     /// Names the person whose request the next ticket is for.

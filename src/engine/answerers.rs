@@ -72,7 +72,10 @@ impl Engine {
     pub(super) fn answerer(&self, record: &RunRecord) -> Box<dyn Answerer<'_> + '_> {
         match record.owner() {
             Some(owner) => Box::new(Assistant { engine: self, owner: owner.to_owned() }),
-            None => Box::new(Coworker { engine: self, user: record.user.clone(), room: record.room.clone() }),
+            None => {
+                let (user, room) = (record.user.clone(), record.room.clone());
+                Box::new(Coworker { engine: self, coworker: self.coworker(&user), user, room })
+            }
         }
     }
 }

@@ -121,7 +121,7 @@ impl Engine {
         let meaning = Self::meaning_of(record, pending);
         let setting = Setting {
             place: &record.place,
-            mask: self.toolsets.tools.mask(),
+            mask: &self.toolsets.tools.mask(),
             names: &names,
             meaning: meaning.as_deref(),
         };
@@ -214,7 +214,7 @@ impl Engine {
             return;
         }
         let names = account.names(&record.room, decision.by().as_slice()).await;
-        let setting = Setting { place: &record.place, mask: self.toolsets.tools.mask(), names: &names, meaning: None };
+        let setting = Setting { place: &record.place, mask: &self.toolsets.tools.mask(), names: &names, meaning: None };
         let message = approval::decided(pending, decision, &setting);
         let txn = id.transaction(Step::Card(pending.number(), CardStep::End));
         let shown = match account.edit(&card.0, &card.1, &message, txn).await {

@@ -63,6 +63,11 @@ impl Budget {
         Ok(Self { runtime: runtime.clone(), ledger })
     }
 
+    /// Goes on with the limits of the config in use.
+    pub(super) fn follow(&self) -> Result<(), StoreError> {
+        self.ledger.follow(terms(&self.runtime.config()))
+    }
+
     /// Reserves the highest possible cost of a run's call before it is made. If others have reserved what is left,
     /// waits for them, and gives up the run's places meanwhile.
     ///

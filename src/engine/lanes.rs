@@ -75,6 +75,13 @@ impl Lanes {
         Ok(Place { lanes: self.clone(), ticket, turn: turn.shared() })
     }
 
+    /// Goes on with other limits.
+    pub(super) fn follow(&self, limits: ScheduleLimits) {
+        let mut waiting = self.lock();
+        waiting.schedule.follow(limits);
+        waiting.tell();
+    }
+
     /// Returns how many runs are going on and how many are waiting.
     pub(super) fn counts(&self) -> (usize, usize) {
         self.lock().schedule.counts()

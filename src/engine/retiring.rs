@@ -97,14 +97,14 @@ pub(super) async fn retire(runtime: &Runtime, id: &str) -> Result<Answer, Engine
         ["yaml", "yml"].iter().any(|end| runtime.config().coworkers_dir.join(format!("{id}.{end}")).exists());
     if runtime.coworker(&user).is_some() && !has_file {
         return refuse(format!(
-            "{user}: its file is gone, and this workmate has read it and still serves it: nothing was done\n  Mend: restart \
-             workmate, and run this again."
+            "{user}: its file is gone, and this workmate has read it and still serves it: nothing was done\n  Mend: run \
+             `workmate reload`, and this again."
         ));
     }
     if runtime.coworker(&user).is_some() || runtime.config().left_out_ids().contains(id) {
         return refuse(format!(
-            "{user} has a file and would be back at the next start: nothing was done\n  Mend: remove {id}.yaml from \
-             coworkers_dir, restart workmate, and run this again."
+            "{user} has a file and would be back: nothing was done\n  Mend: remove {id}.yaml from \
+             coworkers_dir, run `workmate reload`, and this again."
         ));
     }
     if !coworkers_without_file(runtime).contains(id) {
@@ -125,7 +125,11 @@ pub(super) async fn retire(runtime: &Runtime, id: &str) -> Result<Answer, Engine
 async fn say_farewell(runtime: &Runtime, user: &OwnedUserId, id: &str) -> Result<usize, EngineError> {
     let name = runtime.api().profile(user).await?.display_name.unwrap_or_else(|| id.to_owned());
     let persona = Persona { user: user.clone(), display_name: name, is_named: true, avatar: None, kind: "coworker" };
-    let account = Box::pin(runtime.pool.passing(&persona)).await?;
+    let account = match runtime.pool.kept(user) {
+        // It was taken out of service by a reload.
+        Some(kept) => kept,
+        None => Box::pin(runtime.pool.passing(&persona)).await?,
+    };
     account.sync().await?;
     let rooms = account.joined();
     for room in &rooms {

@@ -1,9 +1,11 @@
 //! What every service of the engine stands on: the config, the stored tables, our users' clients, the tasks and the
 //! stop. It decides nothing and calls no service.
 
+mod reloads;
 mod setup;
 
 use std::{
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +16,10 @@ use std::{
 use ruma::{OwnedUserId, RoomId, UserId};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(super) use self::setup::{Current, Setup};
+pub(super) use self::{
+    reloads::{AskedBy, Reloaded, Reloads, Wanted},
+    setup::{Current, Setup},
+};
 use super::records::Tables;
 use crate::{
     appservice::{health::Health, metrics::Metrics},
@@ -35,8 +40,9 @@ const SERVICE_NAME: &str = "Workmate";
 /// What services share.
 pub(super) struct Runtime {
     pub(super) current: Current,
-    /// What we and the homeserver prove ourselves with.
-    pub(super) tokens: Tokens,
+    /// The file from which the config came.
+    pub(super) config_file: PathBuf,
+    pub(super) reloads: Reloads,
     pub(super) pool: Pool,
     pub(super) roster: Roster,
     pub(super) tables: Tables,

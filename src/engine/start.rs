@@ -4,10 +4,10 @@ mod building;
 mod listening;
 mod queries;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::listening::try_listening;
@@ -62,6 +62,15 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 const BACKUP_PATIENCE: Duration = Duration::from_secs(3);
 /// Most queries about users that wait for an answer.
 const QUERIES_WAITING_MAX: usize = 64;
+
+/// Where the configuration came from, and by what it is read again.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The config file.
+    pub file: PathBuf,
+    /// Notified at each SIGHUP. One that comes before the start is over is heard then.
+    pub hangups: Arc<Notify>,
+}
 
 /// Returns the Messages API client's configuration.
 #[must_use]
@@ -144,7 +153,12 @@ pub enum StartError {
 /// # Errors
 /// If it cannot begin because of the store, a listener, or a homeserver that refuses us. It waits for a homeserver that
 /// is away.
-pub async fn serve(config: Config, supervisor: &Supervisor, stop: CancellationToken) -> Result<Ended, StartError> {
+pub async fn serve(
+    config: Config,
+    source: Source,
+    supervisor: &Supervisor,
+    stop: CancellationToken,
+) -> Result<Ended, StartError> {
     raise_descriptor_limit();
     let tasks = TaskTracker::new();
     let health = Health::default();
@@ -176,7 +190,7 @@ pub async fn serve(config: Config, supervisor: &Supervisor, stop: CancellationTo
     };
     // Listeners first: what the homeserver delivers meanwhile is kept, and handled once the users are there.
     tasks.spawn(listener::serve(listener, endpoint.router(), appservice::CONNECTIONS_MAX, stop.clone()));
-    let engine = build((config, tokens), store, (health, metrics, arrivals), tasks.clone(), stop.clone()).await?;
+    let engine = build((config, source.file), store, (health, metrics, arrivals), tasks.clone(), stop.clone()).await?;
     super::numbers::show(&engine);
     tasks.spawn(answer_queries(engine.clone(), asked));
     if let Some(listener) = hooks_listener {
@@ -195,7 +209,7 @@ pub async fn serve(config: Config, supervisor: &Supervisor, stop: CancellationTo
     supervisor.serves();
     let begun = tokio::select! {
         () = stop.cancelled() => Ok(()),
-        begun = Box::pin(begin(&engine)) => begun,
+        begun = Box::pin(begin(&engine, source.hangups)) => begun,
     };
     if begun.is_ok() {
         stop.cancelled().await;
@@ -264,7 +278,7 @@ async fn judge_data_dir(data: PathBuf) -> Result<(), PlaceError> {
 }
 
 /// Waits for the homeserver, provisions our users, and resumes what was left.
-async fn begin(engine: &Shared) -> Result<(), StartError> {
+async fn begin(engine: &Shared, hangups: Arc<Notify>) -> Result<(), StartError> {
     await_homeserver(engine).await?;
     // This also makes Synapse send its backlog at once.
     engine.homeserver.look_at_homeserver().await;
@@ -323,6 +337,8 @@ async fn begin(engine: &Shared) -> Result<(), StartError> {
     engine.tasks.spawn(super::timetable::keep_timetable(engine.clone()));
     engine.tasks.spawn(super::batches::keep_batches(engine.batches.clone()));
     engine.tasks.spawn(super::computing::keep_files(engine.computing.clone()));
+    super::reloading::note_start(&engine.runtime);
+    engine.tasks.spawn(super::reloading::keep_reloading(engine.clone(), hangups));
     tracing::info!(coworkers = engine.config().coworkers.len(), "serving");
     Ok(())
 }

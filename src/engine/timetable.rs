@@ -52,8 +52,8 @@ pub(super) use self::{
 /// A schedule's place among all.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Id {
-    /// One of a coworker's file: the places of both in the config.
-    File { coworker: usize, schedule: usize },
+    /// One of a coworker's file: the coworker's id, and the schedule's name.
+    File { coworker: String, schedule: String },
     /// One that members set up in a room, by its number.
     Room(OwnedRoomId, u32),
     /// One of an owner's reminders, by its number.

@@ -2,7 +2,11 @@
 
 mod changes;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use ruma::{RoomId, UserId};
 use tokio::time::Instant;
@@ -13,6 +17,7 @@ use crate::{
     appservice::health::{Condition, State},
     config::{Config, Coworker},
     core::{
+        mask::Mask,
         provider,
         run::Rules,
         tool::{Grant, Offer, SERVER_SEPARATOR, Source, ToolName, Toolset},
@@ -31,7 +36,7 @@ pub(super) struct Toolsets {
     pub(super) tools: Tools,
     bindings: Arc<Bindings>,
     /// Until this moment servers may still be starting.
-    servers_due: Instant,
+    servers_due: Mutex<Instant>,
     pub(super) changes: Changes,
 }
 
@@ -42,9 +47,19 @@ impl Toolsets {
             runtime: runtime.clone(),
             tools: Tools::start(settings(&runtime.config()), &runtime.tasks, &runtime.stop),
             bindings: bindings.clone(),
-            servers_due: Instant::now() + SERVERS_PATIENCE,
+            servers_due: Mutex::new(Instant::now() + SERVERS_PATIENCE),
             changes: Changes::default(),
         }
+    }
+
+    /// Goes on with the servers and credentials of the config in use.
+    pub(super) fn follow(&self) {
+        *self.servers_due.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + SERVERS_PATIENCE;
+        self.tools.follow(settings(&self.runtime.config()), &self.runtime.tasks, &self.runtime.stop);
+    }
+
+    fn servers_due(&self) -> Instant {
+        *self.servers_due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns a coworker's toolset for a run in a room. Just after the start it waits for MCP servers, so that a
@@ -64,9 +79,9 @@ impl Toolsets {
 
     async fn until_servers_are_there(&self, grants: &[Grant]) {
         let mut changed = self.tools.changed();
-        while Instant::now() < self.servers_due && self.lacks_a_server(grants) {
+        while Instant::now() < self.servers_due() && self.lacks_a_server(grants) {
             // The loop's condition checks for both a change and the timeout.
-            let _ = tokio::time::timeout_at(self.servers_due, changed.changed()).await;
+            let _ = tokio::time::timeout_at(self.servers_due(), changed.changed()).await;
         }
     }
 
@@ -190,7 +205,7 @@ impl Toolsets {
             tokens_max: limits.run_tokens_max,
             calls_at_once_max: limits.tools_at_once_max,
             deadline_ms: limits.deadline_ms(),
-            mask: self.tools.mask().clone(),
+            mask: Mask::clone(&self.tools.mask()),
         }
     }
 }
@@ -201,7 +216,8 @@ pub(super) async fn keep_watch_of_servers(toolsets: Arc<Toolsets>) {
     loop {
         changed.borrow_and_update();
         let down = toolsets.tools.troubles();
-        let is_starting = Instant::now() < toolsets.servers_due;
+        let servers_due = toolsets.servers_due();
+        let is_starting = Instant::now() < servers_due;
         let state = if down.is_empty() {
             State::Ready
         } else if is_starting && down.iter().all(|(_, trouble)| trouble.is_none()) {
@@ -221,7 +237,7 @@ pub(super) async fn keep_watch_of_servers(toolsets: Arc<Toolsets>) {
         tokio::select! {
             () = toolsets.runtime.stop.cancelled() => return,
             _ = changed.changed() => {}
-            () = tokio::time::sleep_until(toolsets.servers_due), if is_starting => {}
+            () = tokio::time::sleep_until(servers_due), if is_starting => {}
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
     }

@@ -85,6 +85,11 @@ impl Wards {
         }
     }
 
+    /// Returns whether a user is a coworker that the config has no more.
+    fn is_out_of_service(&self, user: &UserId) -> bool {
+        matches!(self.runtime.namespace().who(user), Who::Coworker(_)) && self.runtime.coworker(user).is_none()
+    }
+
     /// Records that a user can act, without taking it up.
     pub(super) fn put_in_order(&self, user: &UserId) {
         if self.lock().remove(user).is_some() {

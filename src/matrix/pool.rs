@@ -126,11 +126,12 @@ impl Pool {
         self.freed.notify_waiters();
     }
 
-    /// Closes an assistant's client for good and deletes its folder with all keys.
+    /// Closes a client for good and deletes its folder with all keys.
     ///
     /// # Errors
     /// When the folder cannot be deleted.
     pub(crate) fn erase(&self, account: Arc<Account>) -> Result<(), MatrixError> {
+        self.lasting.lock().unwrap_or_else(PoisonError::into_inner).remove(account.user());
         let mut passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
         passing.remove(account.user());
         let open = passing.len();

@@ -174,6 +174,16 @@ impl Provisioner {
         read_card(&self.dir_of(user)).is_ok_and(|card| card.is_some_and(|card| card.opened))
     }
 
+    /// Brings the profile of a user whose client is open in line with its persona.
+    ///
+    /// # Errors
+    /// By cause. The next call, or the next start, does what is left.
+    pub async fn follow(&self, persona: &Persona) -> Result<(), MatrixError> {
+        let dir = self.dir_of(&persona.user);
+        let Some(mut card) = read_card(&dir)? else { return Ok(()) };
+        self.profile(persona, &dir, &mut card).await
+    }
+
     fn dir_of(&self, user: &UserId) -> PathBuf {
         self.users_dir.join(folder_of(user.localpart()))
     }

@@ -74,7 +74,7 @@ tables! {
     AssistantRooms assistant_rooms: OwnedRoomId;
     #[doc = "how far each room is processed, by room id."]
     Cursors cursors: OwnedRoomId;
-    #[doc = "settings made at run time, by name: the audit room and the lobby."]
+    #[doc = "settings made at run time, by name: the audit room, the lobby, and which files of the configuration changed."]
     Settings settings: String;
     #[doc = "the rooms' notes, by room id."]
     Notes notes: OwnedRoomId;

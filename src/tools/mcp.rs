@@ -255,6 +255,15 @@ impl Server {
         }
     }
 
+    /// Waits until no call is in progress; further ones wait from then on.
+    pub(super) async fn until_idle(&self) {
+        let places = u32::try_from(CALLS_AT_ONCE_MAX).unwrap_or(u32::MAX);
+        if let Ok(all) = self.places.acquire_many(places).await {
+            all.forget();
+        }
+        self.places.close();
+    }
+
     /// Records an unanswered call; the server is then pinged.
     pub(super) fn was_too_slow(&self) {
         self.strikes.fetch_add(1, Ordering::Relaxed);

@@ -52,7 +52,7 @@ mod prometheus;
 mod provisioning;
 mod queues;
 mod refusals;
-mod removal;
+mod reloading;
 mod restarts;
 mod restored;
 mod rotation;

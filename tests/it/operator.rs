@@ -111,13 +111,13 @@ async fn op1_a_page_in_the_api_s_place_and_a_model_that_a_request_misses_turn_re
 }
 
 #[tokio::test]
-async fn op7_op13_a_hangup_changes_nothing_and_the_log_says_a_line_each() -> Result<()> {
+async fn op7_op13_a_hangup_reads_the_files_again_and_the_log_says_a_line_each() -> Result<()> {
     let mut office = Office::open().await?;
     let pid = office.workmate.pid().expect("it runs").to_string();
     let asked = Command::new("kill").args(["-HUP", &pid]).status()?;
 
     assert!(asked.success());
-    until_logged(&office.workmate, "SIGHUP changes nothing", 1).await;
+    until_logged(&office.workmate, "the configuration was read again: nothing changed", 1).await;
     let logs = office.workmate.logs();
     let start = logs.lines().find(|line| line.contains("workmate starts")).unwrap_or_default();
     for part in ["version=", "config=", "homeserver=", "listen=", "health_listen=", "coworkers="] {

@@ -95,7 +95,7 @@ impl Source {
                 let (filter, named) = match ask {
                     Ask::List(filter) => (filter.clone(), None),
                     Ask::Show(run) => (Filter::default(), Some(run)),
-                    Ask::Spend { .. } | Ask::Retire(_) | Ask::Tokens => return Ok(()),
+                    Ask::Spend { .. } | Ask::Retire(_) | Ask::Reload => return Ok(()),
                 };
                 for entry in select(index.iter().rev(), &filter, namespace) {
                     let entry = entry?;

@@ -205,6 +205,21 @@ pub(crate) fn audit_room_topic() -> &'static str {
     "One line for every request to a coworker, without content. The link leads to those who are in that room."
 }
 
+/// Characters of what a reload says that the audit room is shown.
+const RELOAD_CHARS_MAX: usize = 4_000;
+
+/// Tells the audit room what became of a reload, and by what it was asked for.
+#[must_use]
+pub(crate) fn reloaded(by: &str, done: bool, told: &str) -> String {
+    let mut shown: String = told.replace("```", "` ` `").chars().take(RELOAD_CHARS_MAX).collect();
+    if shown.len() < told.len() {
+        shown.push('…');
+    }
+    let became =
+        if done { "The configuration was read again" } else { "The configuration was read again, but not taken" };
+    format!("{became} ({by}):\n\n```\n{shown}\n```")
+}
+
 /// The audit room's line about a coworker's run: no content, and not the room's name.
 #[must_use]
 pub(crate) fn audit_line(entry: &Entry, via: &ServerName) -> String {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{Answerer, Said};
 use crate::{
+    config,
     core::{
         refused::{Breadth, Refused},
         room_tools::RoomTool,
@@ -26,6 +27,8 @@ use crate::{
 /// A coworker that answers in one room.
 pub(super) struct Coworker<'e> {
     pub(super) engine: &'e Engine,
+    /// As the config had it when the run began, whatever a reload changes meanwhile; `None` if it is gone.
+    pub(super) coworker: Option<Arc<config::Coworker>>,
     pub(super) user: OwnedUserId,
     pub(super) room: OwnedRoomId,
 }
@@ -36,7 +39,7 @@ impl Coworker<'_> {
         match engine.pool.kept(user) {
             Some(account) => Ok(account),
             // It is being set up, or out of order: its runs wait for it.
-            None if engine.coworker(user).is_some() => {
+            None if self.coworker.is_some() => {
                 let cause = format!("{user} is not set up yet");
                 Err(MatrixError::Unreachable { url: engine.config().homeserver.url.to_string(), cause }.into())
             }
@@ -115,17 +118,16 @@ impl<'e> Answerer<'e> for Coworker<'e> {
         breadth: &'a Breadth,
     ) -> BoxFuture<'a, Result<Option<Asking>, EngineError>> {
         async move {
-            let engine = self.engine;
-            let Some(coworker) = engine.coworker(&self.user) else { return Ok(None) };
-            Ok(Some(engine.compose_coworker(account, &coworker, record, breadth).await?))
+            let Some(coworker) = &self.coworker else { return Ok(None) };
+            Ok(Some(self.engine.compose_coworker(account, coworker, record, breadth).await?))
         }
         .boxed()
     }
 
     fn toolset<'a>(&'a self, record: &'a RunRecord) -> BoxFuture<'a, Result<Toolset, EngineError>> {
         async move {
-            let Some(coworker) = self.engine.coworker(&self.user) else { return Ok(Toolset::default()) };
-            let mut tools = self.engine.toolsets.toolset_of_run(&coworker, &record.room).await?;
+            let Some(coworker) = &self.coworker else { return Ok(Toolset::default()) };
+            let mut tools = self.engine.toolsets.toolset_of_run(coworker, &record.room).await?;
             if record.is_unasked() {
                 // Only who asks can set up work; a card for it could only fail.
                 tools.remove(RoomTool::ScheduleAdd.name());

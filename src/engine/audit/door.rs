@@ -31,7 +31,10 @@ use crate::{
         audit::{Answer, Ask, By, Entry, Filter, Spending, add_up, select},
         time::Timestamp,
     },
-    engine::{retiring, runtime::Runtime},
+    engine::{
+        retiring,
+        runtime::{AskedBy, Reloaded},
+    },
     store::StoreError,
 };
 
@@ -139,16 +142,16 @@ async fn answer(audit: &Arc<Audit>, caller: UnixStream) -> io::Result<()> {
     tokio::time::timeout(CALLER_PATIENCE, reading.read_line(&mut line)).await??;
     let (answers, mut answered) = mpsc::channel(READ_AHEAD);
     let audit = audit.clone();
-    let said = match serde_json::from_str(&line) {
-        Ok(Ask::Retire(id)) => Some(
-            Box::pin(retiring::retire(&audit.runtime, &id))
-                .await
-                .unwrap_or_else(|error| Answer::Failed(error.to_string())),
-        ),
-        Ok(Ask::Tokens) => Some(take_tokens(&audit.runtime)),
+    let deed = match serde_json::from_str(&line) {
+        Ok(Ask::Retire(id)) => Some(Box::pin(retiring::retire(&audit.runtime, &id)).await),
+        Ok(Ask::Reload) => {
+            let Reloaded { done, text } = audit.runtime.reloads.reload(AskedBy::Command).await;
+            Some(Ok(Answer::Said { done, text }))
+        }
         _ => None,
     };
-    if let Some(said) = said {
+    if let Some(said) = deed {
+        let said = said.unwrap_or_else(|error| Answer::Failed(error.to_string()));
         for answer in [said, Answer::Done] {
             let mut line = serde_json::to_vec(&answer)?;
             line.push(b'\n');
@@ -179,7 +182,7 @@ impl Audit {
     fn answer_ask(&self, ask: &Ask, answers: &mpsc::Sender<Answer>) {
         let said = match ask {
             Ask::Spend { by, since } => self.say_spending(*by, *since, answers),
-            Ask::List(_) | Ask::Show(_) | Ask::Retire(_) | Ask::Tokens => self.say_runs(ask, answers),
+            Ask::List(_) | Ask::Show(_) | Ask::Retire(_) | Ask::Reload => self.say_runs(ask, answers),
         };
         let last = match said {
             Ok(()) => Answer::Done,
@@ -209,7 +212,7 @@ impl Audit {
         let (filter, named) = match ask {
             Ask::List(filter) => (filter.clone(), None),
             Ask::Show(run) => (Filter::default(), Some(run)),
-            Ask::Spend { .. } | Ask::Retire(_) | Ask::Tokens => return Ok(()),
+            Ask::Spend { .. } | Ask::Retire(_) | Ask::Reload => return Ok(()),
         };
         for entry in select(newest_first, &filter, &self.runtime.namespace()) {
             let entry: Entry = entry?;

@@ -31,7 +31,7 @@ impl Audit {
             fallback: model.filter(|_| record.fallback > 0),
             duration_ms: now.ms_since(record.accepted_at),
             spent,
-            mask: self.toolsets.tools.mask(),
+            mask: &self.toolsets.tools.mask(),
             names,
             zone: &record.zone(),
         };
@@ -60,7 +60,7 @@ impl Audit {
             reason: used.fault.filter(|_| outcome == Outcome::Failed).map(|fault| fault.name().to_owned()),
             read: read(used.read.clone(), record),
             read_span: used.read_span,
-            tools: record.work.steps().iter().map(|step| Tally::of(step, self.toolsets.tools.mask())).collect(),
+            tools: record.work.steps().iter().map(|step| Tally::of(step, &self.toolsets.tools.mask())).collect(),
             model: used.model.clone(),
             model_calls: spent.model_calls,
             input_tokens: spent.input_tokens,

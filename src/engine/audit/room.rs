@@ -97,6 +97,21 @@ async fn pause_after(error: &EngineError, what: &str, tries: &mut usize) -> bool
 }
 
 impl Audit {
+    /// Writes a word of ours into the audit room, if there should be one; the cause makes its transaction id.
+    pub(in crate::engine) async fn tell_admins(
+        &self,
+        text: &str,
+        (purpose, cause): (&str, &str),
+    ) -> Result<(), EngineError> {
+        if !self.has_audit_room() {
+            return Ok(());
+        }
+        let (room, account) = (Box::pin(self.audit_room()).await?, self.runtime.service_account()?);
+        let txn = crate::engine::word_transaction(purpose, cause, account.user());
+        account.send(&room, &crate::engine::word(text, None), txn).await?;
+        Ok(())
+    }
+
     /// Returns the audit room, making it if needed. Its members are then the admins in the config, except those who
     /// left.
     async fn audit_room(&self) -> Result<OwnedRoomId, EngineError> {

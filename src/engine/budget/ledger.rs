@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ pub(in crate::engine) struct Ledger {
     /// What coworkers spent before there was a ledger.
     spent_before: Table<(ruma::OwnedUserId, String), u64>,
     warning: Table<String, Warning>,
-    terms: Terms,
+    terms: RwLock<Arc<Terms>>,
     changing: Mutex<()>,
     /// For each model, its tokens per estimated token, learned from its answers.
     ratios: Mutex<BTreeMap<String, Ratio>>,
@@ -87,14 +87,14 @@ impl Ledger {
             outlays: store.outlays(),
             spent_before: store.spent(),
             warning: store.settings(),
-            terms,
+            terms: RwLock::new(Arc::new(terms)),
             changing: Mutex::new(()),
             ratios: Mutex::default(),
             lows: Mutex::default(),
             freed: watch::Sender::new(0),
             warning_due: Notify::new(),
         };
-        let now = this.terms.zone.shown_as_utc(now);
+        let now = this.terms().zone.shown_as_utc(now);
         for (name, account) in this.settle_left(&store.runs())? {
             if let Some(holder) = Holder::parse(&name) {
                 this.see(&holder, &account, now);
@@ -156,16 +156,31 @@ impl Ledger {
 
     /// Returns what the clock of the budgets' zone shows.
     pub(super) fn now(&self) -> Timestamp {
-        self.terms.zone.shown_as_utc(clock::now())
+        self.terms().zone.shown_as_utc(clock::now())
     }
 
     /// Returns when a limit ends by everybody's clock.
     fn full(&self, full: Full) -> Full {
-        Full { until: self.terms.zone.when_it_shows(full.until), ..full }
+        Full { until: self.terms().zone.when_it_shows(full.until), ..full }
     }
 
-    pub(super) fn terms(&self) -> &Terms {
-        &self.terms
+    pub(super) fn terms(&self) -> Arc<Terms> {
+        self.terms.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes on with other limits, which hold from the next call on, and has those who wait look again.
+    pub(super) fn follow(&self, terms: Terms) -> Result<(), StoreError> {
+        let _changing = self.lock();
+        *self.terms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(terms);
+        let now = self.now();
+        for kept in self.accounts.iter() {
+            let (name, account) = kept?;
+            if let Some(holder) = Holder::parse(&name) {
+                self.see(&holder, &account, now);
+            }
+        }
+        self.freed.send_modify(|count| *count = count.wrapping_add(1));
+        Ok(())
     }
 
     /// Returns the tokens that a model counts for a thousand estimated ones, as far as its answers have shown.
@@ -200,7 +215,7 @@ impl Ledger {
     fn entries(&self, holders: &[Holder], now: Timestamp) -> Result<Vec<Entry>, StoreError> {
         let entry = |holder: &Holder| {
             let account = self.account(holder, now)?;
-            Ok(Entry { scope: holder.scope(), limits: self.terms.of(holder), account })
+            Ok(Entry { scope: holder.scope(), limits: self.terms().of(holder), account })
         };
         holders.iter().map(entry).collect()
     }
@@ -227,7 +242,7 @@ impl Ledger {
     }
 
     fn see(&self, holder: &Holder, account: &Account, now: Timestamp) {
-        if self.lows().see(holder, account, &self.terms.of(holder), now) {
+        if self.lows().see(holder, account, &self.terms().of(holder), now) {
             self.warning_due.notify_one();
         }
     }
@@ -239,7 +254,7 @@ impl Ledger {
         opening: &Opening<'_>,
         now: Timestamp,
     ) -> Result<Result<Call, Full>, StoreError> {
-        let (_changing, now) = (self.lock(), self.terms.zone.shown_as_utc(now));
+        let (_changing, now) = (self.lock(), self.terms().zone.shown_as_utc(now));
         let Opening { record, by, model, estimate, latency } = opening;
         let key = key_of(record.accepted_at, &record.outlays_name(), by);
         let run = self.outlays.get(&key)?;

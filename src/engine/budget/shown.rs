@@ -57,7 +57,7 @@ impl Budget {
 
     /// Returns the limits of scopes that have an account for each of many.
     fn crowd_limits(&self) -> impl Iterator<Item = (Scope, Period, Usd)> + '_ {
-        let budgets = &self.ledger.terms().budgets;
+        let budgets = self.ledger.terms().budgets;
         CROWDS.into_iter().flat_map(move |scope| {
             let limits = budgets.of(scope);
             Period::ALL.into_iter().filter_map(move |period| Some((scope, period, limits.of(period)?)))

@@ -51,4 +51,9 @@ impl Current {
     pub(in crate::engine) fn get(&self) -> Setup {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// Puts another in its place. Only a reload does, one at a time.
+    pub(in crate::engine) fn replace(&self, setup: Setup) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = setup;
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, atomic::AtomicUsize},
 };
 
@@ -37,7 +38,7 @@ use crate::{
         parked,
         readable::Readable,
         records::Tables,
-        runtime::{Current, Life, Runtime, Setup},
+        runtime::{Current, Life, Reloads, Runtime, Setup},
         spending::Pacing,
         standing::People,
         timetable,
@@ -74,7 +75,7 @@ fn seals(store: &Store) -> Seals {
 
 /// Makes the engine. Nothing runs yet but the proxy and the tools' servers.
 pub(super) async fn build(
-    (config, tokens): (Config, Tokens),
+    (config, config_file): (Config, PathBuf),
     store: Store,
     (health, metrics, arrivals): (Health, Metrics, Arrivals),
     tasks: TaskTracker,
@@ -82,7 +83,7 @@ pub(super) async fn build(
 ) -> Result<Shared, StartError> {
     let claude = Arc::new(claude::Client::new(claude_client(&config.claude))?);
     let hears = Hears::new(config.transcription.as_ref()).map_err(StartError::Recogniser)?;
-    let runtime = Arc::new(runtime((config, tokens), store, (health, metrics), tasks, stop).await?);
+    let runtime = Arc::new(runtime((config, config_file), store, (health, metrics), tasks, stop).await?);
     let (config, store) = (&runtime.config(), &runtime.store);
     let homeserver = Arc::new(Homeserver::new(&runtime, &claude, arrivals));
     let budget = Arc::new(Budget::open(&runtime)?);
@@ -137,7 +138,7 @@ pub(super) async fn build(
 
 /// Makes what all services share.
 async fn runtime(
-    (config, tokens): (Config, Tokens),
+    (config, config_file): (Config, PathBuf),
     store: Store,
     (health, metrics): (Health, Metrics),
     tasks: TaskTracker,
@@ -166,5 +167,7 @@ async fn runtime(
         stop,
         store,
         current: Current::new(Setup::of(config)),
+        config_file,
+        reloads: Reloads::default(),
     })
 }

@@ -59,8 +59,9 @@ impl Engine {
         match id {
             Id::File { coworker, schedule } => {
                 let config = self.config();
-                let coworker = config.coworkers.get(*coworker);
-                Ok(coworker.and_then(|of| Some(self.job_of_file(of, of.schedules.get(*schedule)?))))
+                let of = config.coworkers.iter().find(|of| of.id.0 == *coworker);
+                let one = of.and_then(|of| Some((of, of.schedules.iter().find(|one| one.name == *schedule)?)));
+                Ok(one.map(|(of, one)| self.job_of_file(of, one)))
             }
             Id::Room(room, number) => {
                 let kept = self.tables.schedules.get(room)?.unwrap_or_default();

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     appservice::health::{Condition, State},
     clock,
+    config::{Config, Coworker, Schedule},
     core::{
         time::Timestamp,
         timetable::{Handled, RoomSchedule, RoomSchedules, next_due},
@@ -39,9 +40,9 @@ impl Engine {
     pub(super) fn load_timetable(&self) -> Result<usize, StoreError> {
         let now = clock::now();
         let mut known = self.load_handled()?;
-        for (coworker, of) in self.config().coworkers.iter().enumerate() {
-            for (schedule, one) in of.schedules.iter().enumerate() {
-                let id = Id::File { coworker, schedule };
+        for of in &self.config().coworkers {
+            for one in &of.schedules {
+                let id = id_of_file(of, one);
                 let handled = known.remove(&jobs::key_of_file(&of.id.0, &one.name));
                 let reads = jobs::reads_in_file(one);
                 self.load(&id, handled, &reads, now, || Some(self.job_of_file(of, one)));
@@ -62,6 +63,49 @@ impl Engine {
             }
         }
         Ok(self.timetable.lock().len())
+    }
+
+    /// Goes on with the schedules of the config in use: what it has no more, or says otherwise, is noted anew, and so are
+    /// members' schedules for coworkers that are new.
+    pub(in crate::engine) fn follow_timetable(&self, before: &Config) -> Result<(), StoreError> {
+        let (now, config) = (clock::now(), self.config());
+        let reads = |config: &Config| -> BTreeMap<Id, String> {
+            let all = config.coworkers.iter().flat_map(|of| of.schedules.iter().map(move |one| (of, one)));
+            all.map(|(of, one)| (id_of_file(of, one), jobs::reads_in_file(one))).collect()
+        };
+        let (were, are) = (reads(before), reads(&config));
+        let mut known = self.load_handled()?;
+        for id in were.keys().filter(|id| !are.contains_key(*id)) {
+            if let Id::File { coworker, schedule } = id {
+                self.timetable.set(id, None);
+                self.tables.timetable.remove(&jobs::key_of_file(coworker, schedule))?;
+            }
+        }
+        for of in &config.coworkers {
+            for one in &of.schedules {
+                let (id, reads) = (id_of_file(of, one), jobs::reads_in_file(one));
+                if were.get(&id) != Some(&reads) {
+                    let handled = known.remove(&jobs::key_of_file(&of.id.0, &one.name));
+                    self.load(&id, handled, &reads, now, || Some(self.job_of_file(of, one)));
+                }
+            }
+        }
+        let had = |user: &ruma::UserId| before.coworkers.iter().any(|of| self.coworker_user(of) == user);
+        for kept in self.tables.schedules.each() {
+            let (room, Ok(schedules)) = kept? else { continue };
+            for schedule in schedules.list() {
+                let id = Id::Room(room.clone(), schedule.number);
+                match (had(&schedule.user), self.coworker(&schedule.user).is_some()) {
+                    (true, false) => self.timetable.set(&id, None),
+                    (false, true) => {
+                        let handled = known.remove(&key_of_room(&room, schedule));
+                        self.load(&id, handled, &schedule.said, now, || job_of_room(&room, schedule));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     fn load_handled(&self) -> Result<Known, StoreError> {
@@ -183,6 +227,10 @@ impl Engine {
         let schedules = schedules.unwrap_or_default();
         !schedules.list().iter().any(|schedule| key_of_room(&room, schedule) == key)
     }
+}
+
+fn id_of_file(of: &Coworker, one: &Schedule) -> Id {
+    Id::File { coworker: of.id.0.clone(), schedule: one.name.clone() }
 }
 
 #[cfg(test)]

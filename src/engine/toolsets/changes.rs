@@ -97,7 +97,7 @@ impl Toolsets {
             let fingerprint = offer.fingerprint();
             json!({ "tool": offer.name, "digest": fingerprint, "description": description, "parameters": offer.schema })
         });
-        let text = tool::shown_whole(&definitions.collect(), self.tools.mask());
+        let text = tool::shown_whole(&definitions.collect(), &self.tools.mask());
         let file = File { name: FILE.to_owned(), media_type: mime::TEXT_PLAIN_UTF_8, bytes: text.into_bytes() };
         account.send_file(room, file, &Place::Timeline, format!("{txn}-file").into()).await?;
         let changed: Vec<ChangedTool> = changed

@@ -74,6 +74,9 @@ async fn bring_up(
     // Then the homeserver can make devices, and a refusal is this user's trouble alone.
     let was_served = engine.pool.provisioner().has_acted(&engine.service_user());
     loop {
+        if engine.wards.is_out_of_service(&user) {
+            return engine.wards.put_in_order(&user);
+        }
         let provisioned = {
             let Ok(_place) = places.acquire().await else { return };
             tokio::select! {

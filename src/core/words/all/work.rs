@@ -149,6 +149,8 @@ fn records(book: &mut Book, decisions: &[Decision]) {
     book.told("!why, too late", &trail::why_unknown());
     book.told("!why, too soon", &trail::why_not_yet());
     book.told("the audit room", &trail::audit_line(&entry, server_name!("hs")));
+    book.told("the audit room", &trail::reloaded("SIGHUP", true, "legal: added\nci: changed (tools, schedules)"));
+    book.told("the audit room", &trail::reloaded("workmate reload", false, "legal.yaml:3 name: missing"));
 }
 
 fn refusals(book: &mut Book, names: &Names) {

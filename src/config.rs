@@ -4,6 +4,7 @@ mod budgets;
 mod certificates;
 mod claude;
 mod connections;
+mod console;
 mod coworkers;
 mod fault;
 mod file;
@@ -105,6 +106,8 @@ pub fn parse_socket(text: &str) -> Result<SocketAddr, String> {
 /// The whole configuration, validated; nothing in it needs another check.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The file that it was read from.
+    pub file: PathBuf,
     /// The homeserver's URL and name.
     pub homeserver: Homeserver,
     /// Our endpoint, tokens and namespace.
@@ -117,6 +120,8 @@ pub struct Config {
     pub hooks_url: Option<Url>,
     /// Where owners' own programs connect, and how long an unused connection lasts.
     pub connections: Connections,
+    /// Where the operators' console is reached; `None` where it is not opened.
+    pub console: Option<crate::core::connection::place::Reached>,
     /// The data folder, as given relative to the config file.
     pub data_dir: PathBuf,
     /// The folder of the coworkers' files.

@@ -21,6 +21,7 @@ pub(crate) mod command;
 pub(crate) mod company;
 pub mod computing;
 pub mod connection;
+pub(crate) mod console;
 pub mod context;
 pub(crate) mod copying;
 pub(crate) mod destination;

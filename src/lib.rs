@@ -12,6 +12,7 @@ pub mod claude;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod console;
 pub mod core;
 pub mod engine;
 #[cfg(feature = "doubles")]

@@ -117,6 +117,9 @@ impl Condition {
     }
 }
 
+/// What is wrong, and the remedy if there is one.
+pub(crate) type Told = (String, Option<String>);
+
 /// Whether a condition holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -139,7 +142,7 @@ impl State {
     }
 
     /// Returns what is wrong and the remedy, a line each.
-    fn told(&self) -> Option<(String, Option<String>)> {
+    fn told(&self) -> Option<Told> {
         let line = |text: &str| {
             let mut whole = String::new();
             for line in text.split('\n').map(str::trim).filter(|line| !line.is_empty()) {
@@ -267,6 +270,20 @@ impl Health {
     pub(super) fn all(&self) -> BTreeMap<Condition, State> {
         let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         states.iter().map(|(condition, known)| (*condition, known.state.clone())).collect()
+    }
+
+    /// Returns every condition with its state: since when it has held or not, what is wrong, and the remedy.
+    pub(crate) fn told(&self) -> Vec<(Condition, State, Timestamp, Option<Told>)> {
+        let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = |(condition, known): (&Condition, &Known)| {
+            (*condition, known.state.clone(), known.since, known.state.told())
+        };
+        states.iter().map(told).collect()
+    }
+
+    /// Returns whether everything holds that answers need.
+    pub(crate) fn is_ready(&self) -> bool {
+        holds(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Returns the progress of provisioning; `None` unless members are followed.

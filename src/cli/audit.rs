@@ -1,6 +1,7 @@
 //! `workmate audit`: lists, shows and exports the index of past runs, whether Workmate is running or stopped.
 
 mod export;
+mod report;
 mod source;
 mod spend;
 mod table;
@@ -10,7 +11,7 @@ use std::io::{self, BufWriter, Write};
 use anyhow::bail;
 use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
 
-use self::{export::Format, source::Source, spend::Spent};
+use self::{export::Format, report::Reported, source::Source, spend::Spent};
 use super::{
     ConfigFile,
     say::{columns_out, complain, fitting},
@@ -66,6 +67,21 @@ pub enum AuditCommand {
     },
     /// Add up what was spent: all that budgets counted, work in progress included.
     Spend {
+        /// A row for each of what.
+        #[arg(long, value_enum, default_value_t = By::Day)]
+        by: By,
+        /// Since this day: 2026-11-22, 2026-11-22T14:05:00Z for the same day, or 7d for seven days ago.
+        #[arg(long, value_name = "TIME", value_parser = since)]
+        since: Option<Timestamp>,
+        /// Write one JSON object, for other programs.
+        #[arg(long)]
+        json: bool,
+        /// Where the configuration is.
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Report who uses it and what it costs: runs, failures, tokens, time and cost, and how they were spread.
+    Report {
         /// A row for each of what.
         #[arg(long, value_enum, default_value_t = By::Day)]
         by: By,
@@ -160,7 +176,7 @@ fn until(text: &str) -> Result<Timestamp, String> {
 pub(crate) fn run(args: AuditArgs) -> anyhow::Result<()> {
     let wanted = match &args.command {
         AuditCommand::List { wanted, .. } | AuditCommand::Export { wanted, .. } => Some(wanted),
-        AuditCommand::Show { .. } | AuditCommand::Spend { .. } => None,
+        AuditCommand::Show { .. } | AuditCommand::Spend { .. } | AuditCommand::Report { .. } => None,
     };
     if wanted.is_some_and(|wanted| matches!((wanted.since, wanted.until), (Some(since), Some(until)) if since > until))
     {
@@ -175,6 +191,12 @@ pub(crate) fn run(args: AuditArgs) -> anyhow::Result<()> {
             let spent = Spent { by, since: since.map(day_of), rows, sum };
             let columns = columns_out().unwrap_or(COLUMNS);
             if json { spend::json(&spent, &mut out) } else { spend::table(&spent, columns, &mut out) }
+        }
+        AuditCommand::Report { by, since, json, config } => {
+            let (rows, sum) = open(&config)?.report(by, since)?;
+            let reported = Reported { by, since: since.map(day_of), rows, sum };
+            let columns = columns_out().unwrap_or(COLUMNS);
+            if json { report::json(&reported, &mut out) } else { report::table(&reported, columns, &mut out) }
         }
         AuditCommand::Export { format, wanted, limit, config } => {
             let mut source = open(&config)?;

@@ -56,10 +56,10 @@ fn own(listen: SocketAddr) -> Option<Url> {
 }
 
 /// Reports a listener that would take another's address.
-pub(super) fn collision() -> Trouble {
+pub(super) fn collision(free: &str) -> Trouble {
     Trouble::new(
         "the address of another listener",
         "Only one of the two could be opened.",
-        "give it a port of its own, e.g. 127.0.0.1:29334.",
+        format!("give it a port of its own, e.g. {free}."),
     )
 }

@@ -9,7 +9,7 @@ use std::{
 use url::{Host, Url};
 
 use super::{
-    Claude, Config, Effort, Env, budgets, certificates, claude, connections, coworkers,
+    Claude, Config, Effort, Env, budgets, certificates, claude, connections, console, coworkers,
     fault::{Fault, Faults, Trouble},
     file::read_yaml,
     grants::{self, Known},
@@ -145,6 +145,7 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
         .unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 29333));
     let hooks_url = root.get("hooks_url", faults, |node| value::base_url(node, "/hooks"));
     let connections = connections::connections(&root, faults);
+    let console = console::console(&root, faults);
     let data_dir =
         root.get("data_dir", faults, |node| value::path(node, base)).unwrap_or_else(|| value::below(base, "../data"));
     let master = sources.master(&root, faults);
@@ -191,16 +192,24 @@ fn config(path: &Path, node: &Node, env: Env<'_>, faults: &mut Faults, warnings:
     if let Some(reached) = &connections.reached
         && others.into_iter().flatten().any(|other| collide(reached.listen, other))
     {
-        root.report("mcp_listen", connections::collision(), faults);
+        root.report("mcp_listen", connections::collision("127.0.0.1:29334"), faults);
+    }
+    let others = others.into_iter().chain([connections.reached.as_ref().map(|reached| reached.listen)]);
+    if let Some(reached) = &console
+        && others.flatten().any(|other| collide(reached.listen, other))
+    {
+        root.report("console_listen", connections::collision("127.0.0.1:29335"), faults);
     }
     coworkers::check_user_ids(&coworkers, &dir, &homeserver, &appservice, faults);
     let config = Config {
+        file: path.to_owned(),
         homeserver,
         appservice,
         health_listen,
         hooks_listen,
         hooks_url,
         connections,
+        console,
         data_dir,
         coworkers_dir: dir,
         master,
@@ -281,6 +290,9 @@ fn doubts(root: &Section<'_>, path: &Path, config: &Config, warnings: &mut Fault
             "set claude.api_key_file, or ANTHROPIC_API_KEY in the environment.",
         );
         claude.report("api_key", trouble, warnings);
+    }
+    if config.console.is_some() && config.workspace.admins.is_empty() {
+        root.report("console_listen", console::without_admins(), warnings);
     }
     model_doubts(root, config, warnings);
     for (section, key, url) in [

@@ -19,11 +19,13 @@ mod filter;
 mod moment;
 mod rfc3339;
 mod spending;
+mod sums;
 
 pub use self::{
     filter::{Filter, outcome_named, select},
     moment::{Bound, moment},
     spending::{By, Row, Spending, add_up, counted},
+    sums::{CELLS_MAX, Day, Figures, Named, OTHERS, ReportRow, Sums},
 };
 
 /// A run's key in the index: when it was accepted, and its id.
@@ -303,6 +305,13 @@ pub enum Ask {
         /// Since the day of this time in UTC.
         since: Option<Timestamp>,
     },
+    /// Report runs and what they cost.
+    Report {
+        /// By what.
+        by: By,
+        /// Since the day of this time in UTC.
+        since: Option<Timestamp>,
+    },
     /// Retire the coworker with this id. Not a question, but sent through the same socket.
     Retire(String),
     /// Read the configuration again. No question either.
@@ -320,6 +329,10 @@ pub enum Answer {
     Spent(Row),
     /// What was spent in all.
     SpentInAll(Row),
+    /// A row of a report.
+    Reported(Box<ReportRow>),
+    /// All rows of a report together.
+    ReportedInAll(Box<ReportRow>),
     /// The outcome of a retirement.
     Said {
         /// Whether it was done.
@@ -334,4 +347,4 @@ pub enum Answer {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -287,6 +287,10 @@ pub(crate) enum ServiceCommand {
     Status,
     /// `!changes`; for admins only.
     Changes,
+    /// `!console`; for admins only.
+    Console,
+    /// `!console end`; for admins only.
+    ConsoleEnd,
     /// `!accept <what>`; for admins only. The argument is exactly as `!changes` shows it.
     Accept(String),
 }
@@ -310,6 +314,9 @@ impl ServiceCommand {
         if is_admin && said.starts_with("!accept ") {
             let named = text.trim().split_once(char::is_whitespace).map_or("", |(_, named)| named.trim());
             return Self::Accept(named.to_owned());
+        }
+        if is_admin && said == "!console end" {
+            return Self::ConsoleEnd;
         }
         list::find(known, &said, false, Self::Help).unwrap_or(Self::Help)
     }

@@ -21,6 +21,7 @@ pub use self::failures::{
     refused, request_refused, room_replaced, too_long, tools_failed, unfinished, work_too_long,
 };
 pub use self::service::{ServiceStatus, id_does_not_fit, not_a_member, service_status};
+pub(crate) use self::tools::whose_approval;
 pub use self::tools::{ChangedTool, accepted, changed_tools, not_accepted, tool_changed, tools, tools_in_short};
 use ruma::UserId;
 
@@ -35,6 +36,7 @@ use super::{
 
 pub mod approval;
 pub(crate) mod connections;
+pub(crate) mod console;
 pub mod deciding;
 pub(crate) mod declining;
 pub(crate) mod errands;
@@ -502,7 +504,8 @@ fn span(ms: u64) -> String {
     if count <= 1 { one.to_owned() } else { format!("{count} {many}") }
 }
 
-fn duration_minutes(minutes: u64) -> String {
+/// Returns a number of minutes in words.
+pub(crate) fn duration_minutes(minutes: u64) -> String {
     match minutes {
         0 | 1 => "a minute".to_owned(),
         2..=90 if minutes != 60 => format!("{minutes} minutes"),

@@ -13,7 +13,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 use super::{
+    books,
     budget::{self, Budget},
+    console::Console,
     errands::Errands,
     runtime::Runtime,
     toolsets::Toolsets,
@@ -23,7 +25,7 @@ use crate::{
     appservice::health::Condition,
     clock,
     core::{
-        audit::{self, RunKey},
+        audit::{self, RunKey, RunSummary},
         time::Timestamp,
     },
     store::StoreError,
@@ -43,6 +45,8 @@ pub(super) struct Audit {
     toolsets: Arc<Toolsets>,
     zones: Arc<Zones>,
     errands: Arc<Errands>,
+    /// Where operators see it.
+    pub(super) console: Arc<Console>,
     /// The queue of lines for the audit room.
     lines: mpsc::Sender<RunKey>,
     /// Taken once, by the task that writes the lines.
@@ -62,6 +66,7 @@ impl Audit {
             toolsets: toolsets.clone(),
             zones: zones.clone(),
             errands: errands.clone(),
+            console: Arc::new(Console::new(runtime, budget, toolsets)),
             lines,
             waiting: std::sync::Mutex::new(Some(waiting)),
         }
@@ -81,8 +86,19 @@ impl Audit {
         self.runtime.config().audit.room && !self.runtime.config().workspace.admins.is_empty()
     }
 
-    /// Starts the index's retention and the socket for questions about it.
+    /// Adds an ended run to the index. A run that ends again, because a crash cut off its first end, replaces itself.
+    pub(super) fn index_run(&self, key: &RunKey, summary: &RunSummary) -> Result<(), StoreError> {
+        let index = &self.runtime.tables.run_index;
+        let mut books = self.budget.books.open();
+        let before = index.get(key)?;
+        index.put(key, summary)?;
+        books.note_run(key, before.as_ref(), summary);
+        Ok(())
+    }
+
+    /// Starts the index's sums and retention, and the socket for questions about it.
     pub(super) fn open_index(self: &Arc<Self>) {
+        self.runtime.tasks.spawn(books::keep(self.budget.books.clone(), self.runtime.stop.clone()));
         self.runtime.tasks.spawn(retire(self.clone()));
         self.runtime.tasks.spawn(door::serve(self.clone()));
     }
@@ -127,6 +143,7 @@ async fn retire(audit: Arc<Audit>) {
         }
         if removed > 0 {
             let days = audit.runtime.config().audit.retention_days;
+            audit.budget.books.recount();
             tracing::info!(removed, days, "runs older than audit.retention_days were removed from the index");
         }
         if let Err(error) = audit.errands.forget_errands() {

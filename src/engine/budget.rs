@@ -18,9 +18,10 @@ use self::ledger::Opening;
 pub(super) use self::{
     hold::Hold,
     ledger::Ledger,
+    shown::Shown,
     warning::{Pace, log},
 };
-use super::{EngineError, lanes, progress::Progress, runtime::Runtime};
+use super::{EngineError, books::Books, lanes, progress::Progress, runtime::Runtime};
 use crate::{
     claude, clock,
     config::Config,
@@ -54,13 +55,19 @@ fn terms(config: &Config) -> Terms {
 pub(super) struct Budget {
     runtime: Arc<Runtime>,
     pub(super) ledger: Ledger,
+    /// Sums of all runs and of what they cost.
+    pub(super) books: Arc<Books>,
 }
 
 impl Budget {
     /// Opens the accounts, and settles what an earlier process left open.
     pub(super) fn open(runtime: &Arc<Runtime>) -> Result<Self, StoreError> {
-        let ledger = Ledger::open(&runtime.store, terms(&runtime.config()), clock::now())?;
-        Ok(Self { runtime: runtime.clone(), ledger })
+        let setup = runtime.current.get();
+        let (config, namespace) = (&setup.config, (*setup.namespace).clone());
+        let books = Books::new(&runtime.store, config.workspace.zone.clone(), namespace, config.console.is_some());
+        let books = Arc::new(books);
+        let ledger = Ledger::open(&runtime.store, terms(config), clock::now())?.counted_in(books.clone());
+        Ok(Self { runtime: runtime.clone(), ledger, books })
     }
 
     /// Goes on with the limits of the config in use.

@@ -244,7 +244,7 @@ impl Engine {
             if suspect && event.sender == *person {
                 return self.tell_unencrypted(event, &self.service_user()).await;
             }
-            return Box::pin(self.answer_service_dm(person, event)).await;
+            return Box::pin(self.answer_service_dm(person, event, came)).await;
         }
         let users: Vec<OwnedUserId> = self.roster.of(room);
         let named = self.named(&users);

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{Engine, Shared};
+use super::{Engine, Shared, console::Waiting};
 use crate::{appservice::metrics::Labelled, claude};
 
 /// Registers the engine's gauges.
@@ -46,6 +46,20 @@ pub(super) fn show(engine: &Shared) {
     show_each(engine, "budget_limit_usd", help, |engine| engine.budget.budget_limits());
     let help = "People, rooms and assistants with a limit of which most is spent, or all.";
     show_each(engine, "budget_accounts", help, |engine| engine.budget.budgets_low());
+}
+
+/// Tells the console how to count what waits.
+pub(super) fn show_queues(engine: &Shared) {
+    let weak = Arc::downgrade(engine);
+    engine.audit.console.counts_by(move || {
+        let Some(engine) = weak.upgrade() else { return Waiting::default() };
+        Waiting {
+            running: engine.lanes.counts(),
+            undecryptable: engine.parked.by_room(),
+            given_up: engine.given_up.load(Ordering::Relaxed),
+            connections: engine.connections.connections_len(),
+        }
+    });
 }
 
 /// Registers a gauge with labels.

@@ -129,6 +129,16 @@ impl Parked {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).taken.len()
     }
 
+    /// Counts the parked events by room.
+    pub(super) fn by_room(&self) -> Vec<(OwnedRoomId, usize)> {
+        let places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rooms: BTreeMap<&OwnedRoomId, usize> = BTreeMap::new();
+        for taken in places.taken.values() {
+            *rooms.entry(&taken.room).or_default() += 1;
+        }
+        rooms.into_iter().map(|(room, count)| (room.clone(), count)).collect()
+    }
+
     /// Takes a place. A sender who has enough of them gives up their own oldest; in a full room, or if there are too
     /// many in all, whoever has most gives one up to who has less. `None` if nobody has more.
     fn place(&self, room: &RoomId, sender: &UserId) -> Option<Parking<'_>> {

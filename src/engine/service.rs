@@ -11,6 +11,7 @@ use crate::{
         invite::AssistantFor,
         links::room_link,
         names::pill,
+        sealed::Carriage,
         words,
     },
     matrix::Account,
@@ -41,7 +42,12 @@ impl Engine {
     }
 
     /// Answers a message in a person's chat with the service bot.
-    pub(super) async fn answer_service_dm(self: Shared, person: &UserId, event: &RoomEvent) -> Result<(), EngineError> {
+    pub(super) async fn answer_service_dm(
+        self: Shared,
+        person: &UserId,
+        event: &RoomEvent,
+        came: Carriage,
+    ) -> Result<(), EngineError> {
         let is_admin = self.config().workspace.admins.contains(person);
         let asked = ServiceCommand::of(event, person, &self.namespace().who(person), is_admin);
         let Some(command) = asked else { return Ok(()) };
@@ -49,6 +55,14 @@ impl Engine {
         let txn = super::word_transaction("service", event.id.as_str(), account.user());
         account.sync().await?;
         let text = match command {
+            ServiceCommand::Console => {
+                // What came encrypted is answered encrypted or not at all.
+                let facts = account.facts(&event.room).await?;
+                let is_of_two = facts.invited.is_empty()
+                    && facts.joined.iter().all(|member| member == person || member == account.user());
+                self.audit.console.offer(person, is_of_two && came == Carriage::Encrypted)
+            }
+            ServiceCommand::ConsoleEnd => self.audit.console.end_all(person).await?,
             ServiceCommand::Changes => self.toolsets.show_changes(&account, &event.room, &txn).await?,
             ServiceCommand::Accept(named) => self.toolsets.accept_change(person, &named).await?,
             ServiceCommand::Coworkers => {

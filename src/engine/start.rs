@@ -168,6 +168,7 @@ pub async fn serve(
     let listener = bind("appservice.listen", config.appservice.listen).await?;
     let health_listener = bind("health_listen", config.health_listen).await?;
     let connections = listening::bind_connections(&config).await?;
+    let console = listening::bind_console(&config).await?;
     let hooks_listener = if config.has_hooks() { Some(bind("hooks_listen", config.hooks_listen).await?) } else { None };
     disk::watch_from_outside(config.data_dir.clone(), health.clone(), stop.clone());
     warn_of_lost_state(&config.data_dir);
@@ -201,6 +202,8 @@ pub async fn serve(
         tasks.spawn(super::hooks::answer_calls(engine.hooks.clone(), called));
     }
     super::connections::serve(&engine.connections, connections);
+    super::numbers::show_queues(&engine);
+    super::console::serve(&engine.audit.console, console);
     tasks.spawn(super::model::keep_watch_of_claude(engine.model.clone()));
     tasks.spawn(super::toolsets::keep_watch_of_servers(engine.toolsets.clone()));
     engine.audit.open_index();

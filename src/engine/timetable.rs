@@ -44,6 +44,7 @@ const NEXT_SHOWN: usize = 3;
 /// The assistants' tool that sets up a task.
 const TASK_TOOL: &str = "task_add";
 
+pub(super) use self::jobs::key_of_file;
 pub(super) use self::{
     setting::told,
     tasks::{briefs, chat_offers},

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     marker::PhantomData,
+    ops::Bound,
     path::Path,
     sync::{Arc, Mutex},
 };
@@ -160,6 +161,17 @@ impl<K: Key, V: Serialize + DeserializeOwned> Table<K, V> {
     #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Result<(K, V), StoreError>> + use<K, V> {
         self.read_all(self.sealed.tree.iter())
+    }
+
+    /// Iterates over the records behind `key` in key order.
+    pub fn after(&self, key: &K) -> impl DoubleEndedIterator<Item = Result<(K, V), StoreError>> + use<K, V> {
+        let behind = (Bound::Excluded(key.to_bytes()), Bound::<Vec<u8>>::Unbounded);
+        self.read_all(self.sealed.tree.range(behind))
+    }
+
+    /// Iterates over the records before `key` in key order.
+    pub fn before(&self, key: &K) -> impl DoubleEndedIterator<Item = Result<(K, V), StoreError>> + use<K, V> {
+        self.read_all(self.sealed.tree.range(..key.to_bytes()))
     }
 
     /// Iterates over all records as [`Self::iter`] does. An unreadable value comes with its key, so that whoever can do

@@ -130,6 +130,8 @@ tables! {
     Connections connections: OwnedUserId;
     #[doc = "whose connection a token proves, by the token's keyed hash."]
     ConnectionTokens connection_tokens: String;
+    #[doc = "admins' sessions in the console, by the keyed hashes of their tokens."]
+    ConsoleSessions console_sessions: String;
 }
 
 #[cfg(test)]

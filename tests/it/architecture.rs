@@ -28,6 +28,7 @@ const ROOMS: &[&str] = &[
     "cli",
     "clock",
     "config",
+    "console",
     "core",
     "engine",
     "fuzzing",
@@ -86,6 +87,11 @@ const RULES: &[Rule] = &[
         crates: &["reqwest", "sled", "matrix_sdk", "matrix_sdk_base", "ruma"],
     },
     Rule {
+        of: "console",
+        ours: &["console", "core", "secret", "clock"],
+        crates: &["reqwest", "sled", "matrix_sdk", "matrix_sdk_base"],
+    },
+    Rule {
         of: "standin",
         ours: &["standin", "core", "clock"],
         crates: &["sled", "matrix_sdk", "matrix_sdk_base", "ruma"],
@@ -106,6 +112,7 @@ const RULES: &[Rule] = &[
             "appservice",
             "recogniser",
             "mcp_server",
+            "console",
             "sandbox",
             "tools",
             "listener",

@@ -13,6 +13,7 @@ mod claude_and_standin;
 mod computing;
 mod conformance;
 mod connections;
+mod console;
 mod context;
 mod control;
 mod differential;

@@ -294,6 +294,8 @@ pub(crate) async fn sums_agree(workmate: &Workmate) -> Result<u64> {
             (in_index, Some(in_index)),
             "{by}: {spent}\n{index}"
         );
+        let report: Value = serde_json::from_str(&audit::told(workmate, &format!("report --by {by} --json"))?)?;
+        assert_eq!(report["sum"]["cost_micro_usd"], in_index, "{by}: {report}");
     }
     assert_eq!(gauge(workmate, "workmate_budget_spent_usd").await?, in_index);
     assert_eq!(gauge(workmate, "workmate_budget_reserved_usd").await?, 0);

@@ -13,7 +13,9 @@ use tempfile::TempDir;
 use crate::{
     config::{Config, whose},
     core::{
-        audit::{Answer, Ask, By, Entry, Filter, Row, RunKey, RunSummary, Spending, add_up, select},
+        audit::{
+            Answer, Ask, By, Day, Entry, Filter, ReportRow, Row, RunKey, RunSummary, Spending, Sums, add_up, select,
+        },
         budget::outlay::RunOutlays,
         people::Namespace,
         time::Timestamp,
@@ -87,15 +89,13 @@ impl Source {
         match self {
             Self::Door(door) => through(door, ask, DOOR_PATIENCE, &mut |answer| match answer {
                 Answer::Run(entry) => take(*entry),
-                Answer::Spent(_) | Answer::SpentInAll(_) | Answer::Said { .. } | Answer::Done | Answer::Failed(_) => {
-                    Ok(())
-                }
+                _ => Ok(()),
             }),
             Self::Index { index, namespace, .. } => {
                 let (filter, named) = match ask {
                     Ask::List(filter) => (filter.clone(), None),
                     Ask::Show(run) => (Filter::default(), Some(run)),
-                    Ask::Spend { .. } | Ask::Retire(_) | Ask::Reload => return Ok(()),
+                    Ask::Spend { .. } | Ask::Report { .. } | Ask::Retire(_) => return Ok(()),
                 };
                 for entry in select(index.iter().rev(), &filter, namespace) {
                     let entry = entry?;
@@ -117,7 +117,7 @@ impl Source {
                     match answer {
                         Answer::Spent(row) => rows.push(row),
                         Answer::SpentInAll(row) => sum = row,
-                        Answer::Run(_) | Answer::Said { .. } | Answer::Done | Answer::Failed(_) => {}
+                        _ => {}
                     }
                     Ok(())
                 })?;
@@ -125,6 +125,28 @@ impl Source {
             }
             Self::Index { index, outlays, namespace, zone, .. } => {
                 Ok(add_up(Spending::new(by, since, zone.clone()), outlays.iter(), index.iter(), namespace)?)
+            }
+        }
+    }
+
+    /// Reports runs and what they cost; returns the rows and the sum of all.
+    pub(super) fn report(&mut self, by: By, since: Option<Timestamp>) -> anyhow::Result<(Vec<ReportRow>, ReportRow)> {
+        match self {
+            Self::Door(door) => {
+                let (mut rows, mut sum) = (Vec::new(), ReportRow::default());
+                through(door, &Ask::Report { by, since }, DOOR_PATIENCE, &mut |answer| {
+                    match answer {
+                        Answer::Reported(row) => rows.push(*row),
+                        Answer::ReportedInAll(row) => sum = *row,
+                        _ => {}
+                    }
+                    Ok(())
+                })?;
+                Ok((rows, sum))
+            }
+            Self::Index { index, outlays, namespace, zone, .. } => {
+                let sums = Sums::of(zone.clone(), outlays.iter(), index.iter(), namespace)?;
+                Ok(sums.report(by, (since.map(Day::of), None)))
             }
         }
     }

@@ -47,14 +47,7 @@ const INDENT: usize = 4;
 
 /// Writes a table. The names stand last and whole, to be copied; one that does not fit has its own line.
 pub(super) fn table(spent: &Spent, columns: usize, out: &mut impl Write) -> anyhow::Result<()> {
-    let what = match spent.by {
-        By::Room => "ROOM",
-        By::Person => "PERSON",
-        By::Coworker => "COWORKER",
-        By::Model => "MODEL",
-        By::Day => "DAY",
-    };
-    writeln!(out, "{}", line(["COST", "SHARE", "RUNS", "CALLS"], what, columns))?;
+    writeln!(out, "{}", line(["COST", "SHARE", "RUNS", "CALLS"], heading(spent.by), columns))?;
     for row in &spent.rows {
         let name = row.name.as_deref().map_or_else(|| nameless(spent.by).to_owned(), |name| cut(name, usize::MAX));
         writeln!(out, "{}", figures(row, &spent.sum, &name, columns))?;
@@ -70,8 +63,19 @@ pub(super) fn table(spent: &Spent, columns: usize, out: &mut impl Write) -> anyh
     Ok(())
 }
 
+/// Returns the heading of the names.
+pub(super) const fn heading(by: By) -> &'static str {
+    match by {
+        By::Room => "ROOM",
+        By::Person => "PERSON",
+        By::Coworker => "COWORKER",
+        By::Model => "MODEL",
+        By::Day => "DAY",
+    }
+}
+
 /// Says what a row without a name is for.
-fn nameless(by: By) -> &'static str {
+pub(super) fn nameless(by: By) -> &'static str {
     match by {
         By::Room | By::Coworker => "(assistants)",
         By::Person => "(nobody asked)",

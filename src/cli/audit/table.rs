@@ -203,11 +203,13 @@ pub(super) fn cut(text: &str, columns_max: usize) -> String {
     shown + "…"
 }
 
-fn short(number: u64) -> String {
+/// Returns a number in at most seven characters.
+pub(super) fn short(number: u64) -> String {
     if number < 10_000_000 { number.to_string() } else { format!("{}M", number / 1_000_000) }
 }
 
-fn brief(ms: u64) -> String {
+/// Returns a time in at most six characters.
+pub(super) fn brief(ms: u64) -> String {
     match ms / 1_000 {
         0 => format!("{ms} ms"),
         seconds @ 1..100 => format!("{seconds} s"),

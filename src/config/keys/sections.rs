@@ -23,7 +23,7 @@ static DIRECTIVES: Form = Form { what: "`target=level` with commas between", pat
 const SECRET: K = K::Secret { as_value: true };
 
 /// The top level of `workmate.yaml`.
-pub(in crate::config) static WORKMATE: [Key; 21] = [
+pub(in crate::config) static WORKMATE: [Key; 23] = [
     key("homeserver", K::Section(&HOMESERVER), F::Required, "The Matrix homeserver that Workmate serves."),
     key("appservice", K::Section(&APPSERVICE), F::Required, "Workmate's side of the registration."),
     key(
@@ -49,6 +49,18 @@ pub(in crate::config) static WORKMATE: [Key; 21] = [
         K::Text(&ADDRESS),
         F::Nothing,
         "Where people's own programs, such as Claude Code, read what their owners may read, at /mcp; not opened if it is left out.",
+    ),
+    key(
+        "console_listen",
+        K::Text(&ADDRESS),
+        F::Nothing,
+        "Where the operators' console is served to `workspace.admins`; not opened if it is left out.",
+    ),
+    key(
+        "console_url",
+        K::Text(&URL),
+        F::Told("http:// and `console_listen`, if only this machine reaches it"),
+        "The address of a proxy with TLS in front of `console_listen`; `!console` answers with links to it.",
     ),
     key("data_dir", K::Text(&PATH), F::Word("../data"), "The folder of everything that Workmate stores."),
     key(

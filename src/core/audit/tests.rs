@@ -17,7 +17,7 @@ fn tally(tool: &str) -> Tally {
     Tally { tool: tool.to_owned(), outcome: StepOutcome::Done, decision, duration_ms: 5 }
 }
 
-pub(super) fn summary() -> RunSummary {
+pub(crate) fn summary() -> RunSummary {
     RunSummary {
         batch: None,
         user: owned_user_id!("@coworker-oncall:hs"),

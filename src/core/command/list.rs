@@ -163,7 +163,7 @@ pub(crate) static ASSISTANT: [Described<Assistant>; 21] = [
 ];
 
 /// The commands of the service bot, in the order of the help; those from [`SERVICE_FOR_ADMINS`] on are only for admins.
-pub(crate) static SERVICE: [Described<Service>; 7] = [
+pub(crate) static SERVICE: [Described<Service>; 9] = [
     plain(
         "!assistant",
         Service::Assistant,
@@ -191,6 +191,14 @@ pub(crate) static SERVICE: [Described<Service>; 7] = [
         "",
         "For admins: lets a coworker have a changed tool, as `!changes` names it.",
     ),
+    plain(
+        "!console",
+        Service::Console,
+        "sign in to the console",
+        "For admins, in an encrypted chat: answers with a link to the console that works once, for a minute. `!console end` ends \
+         all of the asker's sessions.",
+    ),
+    read_elsewhere("!console end", "", "", "For admins: ends all of the asker's sessions in the console."),
 ];
 /// The index in [`SERVICE`] at which the admins' commands begin.
 pub(crate) const SERVICE_FOR_ADMINS: usize = 5;

@@ -20,6 +20,7 @@ use crate::core::{
 };
 
 mod connecting;
+mod console;
 mod money;
 mod timetable;
 mod work;
@@ -387,7 +388,16 @@ fn service(book: &mut Book) {
 #[test]
 fn all_words_in_a_row() {
     let mut book = Book::default();
-    for part in [coworkers, work::work, failures, assistants, service, timetable::timetable, connecting::connections] {
+    for part in [
+        coworkers,
+        work::work,
+        failures,
+        assistants,
+        service,
+        timetable::timetable,
+        connecting::connections,
+        console::console,
+    ] {
         part(&mut book);
     }
     insta::assert_snapshot!(book.0.trim_start());

@@ -136,6 +136,12 @@ fn plainly(tool: &str) -> Option<&'static str> {
     })
 }
 
+/// Returns whose approval a call of a coworker needs, for operators.
+#[must_use]
+pub(crate) fn whose_approval(rule: &ApprovalRule) -> String {
+    whose_ok(rule, false)
+}
+
 /// Returns whose approval a call needs, as part of a sentence.
 fn whose_ok(rule: &ApprovalRule, private: bool) -> String {
     match rule {

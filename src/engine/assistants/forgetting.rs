@@ -177,6 +177,7 @@ impl Engine {
         let removed = removing.await.expect("removing records does not panic")?;
         self.store.destroy_owner_key(owner)?;
         self.prepared.forget(&self.assistant_persona(owner).user);
+        self.budget.books.recount();
         tracing::info!(user.id = %owner, removed, "an owner's runs and their key are gone");
         Ok(())
     }

@@ -28,7 +28,7 @@ use tokio::{
 use super::Audit;
 use crate::{
     core::{
-        audit::{Answer, Ask, By, Entry, Filter, Spending, add_up, select},
+        audit::{Answer, Ask, By, Day, Entry, Filter, Spending, Sums, add_up, select},
         time::Timestamp,
     },
     engine::{
@@ -182,7 +182,8 @@ impl Audit {
     fn answer_ask(&self, ask: &Ask, answers: &mpsc::Sender<Answer>) {
         let said = match ask {
             Ask::Spend { by, since } => self.say_spending(*by, *since, answers),
-            Ask::List(_) | Ask::Show(_) | Ask::Retire(_) | Ask::Reload => self.say_runs(ask, answers),
+            Ask::Report { by, since } => self.say_report(*by, *since, answers),
+            Ask::List(_) | Ask::Show(_) | Ask::Retire(_) => self.say_runs(ask, answers),
         };
         let last = match said {
             Ok(()) => Answer::Done,
@@ -207,12 +208,25 @@ impl Audit {
         Ok(())
     }
 
+    fn say_report(&self, by: By, since: Option<Timestamp>, answers: &mpsc::Sender<Answer>) -> Result<(), StoreError> {
+        let (outlays, index) = (self.budget.ledger.outlays(), self.runtime.tables.run_index.iter());
+        let sums = Sums::of(self.runtime.config().workspace.zone.clone(), outlays, index, &self.runtime.namespace())?;
+        let (rows, sum) = sums.report(by, (since.map(Day::of), None));
+        let rows = rows.into_iter().map(|row| Answer::Reported(Box::new(row)));
+        for answer in rows.chain([Answer::ReportedInAll(Box::new(sum))]) {
+            if answers.blocking_send(answer).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn say_runs(&self, ask: &Ask, answers: &mpsc::Sender<Answer>) -> Result<(), StoreError> {
         let newest_first = self.runtime.tables.run_index.iter().rev();
         let (filter, named) = match ask {
             Ask::List(filter) => (filter.clone(), None),
             Ask::Show(run) => (Filter::default(), Some(run)),
-            Ask::Spend { .. } | Ask::Retire(_) | Ask::Reload => return Ok(()),
+            Ask::Spend { .. } | Ask::Report { .. } | Ask::Retire(_) => return Ok(()),
         };
         for entry in select(newest_first, &filter, &self.runtime.namespace()) {
             let entry: Entry = entry?;

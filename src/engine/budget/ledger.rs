@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,7 @@ use crate::{
         run::RunRecord,
         time::Timestamp,
     },
+    engine::books::Books,
     store::{Store, StoreError, Table},
 };
 
@@ -49,6 +50,8 @@ pub(in crate::engine) struct Ledger {
     lows: Mutex<Lows>,
     /// Tells waiting calls that a reservation was released.
     pub(super) freed: watch::Sender<u64>,
+    /// Sums of what is written here.
+    books: Option<Arc<Books>>,
     /// Tells that admins have to be warned.
     pub(in crate::engine) warning_due: Notify,
 }
@@ -92,6 +95,7 @@ impl Ledger {
             ratios: Mutex::default(),
             lows: Mutex::default(),
             freed: watch::Sender::new(0),
+            books: None,
             warning_due: Notify::new(),
         };
         let now = this.terms().zone.shown_as_utc(now);
@@ -104,6 +108,11 @@ impl Ledger {
             this.warning_due.notify_one();
         }
         Ok(this)
+    }
+
+    /// Notes in these books what it writes from now on.
+    pub(super) fn counted_in(self, books: Arc<Books>) -> Self {
+        Self { books: Some(books), ..self }
     }
 
     /// Settles the calls that an earlier process left open, but for batches that their runs still wait for. Returns all
@@ -256,9 +265,9 @@ impl Ledger {
     ) -> Result<Result<Call, Full>, StoreError> {
         let (_changing, now) = (self.lock(), self.terms().zone.shown_as_utc(now));
         let Opening { record, by, model, estimate, latency } = opening;
-        let key = key_of(record.accepted_at, &record.outlays_name(), by);
-        let run = self.outlays.get(&key)?;
-        let mut run = run.unwrap_or_else(|| RunOutlays::of(record.user.clone(), by.clone()));
+        let key = key_of(record.accepted_at, record.id().as_str(), by);
+        let before_run = self.outlays.get(&key)?;
+        let mut run = before_run.clone().unwrap_or_else(|| RunOutlays::of(record.user.clone(), by.clone()));
         let number = run.next();
         let call = Call { name: call_name(&key, number), key, number };
         let before = self.entries(holders, now)?;
@@ -274,9 +283,25 @@ impl Ledger {
             priced: is_priced(model),
             batch: *latency == Latency::Batch,
         });
-        self.outlays.put(&call.key, &run)?;
+        self.write(&call.key, before_run.as_ref(), &run)?;
         self.keep(holders, &before, &after, now)?;
         Ok(Ok(call))
+    }
+
+    /// Stores a run's outlays.
+    fn write(&self, key: &OutlaysKey, before: Option<&RunOutlays>, run: &RunOutlays) -> Result<(), StoreError> {
+        let mut books = self.books.as_ref().map(|books| books.open());
+        self.outlays.put(key, run)?;
+        books.iter_mut().for_each(|books| books.note_outlays(key, before, run));
+        Ok(())
+    }
+
+    /// Changes a run's outlays, if there are any.
+    fn rewrite(&self, key: &OutlaysKey, change: impl FnOnce(&mut RunOutlays)) -> Result<(), StoreError> {
+        let Some(before) = self.outlays.get(key)? else { return Ok(()) };
+        let mut run = before.clone();
+        change(&mut run);
+        if run == before { Ok(()) } else { self.write(key, Some(&before), &run) }
     }
 
     /// Returns the call of a run that waits for a batch, if one does.
@@ -306,11 +331,9 @@ impl Ledger {
     ) -> Result<Result<(), Full>, StoreError> {
         let _changing = self.lock();
         let now = self.now();
-        self.outlays.update(&call.key, |run: Option<RunOutlays>| {
-            let mut run = run?;
+        self.rewrite(&call.key, |run| {
             run.settle(call.number, cost);
             run.again(call.number, now);
-            Some(run)
         })?;
         let reserved =
             self.change(holders, |entries| budget::reserve_again(entries, &call.name, cost.amount, estimate, now))?;
@@ -330,11 +353,7 @@ impl Ledger {
     /// Replaces a call's reservation by its cost.
     pub(super) fn settle(&self, holders: &[Holder], call: &Call, cost: &Cost) -> Result<(), StoreError> {
         let _changing = self.lock();
-        self.outlays.update(&call.key, |run: Option<RunOutlays>| {
-            let mut run = run?;
-            run.settle(call.number, cost);
-            Some(run)
-        })?;
+        self.rewrite(&call.key, |run| run.settle(call.number, cost))?;
         self.change(holders, |entries| {
             for entry in entries {
                 entry.account.settle(&call.name, cost.amount);

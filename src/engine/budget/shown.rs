@@ -13,6 +13,20 @@ use crate::{
     engine::EngineError,
 };
 
+/// What is spent of a budget.
+pub(in crate::engine) struct Shown {
+    /// The coworker's id; empty for the workspace.
+    pub(in crate::engine) name: String,
+    /// The period.
+    pub(in crate::engine) period: Period,
+    /// What is spent.
+    pub(in crate::engine) spent: Usd,
+    /// What calls in progress have reserved.
+    pub(in crate::engine) reserved: Usd,
+    /// The limit, if there is one.
+    pub(in crate::engine) limit: Option<Usd>,
+}
+
 /// The scopes with an account for each of many.
 const CROWDS: [Scope; 3] = [Scope::Person, Scope::Room, Scope::Assistant];
 
@@ -41,11 +55,7 @@ impl Budget {
         let mut coworkers = coworkers?;
         let this_month = |account: &Account| account.spent.first().map_or(Usd::ZERO, |(_, spent, _)| *spent);
         coworkers.sort_by_key(|account| std::cmp::Reverse(this_month(account)));
-        let crowds = self.crowd_limits().map(|(scope, period, limit)| {
-            let count = |level| self.ledger.count(scope, period, level);
-            Crowd { scope, period, limit, low: count(Level::Low), used_up: count(Level::UsedUp) }
-        });
-        Ok(spending::ledger(&workspace, &coworkers, &crowds.collect::<Vec<_>>(), &self.ledger.terms().zone))
+        Ok(spending::ledger(&workspace, &coworkers, &self.crowds_shown(), &self.ledger.terms().zone))
     }
 
     /// Returns what a person has used.
@@ -78,6 +88,36 @@ impl Budget {
             })
         });
         shown.collect()
+    }
+
+    /// Returns what is spent and reserved of each budget whose number the config bounds, with its limit: the workspace's,
+    /// whose name is empty, and the coworkers', by id.
+    pub(in crate::engine) fn budgets_shown(&self) -> Result<Vec<Shown>, EngineError> {
+        let now = self.ledger.now();
+        let setup = self.runtime.current.get();
+        let coworkers = setup.users.iter().zip(&setup.config.coworkers);
+        let named = coworkers.map(|(user, coworker)| (Holder::Coworker(user.clone()), coworker.id.0.clone()));
+        let mut all = Vec::new();
+        for (holder, name) in std::iter::once((Holder::Workspace, String::new())).chain(named) {
+            let (account, limits) = (self.ledger.account(&holder, now)?, self.ledger.terms().of(&holder));
+            all.extend(Period::ALL.map(|period| Shown {
+                name: name.clone(),
+                period,
+                spent: account.spent(period, now),
+                reserved: account.reserved(period, now),
+                limit: limits.of(period),
+            }));
+        }
+        Ok(all)
+    }
+
+    /// Returns how many accounts of scopes with one for each of many have little or nothing left.
+    pub(in crate::engine) fn crowds_shown(&self) -> Vec<Crowd> {
+        let crowds = self.crowd_limits().map(|(scope, period, limit)| {
+            let count = |level| self.ledger.count(scope, period, level);
+            Crowd { scope, period, limit, low: count(Level::Low), used_up: count(Level::UsedUp) }
+        });
+        crowds.collect()
     }
 
     /// Returns an amount of an account for each period; none if it cannot be read.

@@ -113,7 +113,7 @@ impl Engine {
     async fn close_run(&self, id: &RunId, run: &Run, end: End) {
         let summary = self.audit.summary(run, end);
         let key: RunKey = (run.record().accepted_at, id.as_str().to_owned());
-        let closed = self.tables.run_index.put(&key, &summary).and_then(|()| self.tables.runs.remove(&key.1));
+        let closed = self.audit.index_run(&key, &summary).and_then(|()| self.tables.runs.remove(&key.1));
         let closed = match closed {
             // Durable at once: a process that is killed now must not ask the model again for what is answered.
             Ok(()) => self.store.flush().await,

@@ -45,6 +45,14 @@ pub(super) async fn bind_connections(config: &Config) -> Result<Option<(TcpListe
     }
 }
 
+/// Opens the console's listener, if there is to be one.
+pub(super) async fn bind_console(config: &Config) -> Result<Option<(TcpListener, Reached)>, StartError> {
+    match &config.console {
+        Some(reached) => Ok(Some((bind("console_listen", reached.listen).await?, reached.clone()))),
+        None => Ok(None),
+    }
+}
+
 /// Returns what to do about an address on which Workmate cannot listen.
 pub(super) fn mend_of_listening(key: &str, address: &SocketAddr, cause: &io::Error) -> String {
     match cause.kind() {

@@ -113,7 +113,7 @@ pub(super) fn job_of_room(room: &RoomId, schedule: &RoomSchedule) -> Option<Job>
 }
 
 /// Returns the key of a schedule of a coworker's file.
-pub(super) fn key_of_file(coworker: &str, name: &str) -> String {
+pub(in crate::engine) fn key_of_file(coworker: &str, name: &str) -> String {
     [OF_FILE, coworker, name].join(&BETWEEN.to_string())
 }
 

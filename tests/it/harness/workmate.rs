@@ -345,13 +345,17 @@ impl Workmate {
         panic!("workmate did not stop\n{}", last_lines(&self.log_path(), LOG_LINES));
     }
 
-    /// Stops it; returns the stored index of ended runs, oldest first.
-    pub(crate) async fn stop_and_read_run_index(&mut self) -> Result<Vec<Value>> {
+    /// Stops it; returns its store.
+    pub(crate) async fn stop_and_open_store(&mut self) -> Result<Store> {
         self.stop().await;
         let secret = fs::read_to_string(self.dir.path().join("master.secret"))?;
         let master = MasterSecret::decode(secret.trim()).expect("the harness wrote a master secret");
-        let store = Store::open(&self.data_dir().join("state"), &master.derive("state"))?;
-        store.run_index::<Value>().iter().map(|entry| Ok(entry?.1)).collect()
+        Ok(Store::open(&self.data_dir().join("state"), &master.derive("state"))?)
+    }
+
+    /// Stops it; returns the stored index of ended runs, oldest first.
+    pub(crate) async fn stop_and_read_run_index(&mut self) -> Result<Vec<Value>> {
+        self.stop_and_open_store().await?.run_index::<Value>().iter().map(|entry| Ok(entry?.1)).collect()
     }
 
     /// Returns its log over all starts.

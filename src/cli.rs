@@ -63,7 +63,7 @@ pub enum Command {
     Coworker(coworker::CoworkerArgs),
     /// Have the running Workmate read its configuration again; with a fault in any file, nothing changes.
     Reload(reload::ReloadArgs),
-    /// Have a coworker whose file is gone say farewell and leave its rooms.
+    /// Have a coworker whose file is gone leave its rooms, or take out all of Workmate.
     Retire(retire::RetireArgs),
     /// Show it all on this machine: a homeserver of its own, people, rooms, coworkers, an assistant.
     Demo(demo::DemoArgs),
@@ -151,9 +151,10 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(args).await,
         Command::Health(args) => health::run(&args).await,
         Command::Audit(args) => audit::run(args),
+        Command::RotateTokens(args) => init::rotate(&args).await,
         Command::Coworker(args) => coworker::run(&args),
         Command::Reload(args) => reload::run(&args),
-        Command::Retire(args) => retire::run(&args),
+        Command::Retire(args) => retire::run(&args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Pages(args) => pages::run(&args),
         Command::Decode => return crate::sandbox::child::run(),

@@ -61,6 +61,7 @@ pub use self::{
     owner::{Account, belongs, own_uid, user_name, whose, whose_if_denied},
     registration::Registration,
     schedules::Schedule,
+    secrets::{previous, reason},
     template::{COWORKER_FILES, NewCoworker, config_file, schema_files},
 };
 pub use crate::core::prompt::Effort;

@@ -1,9 +1,6 @@
 //! Joins the edges: takes accepted events in room order, asks the core what to do, and does it.
 
-use std::{
-    sync::{Arc, atomic::AtomicUsize},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use ruma::UserId;
 
@@ -16,7 +13,7 @@ use crate::{
     },
     matrix::MatrixError,
     secret::MasterSecret,
-    store::{Inbox, StoreError},
+    store::StoreError,
 };
 
 mod ahead;
@@ -31,7 +28,9 @@ mod bindings;
 mod books;
 mod budget;
 mod caught;
+mod chats;
 mod commands;
+mod company;
 mod computing;
 mod connections;
 mod console;
@@ -41,16 +40,19 @@ mod data_dir;
 mod deserted;
 mod disk;
 mod doubts;
+mod due;
 mod echoes;
+mod entries;
 mod errands;
 mod events;
 mod foreseen;
 mod gaps;
-mod hearing;
+mod homes;
 mod homeserver;
 mod hooks;
 mod inbox;
 mod invites;
+mod keeping_up;
 mod lanes;
 mod lobby;
 mod looking_back;
@@ -77,6 +79,8 @@ mod room_tools;
 mod runs;
 mod runtime;
 mod service;
+mod service_chats;
+mod speaking_up;
 mod spending;
 mod standing;
 mod start;
@@ -98,7 +102,7 @@ mod zones;
 pub use audit::{at_socket, door_of};
 pub use data_dir::{PlaceError, too_full_to_start, try_data_dir};
 pub use disk::{Ended, start_again};
-pub(crate) use hearing::settings_of as recogniser_settings;
+pub(crate) use media::settings_of as recogniser_settings;
 pub(crate) use model::{NO_KEY, models_of};
 pub use registered::differences;
 pub use retiring::users_of;
@@ -109,40 +113,28 @@ pub use supervisor::Supervisor;
 /// Pause between two safety syncs of a client that no transaction woke.
 const SAFETY_SYNC: Duration = Duration::from_mins(5);
 
+/// The type that earlier versions gave an event that no transaction brought.
+const MISSED: &str = "io.workmate.missed";
+
 /// Everything that handling an event needs; shared by all tasks. What has moved out of it are services with collaborators of
 /// their own; what is still here may touch everything. The runtime shows through ([`std::ops::Deref`]).
 struct Engine {
     runtime: Arc<Runtime>,
     toolsets: Arc<toolsets::Toolsets>,
-    inbox: Inbox,
     lanes: lanes::Lanes,
-    makers: assistants::Makers,
-    no_chats: assistants::NoChats,
-    headcounts: members::Headcounts,
-    flows: trust::Flows,
-    visits: visits::Visits,
-    prepared: media::Prepared,
-    hears: hearing::Hears,
     running: control::Running,
     pacing: spending::Pacing,
     budget: Arc<budget::Budget>,
     parked: parked::Parked,
     zones: Arc<zones::Zones>,
-    /// Wakes the task that does what runs still owe.
-    owed_due: tokio::sync::Notify,
-    /// Held while the service bot's chat with a person is looked up or made, so that two words at once make one chat.
-    service_chats: tokio::sync::Mutex<()>,
-    /// Events that were given up because they could not be handled.
-    given_up: AtomicUsize,
+    owed_due: Arc<due::Due>,
+    service_chats: Arc<service_chats::ServiceChats>,
     readable: Arc<readable::Readable>,
-    timetable: timetable::Timetable,
     batches: Arc<batches::Batches>,
     computing: Arc<computing::Computing>,
-    notes: notes::NoteBook,
-    lobby: Arc<lobby::Lobby>,
+    notes: Arc<notes::NoteBook>,
     people: Arc<standing::People>,
-    deserted: Arc<deserted::Deserted>,
-    approvals: approvals::desk::Desk,
+    approvals: Arc<approvals::desk::Desk>,
     bindings: Arc<bindings::Bindings>,
     errands: Arc<errands::Errands>,
     hooks: Arc<hooks::Hooks>,
@@ -151,6 +143,18 @@ struct Engine {
     model: Arc<model::Model>,
     wards: Arc<wards::Wards>,
     audit: Arc<audit::Audit>,
+    chats: Arc<chats::Chats>,
+    voices: Arc<voice::Voices>,
+    echoes: Arc<echoes::Echoes>,
+    doubts: Arc<doubts::Doubts>,
+    entries: Arc<entries::Entries>,
+    trust: Arc<trust::Trust>,
+    files: Arc<media::FilesRead>,
+    schedules: Arc<timetable::Schedules>,
+    homes: Arc<homes::Homes>,
+    forgetting: Arc<assistants::Forgetful>,
+    keeping_up: Arc<keeping_up::KeepingUp>,
+    membership: Arc<members::Memberships>,
 }
 
 /// Why an event could not be handled.

@@ -19,13 +19,18 @@
 
 use std::fmt;
 
+use self::world::World;
+
 mod approvals;
 mod carrying;
+mod cast;
 mod chance;
 mod checks;
 mod disk;
 mod ending;
 mod events;
+mod going;
+mod happening;
 mod model;
 mod people;
 mod process;
@@ -33,8 +38,6 @@ mod server;
 #[cfg(test)]
 mod tests;
 mod world;
-
-use self::world::World;
 
 /// A fault that is put into the world's own driver, to see that it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

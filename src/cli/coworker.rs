@@ -218,5 +218,5 @@ fn remove(args: &RemoveArgs) -> anyhow::Result<()> {
             return Err(error.context(format!("{} is back, because the rest could not be done", file.display())));
         }
     }
-    retire::run(&retire::RetireArgs { coworker: args.id.clone(), config: args.config.clone() })
+    retire::one(&Config::load(&args.config.path())?, &args.id)
 }

@@ -99,7 +99,13 @@ pub(crate) fn run(args: &InitArgs) -> anyhow::Result<()> {
 /// # Errors
 /// As `rotate-tokens`.
 pub(crate) async fn rotate_in(args: &InitArgs) -> anyhow::Result<()> {
-    Box::pin(rotating::run(&Places::of(args).config())).await
+    Box::pin(rotating::run(&written_before(args)?)).await
+}
+
+/// Returns the configuration that `init` wrote before.
+fn written_before(args: &InitArgs) -> anyhow::Result<PathBuf> {
+    let file = Places::of(args).config();
+    if file.exists() { Ok(file) } else { bail!(words::nothing_to_rotate(&file)) }
 }
 
 /// What was written, for the message about it.

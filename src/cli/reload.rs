@@ -55,7 +55,7 @@ pub(super) fn ask(config: &ConfigFile) -> anyhow::Result<Option<String>> {
             Ok(())
         }
         Answer::Said { done: false, text } => Err(anyhow!(text)),
-        Answer::Run(_) | Answer::Spent(_) | Answer::SpentInAll(_) | Answer::Done | Answer::Failed(_) => Ok(()),
+        _ => Ok(()),
     })?;
     Ok(Some(said))
 }

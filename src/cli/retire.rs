@@ -54,7 +54,10 @@ pub(crate) async fn run(args: &RetireArgs) -> anyhow::Result<()> {
 }
 
 /// Has the running Workmate retire the coworker, because only it can act as one.
-fn one(config: &Config, coworker: &str) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When none runs, or it cannot do it.
+pub(super) fn one(config: &Config, coworker: &str) -> anyhow::Result<()> {
     let path = door_of(&config.data_dir);
     let Some(mut door) = knock(&path)? else {
         bail!(

@@ -5,7 +5,7 @@ use super::width::width;
 /// Columns of a terminal.
 pub(crate) const COLUMNS: usize = 80;
 /// The largest indent of a continuation line.
-const HANG_MAX: usize = 32;
+const HANG_MAX: usize = 36;
 /// The divisor of the width for the largest indent of a continuation line.
 const HANG_SHARE: usize = 3;
 /// Beginnings of lines that people copy into a shell, which are not wrapped.

@@ -184,15 +184,15 @@ impl Config {
             headers.collect::<Vec<_>>()
         };
         if secrets(&ours.api_key) != secrets(&theirs.api_key) {
-            next.claude.api_key = self.claude.api_key.clone();
+            next.claude.api_key.clone_from(&self.claude.api_key);
             waiting.push("claude.api_key");
         }
         if secrets(&self.claude.auth_token) != secrets(&next.claude.auth_token) {
-            next.claude.auth_token = self.claude.auth_token.clone();
+            next.claude.auth_token.clone_from(&self.claude.auth_token);
             waiting.push("claude.auth_token");
         }
         if (names(&self.claude), values(&self.claude)) != (names(&next.claude), values(&next.claude)) {
-            next.claude.headers = self.claude.headers.clone();
+            next.claude.headers.clone_from(&self.claude.headers);
             waiting.push("claude.headers");
         }
         let key = |config: &Self| {
@@ -200,7 +200,7 @@ impl Config {
             key.map(|key| key.expose().to_owned()).next()
         };
         if key(self) != key(next) {
-            next.transcription = self.transcription.clone();
+            next.transcription.clone_from(&self.transcription);
             waiting.push("transcription.api_key");
         }
         waiting

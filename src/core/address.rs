@@ -20,9 +20,12 @@ use super::{
 mod asking;
 mod edited;
 mod ending;
+mod everyday;
 mod folding;
 mod inflected;
+mod letters;
 mod meant;
+mod members;
 mod names;
 mod nods;
 mod others;
@@ -35,9 +38,9 @@ use self::meant::{mentioned_users, only_nods};
 pub(crate) use self::names::strip_address_behind;
 pub(crate) use self::{
     edited::{EDIT_WINDOW_MS, Original, as_edited, says_whom_it_mentions},
+    members::Member,
     names::{CoworkerHere, strip_address},
     nods::{Answered, Nod, asked_back, nod},
-    others::Member,
 };
 
 /// Most coworkers remembered as asked in one thread.

@@ -314,6 +314,8 @@ pub enum Ask {
     },
     /// Retire the coworker with this id. Not a question, but sent through the same socket.
     Retire(String),
+    /// Read the tokens' files again. Not a question either.
+    Tokens,
     /// Read the configuration again. No question either.
     Reload,
 }

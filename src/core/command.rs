@@ -315,9 +315,6 @@ impl ServiceCommand {
             let named = text.trim().split_once(char::is_whitespace).map_or("", |(_, named)| named.trim());
             return Self::Accept(named.to_owned());
         }
-        if is_admin && said == "!console end" {
-            return Self::ConsoleEnd;
-        }
         list::find(known, &said, false, Self::Help).unwrap_or(Self::Help)
     }
 }

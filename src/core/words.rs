@@ -148,6 +148,12 @@ pub fn farewell() -> String {
     "I'm being retired, so I'm leaving this room. What I wrote here stays; I won't answer any more.".to_owned()
 }
 
+/// The reason with which our users leave every room when Workmate is taken out of its homeserver.
+#[must_use]
+pub fn gone_for_good() -> String {
+    "Workmate was removed from this homeserver. What was written here stays.".to_owned()
+}
+
 /// Says that a coworker answers no more, and is still there.
 #[must_use]
 pub fn out_of_service() -> String {

@@ -70,12 +70,10 @@ pub(super) trait Answerer<'e>: Send + Sync {
 impl Engine {
     /// Returns who answers a run.
     pub(super) fn answerer(&self, record: &RunRecord) -> Box<dyn Answerer<'_> + '_> {
-        match record.owner() {
-            Some(owner) => Box::new(Assistant { engine: self, owner: owner.to_owned() }),
-            None => {
-                let (user, room) = (record.user.clone(), record.room.clone());
-                Box::new(Coworker { engine: self, coworker: self.coworker(&user), user, room })
-            }
+        if let Some(owner) = record.owner() {
+            return Box::new(Assistant { engine: self, owner: owner.to_owned() });
         }
+        let (user, room) = (record.user.clone(), record.room.clone());
+        Box::new(Coworker { engine: self, coworker: self.coworker(&user), user, room })
     }
 }

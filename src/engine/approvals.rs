@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ruma::{OwnedEventId, RoomId, UserId};
 use tokio::time::Instant;
 
+use self::desk::{Begun, Card};
 use super::{Engine, EngineError, Shared, answerers::Said, word, word_transaction};
 use crate::{
     clock,
@@ -20,16 +21,14 @@ use crate::{
         trail::Decision,
         words,
     },
+    engine::timetable::Schedules,
     matrix::{Account, MatrixError, account::File},
     store::StoreError,
 };
 
 pub(super) mod desk;
 mod hearing;
-mod leaving;
 mod looking_back;
-
-use self::desk::{Begun, Card};
 
 /// What is still to be done about a run's cards when the run is over.
 #[derive(Debug, Default)]
@@ -85,7 +84,7 @@ impl Engine {
         let cause = format!("{} {}", id.as_str(), pending.number());
         let txn = word_transaction("nobody-decides", &cause, account.user());
         let said = Outgoing { place: record.place.clone(), ..said };
-        match account.send(self.destination(record)?.room(), &said, txn).await {
+        match account.send(self.chats.destination(record)?.room(), &said, txn).await {
             Err(error) if error.is_passing() => return Err(error.into()),
             Err(error) => tracing::debug!(%error, "who can ask for a tool cannot be said"),
             Ok(_) => {}
@@ -104,7 +103,7 @@ impl Engine {
         record: &RunRecord,
         pending: &Pending,
     ) -> Result<(Card, Standing), EngineError> {
-        let room = self.destination(record)?.room();
+        let room = self.chats.destination(record)?.room();
         let open_ms = u64::from(self.config().limits.approval_minutes) * 60_000;
         let expires_at = clock::steady().later(open_ms);
         let standing = Standing::new(id, record, pending, expires_at);
@@ -118,7 +117,7 @@ impl Engine {
             approval::mentioned(&pending.rule, &record.asker, level)
         };
         let names = names(account, &record.room, &pending.rule, &record.asker).await;
-        let meaning = Self::meaning_of(record, pending);
+        let meaning = Schedules::meaning_of(record, pending);
         let setting = Setting {
             place: &record.place,
             mask: &self.toolsets.tools.mask(),
@@ -158,7 +157,7 @@ impl Engine {
         pending: &Pending,
         whole: WholeCall,
     ) -> Result<(), EngineError> {
-        let room = self.destination(record)?.room();
+        let room = self.chats.destination(record)?.room();
         let file = File { name: whole.name, media_type: mime::TEXT_PLAIN_UTF_8, bytes: whole.text.into_bytes() };
         let txn = id.transaction(Step::Card(pending.number(), CardStep::Whole));
         let event = account.send_file(room, file, &record.place, txn).await?;

@@ -1,32 +1,24 @@
 //! Assistants (A1 to A6, A10): made on request, each with one room, answering only their owner.
 
-mod adopting;
 mod again;
 mod beginning;
 mod devices;
 mod exporting;
-mod following;
 mod forgetting;
-mod naming;
 mod nodding;
 mod opening;
-mod privacy;
 mod sifting;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
-};
+use std::sync::Arc;
 
-use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
-use tokio::{sync::Mutex as FairMutex, time::Instant};
+use ruma::{EventId, UserId};
+use tokio::time::Instant;
 
-pub(super) use self::adopting::NoChats;
 use self::opening::{Chatted, Pasted, Reading};
-use self::privacy::{STATE_THAT_MATTERS, is_of_the_two};
 use super::{
     Engine, EngineError, Shared,
     ask::{Around, Asking},
+    chats::{STATE_THAT_MATTERS, is_of_the_two},
     control::{Order, Which},
     inbox::Handled,
     parked::Readers,
@@ -40,116 +32,23 @@ use crate::{
         destination::Refused,
         event::{EventKind, RoomEvent},
         refused::{Breadth, Sieve},
-        room_check::{Origin, Privacy, check_room},
+        room_check::Privacy,
         run::RunRecord,
         session::{Session, SessionBounds, current_session},
         words,
     },
-    matrix::{Account, dm, inbound::Read, lead},
+    matrix::{Account, inbound::Read, lead},
     store::InboxEntry,
 };
+
+pub(super) use self::forgetting::Forgetful;
 
 /// Events of the direct chat among which a session is looked for.
 const HISTORY_EVENTS: usize = 300;
 /// Most session markers kept; older ones lie before the history that is read.
 const MARKERS_MAX: usize = 20;
 
-/// Where an owner finds their assistant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Chat {
-    /// In the room that they are already in.
-    Joined,
-    /// In a room to which they are invited.
-    Invited,
-}
-
-/// Makes sure that two requests at once make one assistant.
-#[derive(Default)]
-pub(super) struct Makers(Mutex<HashMap<OwnedUserId, Weak<FairMutex<()>>>>);
-
-impl Makers {
-    fn of(&self, owner: &UserId) -> Arc<FairMutex<()>> {
-        let mut makers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        makers.retain(|_, maker| maker.strong_count() > 0);
-        if let Some(maker) = makers.get(owner).and_then(Weak::upgrade) {
-            return maker;
-        }
-        let maker = Arc::new(FairMutex::new(()));
-        makers.insert(owner.to_owned(), Arc::downgrade(&maker));
-        maker
-    }
-
-    /// Waits while an assistant is being made for `owner`, because its room is not known as the assistant's until then.
-    pub(super) async fn made(&self, owner: &UserId) {
-        let making = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(owner).and_then(Weak::upgrade);
-        if let Some(making) = making {
-            let _made = making.lock().await;
-        }
-    }
-}
-
 impl Engine {
-    /// Makes a person's assistant and its room, or finds them; invites the owner if they are not there.
-    pub(super) async fn ensure_assistant(self: Shared, owner: &UserId) -> Result<Chat, EngineError> {
-        let maker = self.makers.of(owner);
-        let _one_at_a_time = maker.lock().await;
-        let persona = self.persona_after(owner).await;
-        let account = Box::pin(self.pool.passing(&persona)).await?;
-        account.sync().await?;
-        account.confirm_rooms().await?;
-        Box::pin(self.follow(&account, owner)).await?;
-        let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
-        let known = record.room.clone().filter(|room| account.is_in(room));
-        if let Some(room) = known
-            && self.attend(&account, owner, &room).await? == Privacy::Tight
-        {
-            self.rename_after(&persona).await;
-            let facts = account.facts(&room).await?;
-            if facts.joined.contains(owner) {
-                return Ok(Chat::Joined);
-            }
-            if !facts.invited.contains(owner) {
-                account.invite(&room, owner).await?;
-            }
-            return Ok(Chat::Invited);
-        }
-        // A crash between making a room and recording it leaves a room that our store does not know.
-        let adopted = self.unrecorded_room(&account, owner, &record).await?;
-        let room = match adopted {
-            Some(room) => room,
-            None => dm::create_private(&account, owner, &persona.display_name).await?,
-        };
-        self.tables.assistant_rooms.put(&room, &owner.to_owned())?;
-        self.begin_comparing_in(&room)?;
-        let elsewhere = self.tables.assistants.get(&owner.to_owned())?.is_some_and(|record| record.elsewhere);
-        let record = AssistantRecord { room: Some(room.clone()), elsewhere, ..AssistantRecord::default() };
-        self.tables.assistants.put(&owner.to_owned(), &record)?;
-        self.store.flush().await?;
-        tracing::info!(user.id = %persona.user, room.id = %room, "an assistant is ready");
-        // The owner may have joined before the room was recorded as theirs.
-        account.sync().await?;
-        self.attend(&account, owner, &room).await?;
-        Ok(Chat::Invited)
-    }
-
-    async fn unrecorded_room(
-        &self,
-        account: &Account,
-        owner: &UserId,
-        record: &AssistantRecord,
-    ) -> Result<Option<OwnedRoomId>, EngineError> {
-        for room in account.joined() {
-            if record.room.as_ref() == Some(&room) || self.tables.assistant_rooms.get(&room)?.is_some() {
-                continue;
-            }
-            let state = dm::state_of(account, &room, owner).await?;
-            if check_room(&state, Origin::Made, owner, account.user()).is_tight() {
-                return Ok(Some(room));
-            }
-        }
-        Ok(None)
-    }
-
     /// Handles an event in an assistant's room.
     pub(super) async fn take_in_assistant_room(
         self: Shared,
@@ -168,11 +67,11 @@ impl Engine {
             if STATE_THAT_MATTERS.contains(&event.event_type.as_str()) {
                 let account = Box::pin(self.pool.passing(&assistant)).await?;
                 account.sync_since(accepted).await?;
-                self.look_after(&account, owner, &event.room_id).await?;
+                self.homes.look_after(&account, owner, &event.room_id).await?;
             }
             if event.event_type == "m.room.member" && event.state_key.as_deref() == Some(owner.as_str()) {
                 // The owner may have changed their display name.
-                self.rename_after(&self.persona_after(owner).await).await;
+                self.chats.rename_after(&self.chats.persona_after(owner).await).await;
             }
             return Ok(Handled::Done);
         }
@@ -192,12 +91,12 @@ impl Engine {
         }
         let account = Box::pin(self.pool.passing(&assistant)).await?;
         if account.is_in(&event.room_id) {
-            self.say_renewed(&account, &event.room_id).await?;
+            self.homes.say_renewed(&account, &event.room_id).await?;
         }
         match lead::read_as(&account, &event.room_id, &event.event_id, accepted).await? {
             Some(read) if read.sealed.is_none() => {
                 let readers = std::slice::from_ref(&account);
-                if read.was_encrypted && Box::pin(self.is_no_echo(readers, &read, entry)).await? {
+                if read.was_encrypted && Box::pin(self.echoes.is_no_echo(readers, &read, entry)).await? {
                     Box::pin(self.answer_owner(&account, owner, &read, entry, accepted)).await?;
                 }
                 Ok(Handled::Done)
@@ -228,33 +127,10 @@ impl Engine {
         // A sync drops a request from an unknown device, so a new device is looked up first.
         account.learn_devices(owner).await?;
         account.sync_since(accepted).await?;
-        if self.look_after(&account, owner, &request.room).await? == Privacy::Tight {
-            self.verify_in_chat(&account, &request);
+        if self.homes.look_after(&account, owner, &request.room).await? == Privacy::Tight {
+            self.trust.verify_in_chat(&account, &request);
         }
         Ok(true)
-    }
-
-    /// As [`Self::attend`]; if the room was replaced, follows the upgrade or makes another room.
-    pub(super) async fn look_after(
-        self: &Shared,
-        account: &Arc<Account>,
-        owner: &UserId,
-        room: &RoomId,
-    ) -> Result<Privacy, EngineError> {
-        let privacy = self.attend(account, owner, room).await?;
-        if privacy == Privacy::Lost {
-            Box::pin(self.clone().take_upgrade(account, owner)).await?;
-        }
-        Ok(privacy)
-    }
-
-    pub(super) fn note(&self, owner: &UserId, change: impl FnOnce(&mut AssistantRecord)) -> Result<(), EngineError> {
-        self.tables.assistants.update(&owner.to_owned(), |record: Option<AssistantRecord>| {
-            let mut record = record.unwrap_or_default();
-            change(&mut record);
-            Some(record)
-        })?;
-        Ok(())
     }
 
     pub(super) async fn answer_owner(
@@ -267,16 +143,17 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let event = &read.event;
         let says = matches!(event.kind, EventKind::Message(_) | EventKind::Edit { .. });
-        if !says || event.sender != owner || self.look_after(account, owner, &event.room).await? == Privacy::Lost {
+        if !says || event.sender != owner || self.homes.look_after(account, owner, &event.room).await? == Privacy::Lost
+        {
             return Ok(());
         }
         // An unverified device may ask to be verified.
         if let EventKind::Message(message) = &event.kind
-            && self.take_verification(account, event, message).await?
+            && self.trust.take_verification(account, event, message).await?
         {
             return Ok(());
         }
-        self.take_owners_verification_requests(account, owner, &event.room);
+        self.trust.take_owners_verification_requests(account, owner, &event.room);
         if !self.answers_device(account, owner, read).await? {
             return Ok(());
         }
@@ -320,7 +197,7 @@ impl Engine {
         let text = match command {
             AssistantCommand::New => {
                 self.close_rooms(owner, None, |_| true)?;
-                self.note(owner, |record| {
+                self.chats.note(owner, |record| {
                     record.markers.push(event.id.clone());
                     let surplus = record.markers.len().saturating_sub(MARKERS_MAX);
                     record.markers.drain(..surplus);
@@ -339,7 +216,7 @@ impl Engine {
                 &self.toolsets.private_toolset()?,
                 &self.toolsets.servers_down(&self.config().assistants.tools),
             ),
-            AssistantCommand::Forget => return Box::pin(self.forget_sessions(account, owner, event)).await,
+            AssistantCommand::Forget => return Box::pin(self.forgetting.forget_sessions(account, owner, event)).await,
             AssistantCommand::Export => return Box::pin(self.export_session(account, owner, event)).await,
             AssistantCommand::Share => return Box::pin(self.share_answer(account, owner, event)).await,
             // What was deleted while it waited is not set up.
@@ -348,7 +225,7 @@ impl Engine {
             {
                 return Ok(());
             }
-            AssistantCommand::Reminding(reminding) => self.obey_reminding(owner, event, reminding).await?,
+            AssistantCommand::Reminding(reminding) => self.schedules.obey_reminding(owner, event, reminding).await?,
             AssistantCommand::Connecting(connecting) => {
                 return Box::pin(self.connections.obey_connecting(account, owner, event, connecting)).await;
             }
@@ -385,8 +262,8 @@ impl Engine {
         breadth: &Breadth,
     ) -> Result<Asking, EngineError> {
         let owner = &record.asker.clone();
-        let room = &self.destination(record)?.room().to_owned();
-        if self.attend(account, owner, room).await? == Privacy::Lost {
+        let room = &self.chats.destination(record)?.room().to_owned();
+        if self.chats.attend(account, owner, room).await? == Privacy::Lost {
             return Err(Refused::Silent.into());
         }
         let mut facts = account.facts(room).await?;
@@ -415,7 +292,7 @@ impl Engine {
             let txn = super::word_transaction("afresh", record.request.as_str(), &record.user);
             let text = words::fresh_after_pause(self.config().assistants.session_idle_hours);
             account.send(room, &super::word(&text, None), txn).await?;
-            self.note(owner, |kept| kept.afresh_told = Some(record.request.clone()))?;
+            self.chats.note(owner, |kept| kept.afresh_told = Some(record.request.clone()))?;
         }
         let chat = Chatted { events: &events, known, begins: session.begins };
         let mut opened = Box::pin(self.still_opened(account, record, &chat)).await?;
@@ -459,7 +336,7 @@ impl Engine {
             file_limits: self.config().files(),
             files: None,
         };
-        let files = self.fetch_files(account, room, context::files_wanted(&input)).await;
+        let files = self.files.fetch_files(account, room, context::files_wanted(&input)).await;
         input.files = Some(&files);
         let composed = context::compose(&input);
         let around = Around {
@@ -479,27 +356,5 @@ impl Engine {
             probes: breadth.probes,
             around,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures_util::FutureExt as _;
-    use ruma::user_id;
-
-    use super::*;
-
-    #[test]
-    fn an_owners_events_wait_while_their_assistants_room_is_made_and_nobody_elses_do() {
-        let (makers, alice, bob) = (Makers::default(), user_id!("@alice:hs"), user_id!("@bob:hs"));
-        assert!(makers.made(alice).now_or_never().is_some(), "nothing is being made");
-
-        let maker = makers.of(alice);
-        let making = maker.lock().now_or_never().expect("nobody else makes it");
-        let mut waiting = Box::pin(makers.made(alice));
-        assert!((&mut waiting).now_or_never().is_none(), "her room is not known yet");
-        assert!(makers.made(bob).now_or_never().is_some());
-        drop(making);
-        assert!(waiting.now_or_never().is_some(), "her room is known");
     }
 }

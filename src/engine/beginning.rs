@@ -79,7 +79,7 @@ impl Engine {
         word.place = record.place.clone();
         let txn = super::word_transaction("too-many-waiting", record.id().as_str(), &record.user);
         account.sync().await?;
-        account.send(self.destination(record)?.room(), &word, txn).await?;
+        account.send(self.chats.destination(record)?.room(), &word, txn).await?;
         Ok(())
     }
 

@@ -177,6 +177,16 @@ impl Bindings {
         }
         Ok(holds)
     }
+
+    /// Returns whether one of these names stands for a room.
+    pub(super) async fn is_among(&self, room: &RoomId, names: &[OwnedRoomOrAliasId]) -> Result<bool, EngineError> {
+        for name in names {
+            if self.workplace(name).await?.as_deref() == Some(room) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 /// Maps a refusal to `None`; a homeserver that does not answer is an error.

@@ -163,13 +163,10 @@ impl Books {
     }
 }
 
-fn behind<K: crate::store::Key, V: serde::Serialize + serde::de::DeserializeOwned>(
-    table: &Table<K, V>,
-    key: Option<&K>,
-) -> Box<dyn Iterator<Item = Result<(K, V), StoreError>>>
+fn behind<K, V>(table: &Table<K, V>, key: Option<&K>) -> Box<dyn Iterator<Item = Result<(K, V), StoreError>>>
 where
-    K: 'static,
-    V: 'static,
+    K: crate::store::Key + 'static,
+    V: serde::Serialize + serde::de::DeserializeOwned + 'static,
 {
     match key {
         Some(key) => Box::new(table.after(key)),

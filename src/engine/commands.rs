@@ -46,7 +46,7 @@ impl Engine {
                 }
             }
             CoworkerRequest::Unschedule(number) => match self.pool.kept(user) {
-                Some(account) => self.end_schedule(&account, event, number).await?,
+                Some(account) => self.schedules.end_schedule(&account, event, number).await?,
                 None => words::timetable::no_such_schedule(number),
             },
             CoworkerRequest::Reread(number) => match self.pool.kept(user) {
@@ -104,7 +104,7 @@ impl Engine {
                 notes => words::notes(name, notes, &self.zones.zone_of(&event.sender).await),
             },
             CoworkerCommand::Schedules => {
-                self.list_schedules(coworker, room, &self.zones.zone_of(&event.sender).await).await?
+                self.schedules.list_schedules(coworker, room, &self.zones.zone_of(&event.sender).await).await?
             }
             CoworkerCommand::Verify => words::trust::look_for_request(None),
             CoworkerCommand::Why => self.audit.why(user, event).await?,

@@ -50,11 +50,11 @@ impl Engine {
             EventKind::Edit { target, new, .. } => (target.clone(), new),
             _ => return Ok(()),
         };
-        let voice = self.voice_in(&account, &event.room).await?;
+        let voice = self.voices.voice_in(&account, &event.room).await?;
         if voice != Voice::Heard {
             let waiting = Waiting { request: event.id.clone(), user: asked.user.clone(), since: clock::now() };
-            self.let_wait(&event.room, waiting)?;
-            Box::pin(self.tell_unheard(&account, &event.room, &event.sender, voice)).await;
+            self.voices.let_wait(&event.room, waiting)?;
+            Box::pin(self.voices.tell_unheard(&account, &event.room, &event.sender, voice)).await;
             return Ok(());
         }
         // Homeservers allow no thread on a message that relates to another.
@@ -71,7 +71,8 @@ impl Engine {
             // A bridge's puppet may ask, but not give commands.
             Admission::Command(_) if !self.namespace().who(&event.sender).is_person() => return Ok(()),
             Admission::Command(CoworkerRequest::Command(CoworkerCommand::Verify)) => {
-                return Box::pin(self.verify_on_request(&account, &event.sender, &event.room, place, event)).await;
+                return Box::pin(self.trust.verify_on_request(&account, &event.sender, &event.room, place, event))
+                    .await;
             }
             Admission::Command(command) => {
                 let text = self.obey(&coworker, event, command, &asked.user).await?;
@@ -188,7 +189,7 @@ impl Engine {
             file_limits: self.config().files(),
             files: None,
         };
-        let files = self.fetch_files(account, room, context::files_wanted(&input)).await;
+        let files = self.files.fetch_files(account, room, context::files_wanted(&input)).await;
         input.files = Some(&files);
         let composed = context::compose(&input);
         let around = Around {

@@ -3,9 +3,11 @@
 //! only if the sync agrees or its code names a cause in the call itself. `matrix/proxy/doubt.rs` handles the shortest
 //! ones before they get here.
 
+use crate::engine::runtime::Runtime;
 use ruma::RoomId;
+use std::sync::Arc;
 
-use super::{Engine, EngineError};
+use super::EngineError;
 use crate::{
     clock,
     core::retry::{Failures, Next, Others},
@@ -16,7 +18,17 @@ use crate::{
 /// Most tries of an event whose refusal contradicts everything that is known.
 const TRIES_MAX: u32 = 5;
 
-impl Engine {
+/// Looks again where the homeserver may have refused by mistake.
+pub(super) struct Doubts {
+    runtime: Arc<Runtime>,
+}
+
+impl Doubts {
+    /// Makes it on what it may call.
+    pub(super) fn new(runtime: &Arc<Runtime>) -> Self {
+        Self { runtime: runtime.clone() }
+    }
+
     /// Returns whether a refusal in a room is doubtful: a sync says that this user is there and may speak, or no sync
     /// succeeds. The caller tries again, within its bounds.
     pub(super) async fn doubts(&self, account: &Account, room: &RoomId, error: &MatrixError) -> bool {
@@ -37,9 +49,9 @@ impl Engine {
             return false;
         }
         let room = &entry.event.room_id;
-        let account = match self.tables.assistant_rooms.get(room) {
-            Ok(Some(owner)) => Box::pin(self.pool.passing(&self.assistant_persona(&owner))).await.ok(),
-            _ => self.kept_in(room).into_iter().next(),
+        let account = match self.runtime.tables.assistant_rooms.get(room) {
+            Ok(Some(owner)) => Box::pin(self.runtime.pool.passing(&self.runtime.assistant_persona(&owner))).await.ok(),
+            _ => self.runtime.kept_in(room).into_iter().next(),
         };
         let is_doubted = match account {
             Some(account) => self.doubts(&account, room, error).await,

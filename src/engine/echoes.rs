@@ -4,9 +4,8 @@
 use std::sync::Arc;
 
 use ruma::{EventId, OwnedUserId, UserId};
-use tokio::time::Instant;
 
-use super::{Engine, EngineError, Shared, word, word_transaction};
+use super::{EngineError, word, word_transaction};
 use crate::{
     clock,
     core::{
@@ -15,6 +14,7 @@ use crate::{
         time::Timestamp,
         words,
     },
+    engine::runtime::Runtime,
     matrix::{Account, MatrixError, inbound::Read},
     store::{InboxEntry, StoreError, Table},
 };
@@ -26,19 +26,15 @@ const SESSIONS_MAX: usize = 50_000;
 /// Sessions forgotten together, so that this is seldom done.
 const SESSIONS_FORGOTTEN: usize = SESSIONS_MAX / 10;
 
-impl Engine {
-    /// Takes what coworkers read in an entry, unless it is an echo.
-    pub(super) async fn take_unless_echo(
-        self: Shared,
-        readers: &[Arc<Account>],
-        read: &Read,
-        entry: &InboxEntry,
-        accepted: Instant,
-    ) -> Result<(), EngineError> {
-        if !self.is_no_echo(readers, read, entry).await? {
-            return Ok(());
-        }
-        Box::pin(self.take_read(&read.event, read.carriage(), entry, accepted)).await
+/// What was heard of each session, so that an echo counts for nothing.
+pub(super) struct Echoes {
+    runtime: Arc<Runtime>,
+}
+
+impl Echoes {
+    /// Makes it on what it may call.
+    pub(super) fn new(runtime: &Arc<Runtime>) -> Self {
+        Self { runtime: runtime.clone() }
     }
 
     /// Returns whether what was read in an entry is no echo, and notes it. Where that cannot be told, it does not count,
@@ -58,7 +54,7 @@ impl Engine {
         }
         let hearing = match self.ciphertext_of(readers, read, entry).await {
             Ok(Some(ciphertext)) => {
-                let owner = self.tables.assistant_rooms.get(&event.room)?;
+                let owner = self.runtime.tables.assistant_rooms.get(&event.room)?;
                 self.change_heard(&ciphertext, owner, |heard| heard.hear(ciphertext.index, &event.id, clock::now()))?
             }
             Ok(None) => Hearing::Unknown,
@@ -117,10 +113,10 @@ impl Engine {
 
     /// Tells who asked one of ours with a message that it does not count.
     async fn tell_doubt(&self, readers: &[Arc<Account>], event: &RoomEvent) -> Result<(), EngineError> {
-        let is_chat = self.tables.assistant_rooms.get(&event.room)?.is_some_and(|owner| owner == event.sender);
+        let is_chat = self.runtime.tables.assistant_rooms.get(&event.room)?.is_some_and(|owner| owner == event.sender);
         let asked = readers.iter().find(|reader| is_chat || event.mentions(reader.user()));
         let Some(account) = asked else { return Ok(()) };
-        if !self.tables.is_told_now(&event.room, &event.sender, |record| &mut record.undecryptable)? {
+        if !self.runtime.tables.is_told_now(&event.room, &event.sender, |record| &mut record.undecryptable)? {
             return Ok(());
         }
         let txn = word_transaction("in-doubt", event.id.as_str(), account.user());
@@ -155,7 +151,7 @@ impl Engine {
         change: impl FnOnce(&mut Heard) -> T,
     ) -> Result<T, EngineError> {
         let mut changed = None;
-        self.tables.heard.update(&ciphertext.session, |heard: Option<Heard>| {
+        self.runtime.tables.heard.update(&ciphertext.session, |heard: Option<Heard>| {
             let mut heard = heard.unwrap_or_default();
             heard.owner = owner;
             changed = Some(change(&mut heard));

@@ -2,6 +2,7 @@
 
 mod around;
 mod going_on;
+mod hearing;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -9,9 +10,8 @@ use ruma::{EventId, OwnedUserId, RoomId};
 use tokio::time::Instant;
 
 use super::{
-    Engine, EngineError, Shared,
+    Engine, EngineError, MISSED, Shared,
     control::{Order, Which},
-    gaps::MISSED,
     inbox::Handled,
     parked::Readers,
     records::{RoomRecord, ThreadRecord},
@@ -46,7 +46,7 @@ impl Engine {
         let event = &entry.event;
         // The owner may have joined the room and written in it before the assistant has noted whose room it is.
         if self.roster.of(&event.room_id).is_empty() {
-            self.makers.made(&event.sender).await;
+            self.homes.makers.made(&event.sender).await;
         }
         if let Some(owner) = self.tables.assistant_rooms.get(&event.room_id)? {
             if !self.namespace().who(&owner).is_person() {
@@ -62,12 +62,12 @@ impl Engine {
             }
             return Box::pin(self.take_in_assistant_room(&owner, entry, accepted)).await;
         }
-        if Box::pin(self.adopt_chat(entry, accepted)).await? {
+        if Box::pin(self.homes.adopt_chat(entry, accepted)).await? {
             return Box::pin(self.take_in_assistant_room(&event.sender, entry, accepted)).await;
         }
         let handled = Box::pin(self.clone().take_in_room(entry, accepted)).await;
         // Only after the event: if it is a `!verify`, it says where to show the emoji.
-        self.take_verification_requests(&self.kept_in(&event.room_id));
+        self.trust.take_verification_requests(&self.kept_in(&event.room_id));
         handled
     }
 
@@ -79,10 +79,12 @@ impl Engine {
             match event.event_type.as_str() {
                 "m.room.member" => {
                     if let Some(read) = self.read_plain(event).await {
-                        Box::pin(self.clone().take_membership(&read, accepted)).await?;
+                        Box::pin(self.membership.clone().take_membership(&read, accepted)).await?;
                     }
                 }
-                "m.room.tombstone" => Box::pin(self.clone().take_tombstone(entry, accepted)).await?,
+                "m.room.tombstone" => {
+                    Box::pin(self.membership.upgrades.clone().take_tombstone(entry, accepted)).await?;
+                }
                 ENCRYPTION | "m.room.power_levels" => Box::pin(self.take_voice(&event.room_id, accepted)).await?,
                 // Of other state our users hear when they next sync: before they answer here, as the room is behind now.
                 _ => {}
@@ -194,7 +196,7 @@ impl Engine {
                 self.approvals.take_redaction(event, target)?;
                 self.running.order(&event.room, Which::Touching(target), &Order::TakeBack);
                 let assistant = self.namespace().assistant(event.sender.localpart());
-                self.take_back_reminders(&event.sender, &assistant, target).await?;
+                self.schedules.take_back_reminders(&event.sender, &assistant, target).await?;
                 Box::pin(self.take_back_answers(&event.sender, event, target)).await
             }
             _ => Ok(()),
@@ -209,7 +211,7 @@ impl Engine {
         accepted: Instant,
     ) -> Result<(), EngineError> {
         match &event.kind {
-            EventKind::Member(_) => Box::pin(self.take_membership(event, accepted)).await,
+            EventKind::Member(_) => Box::pin(self.membership.clone().take_membership(event, accepted)).await,
             EventKind::Reaction { .. } => Box::pin(self.take_reaction(event, accepted)).await,
             EventKind::Redaction { target, authority } => {
                 if !self.takes_effect(event, target, *authority).await? {
@@ -232,7 +234,7 @@ impl Engine {
         accepted: Instant,
     ) -> Result<(), EngineError> {
         let room = &event.room;
-        if Box::pin(self.take_in_direct_chat(event)).await? {
+        if Box::pin(self.membership.visits.take_in_direct_chat(event)).await? {
             return Ok(());
         }
         let suspect = self.is_suspect(event, came).await?;
@@ -244,7 +246,7 @@ impl Engine {
             if suspect && event.sender == *person {
                 return self.tell_unencrypted(event, &self.service_user()).await;
             }
-            return Box::pin(self.answer_service_dm(person, event, came)).await;
+            return Box::pin(self.membership.service_bot.clone().answer_service_dm(person, event, came)).await;
         }
         let users: Vec<OwnedUserId> = self.roster.of(room);
         let named = self.named(&users);
@@ -264,7 +266,7 @@ impl Engine {
         let (said, placed) = (event, in_its_thread(event, original.as_ref()));
         let event = placed.as_ref().unwrap_or(event);
         // A voice message asks by its words.
-        let spoken = self.hears.written(event);
+        let spoken = self.files.hears.written(event);
         let thread_root = event.thread_root();
         let thread = self.thread_of(event)?;
         let scene = Scene {

@@ -5,15 +5,15 @@
 //! read back. Missed events are offered to the inbox as if a transaction had brought them. So rooms in which nothing
 //! happens cost no requests. An invite that is still open at the second look was not delivered either.
 
-use std::{collections::HashSet, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
 use ruma::{EventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use serde_json::Value;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
 use super::{
-    Engine, EngineError, SAFETY_SYNC, Shared,
+    EngineError,
     caught::caught,
     echoes::forget_oldest,
     records::{Checked, Cursor},
@@ -21,6 +21,7 @@ use super::{
 use crate::{
     clock,
     core::time::Timestamp,
+    engine::{deserted::Deserted, entries::Entries, homeserver::Homeserver, runtime::Runtime},
     matrix::{Account, account::Stretch, inbound::may_be_said, unseen::Held},
     store::InboxEvent,
 };
@@ -33,10 +34,8 @@ const PAGE: usize = 100;
 const PAGES_MAX: usize = 10;
 /// The age beyond which an event is not taken, in milliseconds: a week, far less than the inbox remembers.
 const AGE_MAX_MS: u64 = 7 * 24 * 3_600_000;
-/// How long after a start or a return the safety sync comes.
-const SECOND_LOOK: Duration = Duration::from_secs(10);
 /// How often the events of syncs are compared; events still on their way arrive meanwhile.
-const COMPARE_EVERY: Duration = Duration::from_secs(15);
+pub(super) const COMPARE_EVERY: Duration = Duration::from_secs(15);
 /// Events read after one of ours has joined, for what was said since the invite.
 const SINCE_INVITE_MAX: usize = 50;
 /// Rooms read back at once at a start.
@@ -47,13 +46,31 @@ const ASSISTANT_TRIES_MAX: usize = 4;
 const ASSISTANTS_EVERY: Duration = Duration::from_millis(50);
 /// How far the homeserver's clock may be behind ours, in milliseconds.
 const SKEW_MS: i64 = 10_000;
-/// Open invites, by our user and the room, as of the last look at each user's.
-type OpenInvites = HashSet<(OwnedUserId, OwnedRoomId)>;
 
-/// The type that earlier versions gave an event that no transaction brought.
-pub(super) const MISSED: &str = "io.workmate.missed";
+/// Finds and offers what no transaction brought.
+pub(super) struct Gaps {
+    runtime: Arc<Runtime>,
+    entries: Arc<Entries>,
+    deserted: Arc<Deserted>,
+    homeserver: Arc<Homeserver>,
+}
 
-impl Engine {
+impl Gaps {
+    /// Makes it on what it may call.
+    pub(super) fn new(
+        runtime: &Arc<Runtime>,
+        entries: &Arc<Entries>,
+        deserted: &Arc<Deserted>,
+        homeserver: &Arc<Homeserver>,
+    ) -> Self {
+        Self {
+            runtime: runtime.clone(),
+            entries: entries.clone(),
+            deserted: deserted.clone(),
+            homeserver: homeserver.clone(),
+        }
+    }
+
     /// Compares the events of a user's syncs with the inbox; reads a room back if a sync left events out. A room that
     /// cannot be compared costs only itself. It and, if the homeserver is away, all others are read back the next time.
     pub(super) async fn compare(&self, account: &Account) -> Result<usize, EngineError> {
@@ -90,7 +107,7 @@ impl Engine {
             return self.deserted.leave_too_large(account, room).await.map(|()| 0);
         }
         let joined = stretch.events.iter().rposition(|event| is_coming(event, account.user()));
-        let is_checked = joined.is_some() || self.tables.checked.get(&room.to_owned())?.is_some();
+        let is_checked = joined.is_some() || self.runtime.tables.checked.get(&room.to_owned())?.is_some();
         if stretch.has_gap || !is_checked {
             return self.read_back(account.user(), room).await;
         }
@@ -107,16 +124,16 @@ impl Engine {
 
     /// Reads a room back to the last checked event, or to our join, and offers the unknown events.
     async fn read_back(&self, user: &UserId, room: &RoomId) -> Result<usize, EngineError> {
-        let known = self.tables.checked.get(&room.to_owned())?;
+        let known = self.runtime.tables.checked.get(&room.to_owned())?;
         // Events from before our join were not for us, unless another of our users was there.
-        let comer = (known.is_none() || self.roster.of(room).len() <= 1).then_some(user);
+        let comer = (known.is_none() || self.runtime.roster.of(room).len() <= 1).then_some(user);
         // A room that was never compared belongs to a lost store; its older events were answered long ago.
-        let mark = known.unwrap_or(Checked { event: None, at: before(self.life.began) });
+        let mark = known.unwrap_or(Checked { event: None, at: before(self.runtime.life.began) });
         let (mut events, mut newest, mut from): (Vec<Held>, _, Option<String>) = (Vec::new(), None, None);
         let mut is_whole = false;
         for number in 0..PAGES_MAX {
             let most = if number == 0 { FIRST_PAGE } else { PAGE };
-            let page = self.api().timeline(user, room, from.as_deref(), most).await?;
+            let page = self.runtime.api().timeline(user, room, from.as_deref(), most).await?;
             if newest.is_none() {
                 newest = page.events.first().map(|event| (event.event_id.clone(), event.sent_at));
             }
@@ -147,7 +164,7 @@ impl Engine {
         if !account.is_in(room) {
             return Ok(());
         }
-        let mut events = self.api().timeline(account.user(), room, None, SINCE_INVITE_MAX).await?.events;
+        let mut events = self.runtime.api().timeline(account.user(), room, None, SINCE_INVITE_MAX).await?.events;
         let Some(invite) = events.iter().position(|event| is_invite(event, account.user())) else { return Ok(()) };
         events.truncate(invite);
         events.reverse();
@@ -171,17 +188,17 @@ impl Engine {
     async fn offer(&self, room: &RoomId, events: Vec<Held>) -> Result<usize, EngineError> {
         let new = self.offer_as("gap", room, events).await?;
         if new > 0 {
-            self.metrics.missed(new);
+            self.runtime.metrics.missed(new);
             tracing::info!(room.id = %room, missed = new, "the homeserver had not delivered some events");
         }
         Ok(new)
     }
 
     async fn offer_as(&self, purpose: &str, room: &RoomId, mut events: Vec<Held>) -> Result<usize, EngineError> {
-        events.retain(|event| !self.namespace().is_ours(&event.sender));
+        events.retain(|event| !self.runtime.namespace().is_ours(&event.sender));
         let ids: Vec<&EventId> = events.iter().map(|event| &*event.event_id).collect();
         let unknown: std::collections::BTreeSet<_> =
-            self.inbox.unknown(ids)?.into_iter().map(ToOwned::to_owned).collect();
+            self.entries.inbox.unknown(ids)?.into_iter().map(ToOwned::to_owned).collect();
         events.retain(|event| unknown.contains(&event.event_id));
         let (count, now) = (events.len(), clock::now());
         events.retain(|event| now.ms_since(event.sent_at) <= AGE_MAX_MS);
@@ -192,12 +209,12 @@ impl Engine {
         let missed: Vec<InboxEvent> = events.into_iter().map(|event| entry_of(room, event)).collect();
         let Some(last) = missed.last() else { return Ok(0) };
         let purpose = format!("{purpose}-{}", last.event_id);
-        Ok(self.inbox.accept(&purpose, missed, now).await?.new)
+        Ok(self.entries.inbox.accept(&purpose, missed, now).await?.new)
     }
 
     /// Notes how far a room was compared; never moves the mark back.
     fn note_checked(&self, room: &RoomId, checked: Checked) -> Result<(), EngineError> {
-        self.tables.checked.update(&room.to_owned(), |known: Option<Checked>| match known {
+        self.runtime.tables.checked.update(&room.to_owned(), |known: Option<Checked>| match known {
             Some(known) if known.at > checked.at => Some(known),
             _ => Some(checked),
         })?;
@@ -212,97 +229,44 @@ impl Engine {
     /// Begins comparing in a store that never compared a room: in a new one with the requests that may still wait, in
     /// one of an earlier version with the last event handled.
     pub(super) fn begin_comparing(&self) -> Result<(), EngineError> {
-        if !self.tables.checked.is_empty() {
+        if !self.runtime.tables.checked.is_empty() {
             return Ok(());
         }
         // A lost store has forgotten requests that still wait for their answers; what already has one gets no second.
-        let deadline_ms = self.config().limits.deadline_ms();
+        let deadline_ms = self.runtime.config().limits.deadline_ms();
         let since = clock::now().earlier(deadline_ms);
-        let assistants = self.tables.assistant_rooms.iter().filter_map(Result::ok).map(|(room, _)| room);
-        for room in self.roster.rooms().into_iter().chain(assistants) {
-            let handled: Option<Cursor> = self.tables.cursors.get(&room)?;
+        let assistants = self.runtime.tables.assistant_rooms.iter().filter_map(Result::ok).map(|(room, _)| room);
+        for room in self.runtime.roster.rooms().into_iter().chain(assistants) {
+            let handled: Option<Cursor> = self.runtime.tables.cursors.get(&room)?;
             let checked = match handled {
                 Some(cursor) => Checked { event: Some(cursor.event), at: cursor.sent_at },
                 None => Checked { event: None, at: since },
             };
-            self.tables.checked.put(&room, &checked)?;
-        }
-        Ok(())
-    }
-
-    /// Syncs every client that stays open and compares the events that came.
-    async fn sync_and_compare(self: &Shared, invites: &mut OpenInvites) {
-        for account in self.pool.all_kept() {
-            if self.stop.is_cancelled() {
-                return;
-            }
-            let kept_up = async {
-                account.sync().await?;
-                self.take_verification_requests(std::slice::from_ref(&account));
-                self.compare(&account).await?;
-                self.take_overlooked_invites(&account, invites).await
-            };
-            if let Err(error) = caught::<_, EngineError>(kept_up).await {
-                tracing::warn!(user.id = %account.user(), %error, "a safety sync failed; the next one makes it good");
-                // While the homeserver is away, every other client's sync would wait as long.
-                self.homeserver.reach.until_back_or(&self.stop).await;
-            }
-        }
-    }
-
-    async fn compare_all(self: &Shared, invites: &mut OpenInvites) {
-        for account in self.pool.all_kept() {
-            let compared = async {
-                self.compare(&account).await?;
-                self.take_overlooked_invites(&account, invites).await
-            };
-            if let Err(error) = caught::<_, EngineError>(compared).await {
-                tracing::debug!(user.id = %account.user(), %error, "a room cannot be compared; it is tried again");
-            }
-        }
-    }
-}
-
-impl Engine {
-    /// Handles the invites that were open at the last look and still are, so that no transaction has brought them.
-    async fn take_overlooked_invites(
-        self: &Shared,
-        account: &Account,
-        invites: &mut OpenInvites,
-    ) -> Result<(), EngineError> {
-        let user = account.user();
-        let open: Vec<OwnedRoomId> = account.invited();
-        let (overlooked, new): (Vec<_>, Vec<_>) =
-            open.into_iter().partition(|room| invites.contains(&(user.to_owned(), room.clone())));
-        invites.retain(|(of, _)| of != user);
-        invites.extend(new.into_iter().map(|room| (user.to_owned(), room)));
-        for room in overlooked {
-            tracing::info!(room.id = %room, user.id = %user, "the homeserver had not delivered an invite");
-            Box::pin(self.clone().take_missed_invites(account, [room])).await?;
+            self.runtime.tables.checked.put(&room, &checked)?;
         }
         Ok(())
     }
 }
 
 /// Reads every room back once at a start, a few at a time, each through one of ours that is there.
-pub(super) async fn read_all_back(engine: Shared) {
-    let rooms = engine.roster.rooms();
-    let by_one = rooms.into_iter().filter_map(|room| Some((engine.roster.of(&room).into_iter().next()?, room)));
+pub(super) async fn read_all_back(gaps: Arc<Gaps>) {
+    let rooms = gaps.runtime.roster.rooms();
+    let by_one = rooms.into_iter().filter_map(|room| Some((gaps.runtime.roster.of(&room).into_iter().next()?, room)));
     let reading = futures_util::stream::iter(by_one).for_each_concurrent(ROOMS_AT_ONCE, |(user, room)| {
-        let engine = &engine;
-        async move { engine.read_back_or_later(&user, &room).await }
+        let gaps = &gaps;
+        async move { gaps.read_back_or_later(&user, &room).await }
     });
     tokio::select! {
-        () = engine.stop.cancelled() => {}
+        () = gaps.runtime.stop.cancelled() => {}
         () = reading => {}
     }
 }
 
-impl Engine {
+impl Gaps {
     async fn read_back_or_later(&self, user: &OwnedUserId, room: &OwnedRoomId) {
         let Err(error) = caught(self.read_back(user, room)).await else { return };
         if error.may_pass()
-            && let Some(account) = self.pool.kept(user)
+            && let Some(account) = self.runtime.pool.kept(user)
         {
             account.read_back(room, false);
         }
@@ -310,44 +274,13 @@ impl Engine {
     }
 }
 
-/// Compares new events until Workmate stops, and syncs once more soon after each return: what Synapse stores between
-/// finding nothing more to send and noting that we are back is sent only after our next absence.
-///
-/// It also closes idle clients and forgets old event ids.
-pub(super) async fn keep_up(engine: Shared) {
-    let mut returns = engine.homeserver.reach.returns();
-    let ticks = |every| {
-        let mut ticks = interval(every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks
-    };
-    let (mut safety, mut comparing) = (ticks(SAFETY_SYNC), ticks(COMPARE_EVERY));
-    safety.reset_after(SECOND_LOOK);
-    let mut invites = OpenInvites::new();
-    loop {
-        tokio::select! {
-            () = engine.stop.cancelled() => return,
-            _ = returns.changed() => {
-                super::stepped_back::look_for_a_step_back(&engine.runtime).await;
-                engine.sync_and_compare(&mut invites).await;
-                safety.reset_after(SECOND_LOOK);
-            }
-            _ = safety.tick() => {
-                engine.sync_and_compare(&mut invites).await;
-                engine.tidy();
-            }
-            _ = comparing.tick() => engine.compare_all(&mut invites).await,
-        }
-    }
-}
-
 /// Reads the assistants' chats back after a start and after each outage, one by one, without opening their clients.
-pub(super) async fn keep_assistants_up(engine: Shared) {
-    let mut returns = engine.homeserver.reach.returns();
+pub(super) async fn keep_assistants_up(gaps: Arc<Gaps>) {
+    let mut returns = gaps.homeserver.reach.returns();
     loop {
         let mut unread = Vec::new();
-        for (room, owner) in engine.tables.assistant_rooms.iter().filter_map(Result::ok) {
-            if !engine.read_assistant_back_after(ASSISTANTS_EVERY, &owner, &room).await {
+        for (room, owner) in gaps.runtime.tables.assistant_rooms.iter().filter_map(Result::ok) {
+            if !gaps.read_assistant_back_after(ASSISTANTS_EVERY, &owner, &room).await {
                 unread.push((room, owner));
             }
         }
@@ -355,46 +288,47 @@ pub(super) async fn keep_assistants_up(engine: Shared) {
             let mut still = Vec::new();
             for (number, (room, owner)) in unread.into_iter().enumerate() {
                 let pause = if number == 0 { COMPARE_EVERY } else { ASSISTANTS_EVERY };
-                if !engine.read_assistant_back_after(pause, &owner, &room).await {
+                if !gaps.read_assistant_back_after(pause, &owner, &room).await {
                     still.push((room, owner));
                 }
             }
             unread = still;
         }
-        if engine.stop.is_cancelled() {
+        if gaps.runtime.stop.is_cancelled() {
             return;
         }
         tokio::select! {
-            () = engine.stop.cancelled() => return,
+            () = gaps.runtime.stop.cancelled() => return,
             changed = returns.changed() => if changed.is_err() { return },
         }
     }
 }
 
-impl Engine {
+impl Gaps {
     /// Returns whether no further try is needed; at a stop none is.
     async fn read_assistant_back_after(&self, pause: Duration, owner: &UserId, room: &RoomId) -> bool {
         tokio::select! {
-            () = self.stop.cancelled() => return true,
+            () = self.runtime.stop.cancelled() => return true,
             () = tokio::time::sleep(pause) => {}
         }
-        self.homeserver.reach.until_back_or(&self.stop).await;
-        let own_room = self.tables.assistants.get(&owner.to_owned()).ok().flatten().and_then(|record| record.room);
-        if own_room.as_deref() != Some(room) || !self.config().assistants.enabled {
+        self.homeserver.reach.until_back_or(&self.runtime.stop).await;
+        let own_room =
+            self.runtime.tables.assistants.get(&owner.to_owned()).ok().flatten().and_then(|record| record.room);
+        if own_room.as_deref() != Some(room) || !self.runtime.config().assistants.enabled {
             return true;
         }
-        let assistant = self.assistant_persona(owner).user;
+        let assistant = self.runtime.assistant_persona(owner).user;
         let Err(error) = caught(self.read_back(&assistant, room)).await else { return true };
         tracing::debug!(room.id = %room, %error, "an assistant's chat cannot be read back now");
         !error.may_pass()
     }
 
-    fn tidy(&self) {
-        self.pool.close_idle(Instant::now());
+    pub(in crate::engine) fn tidy(&self) {
+        self.runtime.pool.close_idle(Instant::now());
         let month_ago = Timestamp::from_ms(clock::now().as_ms() - 30 * 24 * 3_600_000);
-        let (inbox, heard) = (self.inbox.clone(), self.tables.heard.clone());
+        let (inbox, heard) = (self.entries.inbox.clone(), self.runtime.tables.heard.clone());
         // These walk over whole tables.
-        self.tasks.spawn_blocking(move || {
+        self.runtime.tasks.spawn_blocking(move || {
             if let Err(error) = inbox.forget_before(month_ago) {
                 tracing::warn!(%error, "old event ids cannot be forgotten");
             }

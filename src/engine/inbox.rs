@@ -15,14 +15,12 @@ use tokio::{
 };
 
 use self::lines::{HeldLimits, Left, Lines, Next};
-use super::{Engine, EngineError, Shared, caught::caught};
+use super::{Shared, caught::caught};
 use crate::{
-    clock,
-    core::retry::{Failures, Next as AfterFailure, Others},
+    core::retry::{Failures, Others},
     store::{InboxEntry, StoreError},
 };
 
-mod giving_up;
 mod lines;
 
 /// Entries read from the store at once.
@@ -55,12 +53,12 @@ struct Waiting {
 pub(super) async fn work(engine: Shared) {
     let (lines, places) = (Mutex::new(Lines::new(HELD_LIMITS)), Semaphore::new(ROOMS_AT_ONCE_MAX));
     let waiting = Arc::new(Waiting { lines, places, handled: AtomicU64::new(0) });
-    let mut news = engine.inbox.watch();
+    let mut news = engine.entries.inbox.watch();
     let mut after = 0;
     loop {
         // Read before the batch, so that everything up to here is either in the batch or done.
         let durable = *news.borrow_and_update();
-        let batch = match engine.inbox.pending(after, BATCH) {
+        let batch = match engine.entries.inbox.pending(after, BATCH) {
             Ok(batch) => batch,
             Err(error) => {
                 tracing::error!(%error, "the inbox cannot be read; trying again");
@@ -132,7 +130,7 @@ async fn read_left(
     left: Left,
     most: usize,
 ) -> Result<Vec<InboxEntry>, StoreError> {
-    let (inbox, room) = (engine.inbox.clone(), room.clone());
+    let (inbox, room) = (engine.entries.inbox.clone(), room.clone());
     // This also reads other rooms' entries in between, which may be many.
     let reading = tokio::task::spawn_blocking(move || inbox.pending_in(&room, left.from..=left.to, most));
     reading.await.expect("reading the inbox does not panic")
@@ -155,7 +153,7 @@ async fn handle<'a>(
         let error = match caught(Box::pin(engine.clone().take(entry, accepted))).await {
             Ok(Handled::Done) => {
                 waiting.handled.fetch_add(1, Ordering::Relaxed);
-                return engine.done(entry);
+                return engine.entries.done(entry);
             }
             Ok(Handled::Parked) => return,
             Err(error) => error,
@@ -166,11 +164,11 @@ async fn handle<'a>(
         }
         let handled_since = waiting.handled.load(Ordering::Relaxed) > handled_before;
         let others = if handled_since { Others::Succeed } else { Others::Unknown };
-        let waited = engine.waits_after(&error, began, &mut failures, others).await
-            || Box::pin(engine.waits_out_doubt(entry, &error, &mut doubts)).await;
+        let waited = engine.entries.waits_after(&error, began, &mut failures, others).await
+            || Box::pin(engine.doubts.waits_out_doubt(entry, &error, &mut doubts)).await;
         if !waited {
-            engine.give_up(entry, &error).await;
-            return engine.done(entry);
+            engine.entries.give_up(entry, &error).await;
+            return engine.entries.done(entry);
         }
         tracing::debug!(
             room.id = %entry.event.room_id, event.id = %entry.event.event_id, tries = failures.count(), %error,
@@ -178,48 +176,5 @@ async fn handle<'a>(
         );
         let Ok(free) = waiting.places.acquire().await else { return };
         place = free;
-    }
-}
-
-impl Engine {
-    /// Waits after a failure until another try is worthwhile; returns whether one is. Failures during an outage are not
-    /// counted.
-    pub(super) async fn waits_after(
-        &self,
-        error: &EngineError,
-        began: Instant,
-        failures: &mut Failures,
-        others: Others,
-    ) -> bool {
-        if !error.is_passing() {
-            return false;
-        }
-        if self.homeserver.was_away(began).await {
-            failures.forget();
-            return true;
-        }
-        match failures.failed(clock::now(), error.retry_after(), others) {
-            AfterFailure::Again(pause) => tokio::time::sleep(pause).await,
-            AfterFailure::GiveUp => return false,
-        }
-        true
-    }
-
-    /// Marks an entry as done.
-    pub(super) fn done(&self, entry: &InboxEntry) {
-        let event = &entry.event;
-        if self.hears.is_hearing(&event.event_id) {
-            // It is done once its words are known.
-            return;
-        }
-        match self.wards.hold_back(entry) {
-            Ok(true) => return,
-            Ok(false) => {}
-            Err(error) => tracing::error!(event.id = %event.event_id, %error, "an event cannot be kept for a user"),
-        }
-        if let Err(error) = self.inbox.done(entry.seq) {
-            // The entry is taken again at the next start; the run's id prevents a second answer.
-            tracing::error!(event.id = %event.event_id, %error, "the inbox cannot note that an event is done");
-        }
     }
 }

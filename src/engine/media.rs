@@ -1,9 +1,11 @@
 //! Files for a prompt: fetched, decoded in the sandbox, and kept for the thread's next turns.
 
+mod hearing;
+
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -13,7 +15,9 @@ use futures_util::{StreamExt as _, stream};
 use ruma::{OwnedUserId, RoomId, UserId};
 use tokio::{task, time};
 
-use super::{Engine, hearing::transcript};
+pub(super) use self::hearing::Hears;
+pub(crate) use self::hearing::settings_of;
+use self::hearing::transcript;
 use crate::{
     core::{
         context::{Files, Wanted},
@@ -23,6 +27,7 @@ use crate::{
         recogniser::Sound,
         tool::Output,
     },
+    engine::runtime::Runtime,
     matrix::{
         Account,
         media::{Fetched, MediaError, Most},
@@ -129,7 +134,19 @@ fn bytes_of(outcome: &Outcome) -> u64 {
     outcome.as_ref().map_or(0, |file| file.bytes)
 }
 
-impl Engine {
+/// What files say: fetched, decoded, heard.
+pub(super) struct FilesRead {
+    runtime: Arc<Runtime>,
+    pub(super) hears: Arc<Hears>,
+    pub(super) prepared: Prepared,
+}
+
+impl FilesRead {
+    /// Makes it on what it may call.
+    pub(super) fn new(runtime: &Arc<Runtime>, hears: &Arc<Hears>) -> Self {
+        Self { runtime: runtime.clone(), hears: hears.clone(), prepared: Prepared::new() }
+    }
+
     /// Fetches a room's files that a prompt has room for; a file that fails is named with the reason.
     pub(super) async fn fetch_files(&self, account: &Account, room: &RoomId, wanted: Vec<Wanted>) -> Files {
         let left = &AtomicU64::new(FETCHED_BYTES_MAX);
@@ -160,7 +177,7 @@ impl Engine {
         if let Some(outcome) = known {
             return outcome;
         }
-        let bytes_max = self.config().limits.file_bytes_max;
+        let bytes_max = self.runtime.config().limits.file_bytes_max;
         if left.load(Ordering::Relaxed) < bytes_max {
             return Err(Unread::LeftOut);
         }

@@ -24,7 +24,7 @@ pub(super) fn show(engine: &Shared) {
         engine.metrics.observe(name, help, read);
     }
     let help = "Events that could not be handled; each is in the log";
-    let (name, help, read) = show("events_given_up", help, |engine| engine.given_up.load(Ordering::Relaxed));
+    let (name, help, read) = show("events_given_up", help, |engine| engine.entries.given_up.load(Ordering::Relaxed));
     engine.metrics.count(name, help, read);
     let config = engine.config();
     let coworkers = config.coworkers.iter().map(|coworker| coworker.id.0.clone());
@@ -56,7 +56,7 @@ pub(super) fn show_queues(engine: &Shared) {
         Waiting {
             running: engine.lanes.counts(),
             undecryptable: engine.parked.by_room(),
-            given_up: engine.given_up.load(Ordering::Relaxed),
+            given_up: engine.entries.given_up.load(Ordering::Relaxed),
             connections: engine.connections.connections_len(),
         }
     });

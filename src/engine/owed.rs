@@ -97,7 +97,7 @@ impl Engine {
             return Box::pin(self.tell_elsewhere(owed)).await;
         }
         let run = owed.of_run();
-        let room = self.destination(&run)?.room();
+        let room = self.chats.destination(&run)?.room();
         let account = self.answerer(&run).account().await?;
         if !account.is_in(room) && matches!(deed, Deed::Answer(..)) {
             // A user that was removed from the room posts no answer later (C10).
@@ -120,7 +120,7 @@ impl Engine {
                 self.answerer(&run).note_posted(&run, Said::Beside(&event))?;
             }
             Deed::Answer(answer, streamed) => {
-                self.make_sure_it_is_heard(&account, room).await?;
+                self.voices.make_sure_it_is_heard(&account, room).await?;
                 self.post_late(&account, owed, &run, answer, streamed.as_ref()).await?;
             }
             Deed::TakeBack(shown) => {
@@ -142,7 +142,7 @@ impl Engine {
         answer: &Answer,
         streamed: Option<&(OwnedEventId, u32)>,
     ) -> Result<(), EngineError> {
-        let room = self.destination(run)?.room();
+        let room = self.chats.destination(run)?.room();
         let place = &answer.message.place;
         let event = match streamed {
             Some((event, edits)) => {
@@ -171,7 +171,7 @@ impl Engine {
                 owed.take_back();
                 (!owed.deeds.is_empty()).then_some(owed)
             })?;
-            self.try_what_is_owed();
+            self.owed_due.try_now();
         }
         Ok(())
     }
@@ -189,7 +189,7 @@ impl Engine {
             Shown::Event(event) => return Ok(event.clone()),
             Shown::SentAs(step) => *step,
         };
-        let event = account.send(self.destination(run)?.room(), text, owed.run.transaction(step)).await?;
+        let event = account.send(self.chats.destination(run)?.room(), text, owed.run.transaction(step)).await?;
         self.answerer(run).note_posted(run, Said::Beside(&event))?;
         Ok(event)
     }
@@ -210,19 +210,14 @@ impl Engine {
         {
             let account = Box::pin(self.pool.passing(&self.assistant_persona(&owed.asker))).await?;
             account.sync().await?;
-            if self.attend(&account, &owed.asker, &room).await? == room_check::Privacy::Tight {
+            if self.chats.attend(&account, &owed.asker, &room).await? == room_check::Privacy::Tight {
                 let txn = super::word_transaction("elsewhere", owed.run.as_str(), account.user());
                 account.send(&room, &super::word(&text, None), txn).await?;
                 return Ok(());
             }
         }
         let txn = super::word_transaction("elsewhere", owed.run.as_str(), &self.service_user());
-        Box::pin(self.clone().say_privately_once(&owed.asker, &text, txn)).await
-    }
-
-    /// Has owed deeds tried at once, because a room is open to us again.
-    pub(super) fn try_what_is_owed(&self) {
-        self.owed_due.notify_one();
+        Box::pin(self.service_chats.clone().say_privately_once(&owed.asker, &text, txn)).await
     }
 }
 

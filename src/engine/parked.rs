@@ -237,20 +237,20 @@ impl Engine {
                 Err(error) => Err(error),
             };
             match failed {
-                Ok(true) => return self.done(&entry),
+                Ok(true) => return self.entries.done(&entry),
                 Ok(false) => failures.forget(),
                 // Either the key's state is unknown, or the key is here and handling the event failed. Neither settles
                 // the event.
                 Err(error) => {
                     let waits = tokio::select! {
                         () = self.stop.cancelled() => return,
-                        waits = self.waits_after(&error, began, &mut failures, Others::Unknown) => waits,
+                        waits = self.entries.waits_after(&error, began, &mut failures, Others::Unknown) => waits,
                     };
                     if waits {
                         continue;
                     }
-                    self.give_up(&entry, &error).await;
-                    return self.done(&entry);
+                    self.entries.give_up(&entry, &error).await;
+                    return self.entries.done(&entry);
                 }
             }
             let waited_ms = clock::now().ms_since(entry.accepted_at);
@@ -262,7 +262,7 @@ impl Engine {
                     tracing::debug!(room.id = %room, event.id = %id, "an event stayed undecryptable");
                 }
                 self.say_undecryptable(&readers, &entry, cause).await;
-                return self.done(&entry);
+                return self.entries.done(&entry);
             }
             let is_behind = self.take_backlog(&readers, room).await;
             let pause = if is_behind { BACKLOG_PAUSE } else { doubled(PARKED_FIRST, PARKED_MAX, waits) };
@@ -343,7 +343,7 @@ impl Engine {
         match (readers, accounts.first()) {
             (Readers::Coworkers, _) => Box::pin(self.clone().take_unless_echo(&accounts, read, entry, accepted)).await,
             (Readers::AssistantOf(owner), Some(account)) if read.was_encrypted => {
-                if !Box::pin(self.is_no_echo(&accounts, read, entry)).await? {
+                if !Box::pin(self.echoes.is_no_echo(&accounts, read, entry)).await? {
                     return Ok(());
                 }
                 Box::pin(self.clone().answer_owner(account, owner, read, entry, accepted)).await
@@ -362,7 +362,7 @@ impl Engine {
         let accounts = self.accounts_of(readers, room).await?;
         let Some(account) = accounts.first() else { return Ok(()) };
         if let Readers::AssistantOf(owner) = readers
-            && self.attend(account, owner, room).await? == Privacy::Lost
+            && self.chats.attend(account, owner, room).await? == Privacy::Lost
         {
             return Ok(());
         }

@@ -10,12 +10,13 @@ use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 use ruma::UserId;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
-pub(super) use self::leavers::look_for_leavers;
 use super::{Engine, EngineError, Shared};
 use crate::core::{
     belonging::{Belonging, Next, Sign, Whence},
     retry::step,
 };
+
+pub(super) use self::leavers::look_for_leavers;
 
 /// How often the space's members are read again and grace periods checked.
 const LOOK_AGAIN: Duration = Duration::from_hours(1);
@@ -109,7 +110,7 @@ impl Engine {
         match self.people.next_for(known) {
             Next::Nothing => Ok(()),
             Next::Provision => {
-                Box::pin(self.clone().ensure_assistant(user)).await?;
+                Box::pin(self.homes.clone().ensure_assistant(user)).await?;
                 self.people.members.made.fetch_add(1, Ordering::Relaxed);
                 self.people.note_sign(user, Sign::Provisioned)
             }
@@ -123,7 +124,7 @@ impl Engine {
                 if may_be_back && self.api().is_in_use(&self.service_user(), user).await? {
                     return self.people.note_sign(user, Sign::Account);
                 }
-                Box::pin(self.clone().forget_owner(user)).await?;
+                Box::pin(self.forgetting.clone().forget_owner(user)).await?;
                 self.tables.members.remove(&user.to_owned())?;
                 self.store.flush().await?;
                 tracing::info!(user.id = %user, "an owner is gone; what was kept for them is deleted");

@@ -145,7 +145,7 @@ impl Engine {
         };
         let back = put_back(&refused, Asking { who: owner, moderates: true }, number);
         if !back.parts.is_empty() {
-            self.note(owner, |kept| back.parts.iter().for_each(|part| kept.refused.remove(part)))?;
+            self.chats.note(owner, |kept| back.parts.iter().for_each(|part| kept.refused.remove(part)))?;
             self.store.flush().await?;
         }
         Ok(words::refusals::put_back(&back, number))

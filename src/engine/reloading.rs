@@ -66,9 +66,8 @@ async fn tell_admins(engine: Shared, by: AskedBy, reloaded: Reloaded) {
     let text = words::trail::reloaded(by.name(), reloaded.done, &reloaded.text);
     let cause = clock::now().as_ms().to_string();
     let told = engine.audit.tell_admins(&text, ("reload", &cause));
-    match engine.stop.run_until_cancelled(Box::pin(told)).await {
-        Some(Err(error)) => tracing::warn!(%error, "the audit room cannot be told of a reload"),
-        Some(Ok(())) | None => {}
+    if let Some(Err(error)) = engine.stop.run_until_cancelled(Box::pin(told)).await {
+        tracing::warn!(%error, "the audit room cannot be told of a reload");
     }
 }
 
@@ -137,7 +136,7 @@ impl Engine {
         troubles.extend(self.bring_up_added(changes).await);
         troubles.extend(self.dress_changed(changes).await);
         let (engine, before) = (self.clone(), before.clone());
-        let timetable = tokio::task::spawn_blocking(move || engine.follow_timetable(&before)).await;
+        let timetable = tokio::task::spawn_blocking(move || engine.schedules.follow_timetable(&before)).await;
         match timetable {
             Ok(Ok(())) => {}
             Ok(Err(error)) => troubles.push(format!("schedules: not all could be noted ({error}); a restart does")),
@@ -145,7 +144,7 @@ impl Engine {
         }
         retiring::look_at_coworkers(&self.runtime);
         self.people.members.changed.notify_one();
-        self.tasks.spawn(lobby::keep_lobby(self.lobby.clone()));
+        self.tasks.spawn(lobby::keep_lobby(self.membership.lobby.clone()));
         for id in &changes.removed {
             let user = self.namespace().coworker(id);
             self.wards.put_in_order(&user);
@@ -218,7 +217,7 @@ async fn say_out_of_service(engine: Shared, user: OwnedUserId) {
     let Some(account) = engine.pool.kept(&user) else { return };
     let cause = clock::now().as_ms();
     for room in account.joined() {
-        if account.is_space(&room) || engine.lobby.is_lobby(&room).unwrap_or(false) {
+        if account.is_space(&room) || engine.membership.lobby.is_lobby(&room).unwrap_or(false) {
             continue;
         }
         let txn = word_transaction("out-of-service", &format!("{room} {cause}"), &user);

@@ -92,7 +92,7 @@ impl Engine {
         let command = AssistantCommand::of(new);
         let sets_up = |reminding: &Reminding| matches!(reminding, Reminding::Add(_) | Reminding::AddTask(_));
         if !matches!(&command, Some(AssistantCommand::Reminding(reminding)) if sets_up(reminding)) {
-            self.end_unsaid_reminders(account, owner, event, target).await?;
+            self.schedules.end_unsaid_reminders(account, owner, event, target).await?;
         }
         let is_going_on = self.running.is_asked_by(&event.room, target, account.user());
         let not_asked = command.iter().map(|_| account.user().to_owned()).collect();

@@ -14,7 +14,7 @@ use crate::{
         refused::{Breadth, Sieve},
         room_tools::{self, Call, FileToAttach, People, RoomTool},
         run::{RunId, RunRecord, Step},
-        tool::{Class, Offer, Output, Source, Tool, ToolName},
+        tool::{Output, Tool},
     },
     matrix::{Account, account::File},
 };
@@ -29,22 +29,6 @@ pub(super) struct Here<'a> {
     pub(super) record: &'a RunRecord,
     /// `tool_use_id`.
     pub(super) call: &'a str,
-}
-
-/// Returns the room tools. Repeating a call after a crash has no further effect.
-pub(super) fn offers() -> Vec<Offer> {
-    let offer = |tool: RoomTool| {
-        Some(Offer {
-            name: ToolName::parse(tool.name())?,
-            description: tool.description().to_owned(),
-            schema: tool.input_schema(),
-            source: Source::Room,
-            class: if tool.writes() { Class::Write } else { Class::Read },
-            approval: tool.approval(),
-            idempotent: true,
-        })
-    };
-    RoomTool::ALL.into_iter().filter_map(offer).collect()
 }
 
 impl Engine {
@@ -111,7 +95,8 @@ impl Engine {
                 None => Output::error(format!("There is no note {number}. note_list tells which there are.")),
             },
             Call::AttachFile(file) => self.attach(here, file).await?,
-            Call::ScheduleAdd(new) => match self.add_schedule((here.record, here.id, here.call), &new).await? {
+            Call::ScheduleAdd(new) => match self.schedules.add_schedule((here.record, here.id, here.call), &new).await?
+            {
                 Ok((added, next)) => Output::ok(Value::Object(told(&added, &next, &here.record.zone())).to_string()),
                 Err(why) => Output::error(format!("It was not set up: {why}.")),
             },
@@ -120,7 +105,7 @@ impl Engine {
 
     /// Posts a file in the place of the run's answer.
     async fn attach(&self, here: &Here<'_>, file: FileToAttach) -> Result<Output, EngineError> {
-        let room = self.destination(here.record)?.room();
+        let room = self.chats.destination(here.record)?.room();
         // The model may have assembled a secret from pieces that tools returned.
         let mask = self.toolsets.tools.mask();
         let file = FileToAttach { name: mask.hide(&file.name), text: mask.hide(&file.text), ..file };

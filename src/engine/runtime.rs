@@ -40,6 +40,8 @@ const SERVICE_NAME: &str = "Workmate";
 /// What services share.
 pub(super) struct Runtime {
     pub(super) current: Current,
+    /// What we and the homeserver prove ourselves with.
+    pub(super) tokens: Tokens,
     /// The file from which the config came.
     pub(super) config_file: PathBuf,
     pub(super) reloads: Reloads,

@@ -1,34 +1,77 @@
 //! The service bot: makes or finds a person's assistant, and says which of the two to use.
 
+use std::sync::Arc;
+
 use ruma::{RoomId, UserId};
 
-use super::{Engine, EngineError, Shared, assistants::Chat};
+use super::{EngineError, homes::Chat};
 use crate::{
     appservice::health::Condition,
     core::{
         command::ServiceCommand,
         event::{Place, RoomEvent},
         invite::AssistantFor,
-        links::room_link,
         names::pill,
         sealed::Carriage,
         words,
     },
+    engine::{
+        audit::Audit, budget::Budget, chats::Chats, homes::Homes, lanes::Lanes, lobby::Lobby, runtime::Runtime,
+        service_chats::ServiceChats, standing::People, toolsets::Toolsets, trust::Trust,
+    },
     matrix::Account,
 };
 
-impl Engine {
+/// The service bot.
+pub(super) struct ServiceBot {
+    runtime: Arc<Runtime>,
+    people: Arc<People>,
+    lobby: Arc<Lobby>,
+    toolsets: Arc<Toolsets>,
+    budget: Arc<Budget>,
+    trust: Arc<Trust>,
+    audit: Arc<Audit>,
+    homes: Arc<Homes>,
+    chats: Arc<Chats>,
+    service_chats: Arc<ServiceChats>,
+    lanes: Lanes,
+}
+
+impl ServiceBot {
+    /// Makes it on what it may call.
+    pub(super) fn new(
+        runtime: &Arc<Runtime>,
+        (people, lobby, toolsets): (&Arc<People>, &Arc<Lobby>, &Arc<Toolsets>),
+        (budget, audit): (&Arc<Budget>, &Arc<Audit>),
+        (trust, homes): (&Arc<Trust>, &Arc<Homes>),
+        (chats, service_chats, lanes): (&Arc<Chats>, &Arc<ServiceChats>, &Lanes),
+    ) -> Self {
+        Self {
+            runtime: runtime.clone(),
+            people: people.clone(),
+            lobby: lobby.clone(),
+            toolsets: toolsets.clone(),
+            budget: budget.clone(),
+            trust: trust.clone(),
+            audit: audit.clone(),
+            homes: homes.clone(),
+            chats: chats.clone(),
+            service_chats: service_chats.clone(),
+            lanes: lanes.clone(),
+        }
+    }
+
     /// Says the first words in a person's chat with the service bot, and makes their assistant.
     pub(super) async fn welcome(
-        self: Shared,
+        self: Arc<Self>,
         account: &Account,
         room: &RoomId,
         person: &UserId,
         assistant: AssistantFor,
     ) -> Result<(), EngineError> {
         let txn = super::word_transaction("welcome", room.as_str(), account.user());
-        let is_admin = self.config().workspace.admins.contains(person);
-        let mut text = words::welcome(&self.current.get().listed(), self.lobby.lobby_link()?.as_deref());
+        let is_admin = self.runtime.config().workspace.admins.contains(person);
+        let mut text = words::welcome(&self.runtime.current.get().listed(), self.lobby.lobby_link()?.as_deref());
         if is_admin {
             text = format!("{text}\n\n{}", words::service_help(true));
         }
@@ -43,15 +86,15 @@ impl Engine {
 
     /// Answers a message in a person's chat with the service bot.
     pub(super) async fn answer_service_dm(
-        self: Shared,
+        self: Arc<Self>,
         person: &UserId,
         event: &RoomEvent,
         came: Carriage,
     ) -> Result<(), EngineError> {
-        let is_admin = self.config().workspace.admins.contains(person);
-        let asked = ServiceCommand::of(event, person, &self.namespace().who(person), is_admin);
+        let is_admin = self.runtime.config().workspace.admins.contains(person);
+        let asked = ServiceCommand::of(event, person, &self.runtime.namespace().who(person), is_admin);
         let Some(command) = asked else { return Ok(()) };
-        let Some(account) = self.pool.kept(&self.service_user()) else { return Ok(()) };
+        let Some(account) = self.runtime.pool.kept(&self.runtime.service_user()) else { return Ok(()) };
         let txn = super::word_transaction("service", event.id.as_str(), account.user());
         account.sync().await?;
         let text = match command {
@@ -66,11 +109,12 @@ impl Engine {
             ServiceCommand::Changes => self.toolsets.show_changes(&account, &event.room, &txn).await?,
             ServiceCommand::Accept(named) => self.toolsets.accept_change(person, &named).await?,
             ServiceCommand::Coworkers => {
-                words::coworker_list(&self.current.get().listed(), self.lobby.lobby_link()?.as_deref())
+                words::coworker_list(&self.runtime.current.get().listed(), self.lobby.lobby_link()?.as_deref())
             }
             // The app's own button works as well, and says nothing here.
             ServiceCommand::Verify => {
-                return Box::pin(self.verify_on_request(&account, person, &event.room, Place::Timeline, event)).await;
+                return Box::pin(self.trust.verify_on_request(&account, person, &event.room, Place::Timeline, event))
+                    .await;
             }
             ServiceCommand::Assistant => {
                 return Box::pin(self.clone().hand_over(&account, &event.room, person, txn)).await;
@@ -86,21 +130,23 @@ impl Engine {
     }
 
     async fn hand_over(
-        self: Shared,
+        self: Arc<Self>,
         account: &Account,
         room: &RoomId,
         person: &UserId,
         txn: ruma::OwnedTransactionId,
     ) -> Result<(), EngineError> {
-        let text = if !self.fits_an_assistant(person) {
+        let text = if !self.runtime.fits_an_assistant(person) {
             words::id_does_not_fit()
         } else if !self.people.members.may_have_assistant(person)? {
             words::not_a_member()
-        } else if self.config().assistants.enabled && person.server_name() == self.namespace().server {
-            let persona = self.persona_after(person).await;
+        } else if self.runtime.config().assistants.enabled && person.server_name() == self.runtime.namespace().server {
+            let persona = self.chats.persona_after(person).await;
             let assistant = pill(&persona.user, &persona.display_name);
-            let chat = Box::pin(self.clone().ensure_assistant(person)).await?;
-            let link = self.assistant_chat_link(person, if chat == Chat::Joined { "its chat" } else { "Its chat" })?;
+            let chat = Box::pin(self.homes.clone().ensure_assistant(person)).await?;
+            let link = self
+                .service_chats
+                .assistant_chat_link(person, if chat == Chat::Joined { "its chat" } else { "Its chat" })?;
             match chat {
                 Chat::Joined => words::assistant_is_known(&assistant, link.as_deref()),
                 Chat::Invited => words::assistant_is_here(&assistant, link.as_deref()),
@@ -118,22 +164,16 @@ impl Engine {
         let tools = self.toolsets.tools.health();
         words::ServiceStatus {
             version: env!("CARGO_PKG_VERSION"),
-            up_minutes: self.life.up_for().as_secs() / 60,
-            coworkers: self.config().coworkers.len(),
-            assistants: self.tables.assistants.len(),
-            assistants_open: self.pool.passing_len(),
+            up_minutes: self.runtime.life.up_for().as_secs() / 60,
+            coworkers: self.runtime.config().coworkers.len(),
+            assistants: self.runtime.tables.assistants.len(),
+            assistants_open: self.runtime.pool.passing_len(),
             running,
             waiting,
             provisioning: self.people.provisioning_counts(),
             servers_up: tools.up,
             servers_down: tools.down,
-            claude: self.health.get(Condition::ClaudeKey).reason().map(ToOwned::to_owned),
+            claude: self.runtime.health.get(Condition::ClaudeKey).reason().map(ToOwned::to_owned),
         }
-    }
-
-    /// Returns a link to a person's chat with their assistant.
-    pub(super) fn assistant_chat_link(&self, owner: &UserId, called: &str) -> Result<Option<String>, EngineError> {
-        let room = self.tables.assistants.get(&owner.to_owned())?.and_then(|record| record.room);
-        Ok(room.map(|room| room_link(called, &room, &self.namespace().server)))
     }
 }

@@ -10,7 +10,6 @@ use futures_util::future::join_all;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::listening::try_listening;
 use self::{
     building::build,
     listening::{bind, mend_of_listening},
@@ -41,6 +40,8 @@ use crate::{
     matrix::MatrixError,
     store::{Store, StoreError, make_private},
 };
+
+pub use self::listening::try_listening;
 
 /// The wanted number of file descriptors.
 pub(crate) const DESCRIPTORS_WANTED: u64 = 16_384;
@@ -191,7 +192,8 @@ pub async fn serve(
     };
     // Listeners first: what the homeserver delivers meanwhile is kept, and handled once the users are there.
     tasks.spawn(listener::serve(listener, endpoint.router(), appservice::CONNECTIONS_MAX, stop.clone()));
-    let engine = build((config, source.file), store, (health, metrics, arrivals), tasks.clone(), stop.clone()).await?;
+    let engine =
+        build((config, source.file, tokens), store, (health, metrics, arrivals), tasks.clone(), stop.clone()).await?;
     super::numbers::show(&engine);
     tasks.spawn(answer_queries(engine.clone(), asked));
     if let Some(listener) = hooks_listener {
@@ -299,30 +301,32 @@ async fn begin(engine: &Shared, hangups: Arc<Notify>) -> Result<(), StartError> 
         engine.tasks.spawn(wards::see_to_assistants(engine.runtime.clone(), engine.wards.clone()));
     }
     wards::bring_up_all(engine, personas).await?;
-    if let Err(error) = engine.begin_comparing() {
+    if let Err(error) = engine.keeping_up.gaps.begin_comparing() {
         tracing::error!(%error, "up to where rooms were compared cannot be noted");
     }
     // Other homeservers send their backlog with the next event.
     engine.homeserver.wake().await;
     super::stepped_back::look_for_a_step_back(&engine.runtime).await;
     for account in engine.pool.all_kept() {
-        if let Err(error) = Box::pin(engine.clone().take_missed_invites(&account, account.invited())).await {
+        if let Err(error) =
+            Box::pin(engine.membership.invites.clone().take_missed_invites(&account, account.invited())).await
+        {
             tracing::warn!(user.id = %account.user(), %error, "invites that came meanwhile cannot be taken yet");
         }
     }
     // Before runs go on: an errand whose run is recorded must not begin another.
     engine.errands.settle_errands()?;
-    engine.take_up_forgetting()?;
-    engine.end_broken_off_verifications();
-    engine.take_up_visits();
+    engine.forgetting.take_up_forgetting()?;
+    engine.trust.end_broken_off_verifications();
+    engine.membership.visits.take_up_visits();
     resume(engine).await?;
     engine.tasks.spawn(inbox::work(engine.clone()));
-    engine.tasks.spawn(gaps::keep_up(engine.clone()));
+    engine.tasks.spawn(super::keeping_up::keep_up(engine.keeping_up.clone()));
     engine.tasks.spawn(super::owed::keep_paying(engine.clone()));
-    engine.try_what_is_owed();
-    engine.tasks.spawn(deserted::keep_leaving(engine.deserted.clone()));
-    engine.tasks.spawn(gaps::read_all_back(engine.clone()));
-    engine.tasks.spawn(gaps::keep_assistants_up(engine.clone()));
+    engine.owed_due.try_now();
+    engine.tasks.spawn(deserted::keep_leaving(engine.membership.deserted.clone()));
+    engine.tasks.spawn(gaps::read_all_back(engine.keeping_up.gaps.clone()));
+    engine.tasks.spawn(gaps::keep_assistants_up(engine.keeping_up.gaps.clone()));
     engine.tasks.spawn(super::trust::looks::keep_looking(engine.clone()));
     engine.tasks.spawn(provisioning::keep_members(engine.clone()));
     engine.tasks.spawn(provisioning::look_for_leavers(
@@ -333,7 +337,7 @@ async fn begin(engine: &Shared, hangups: Arc<Notify>) -> Result<(), StartError> 
     super::retiring::look_at_coworkers(&engine.runtime);
     engine.audit.keep_audit_room();
     engine.tasks.spawn(super::online::keep_online(engine.runtime.clone(), engine.homeserver.clone()));
-    engine.tasks.spawn(super::lobby::keep_lobby(engine.lobby.clone()));
+    engine.tasks.spawn(super::lobby::keep_lobby(engine.membership.lobby.clone()));
     engine.life.serve();
     engine.tasks.spawn(super::errands::keep_beginning(engine.clone()));
     engine.errands.take_up_errands();

@@ -8,6 +8,8 @@ mod coming;
 mod jobs;
 mod loading;
 mod reminders;
+mod reminding;
+mod schedules;
 mod setting;
 mod tasks;
 
@@ -41,14 +43,8 @@ const NO_CHAT_PAUSE: Duration = Duration::from_mins(10);
 const NO_CHAT_PAUSE_MAX: Duration = Duration::from_hours(6);
 /// Due times that a card and a confirmation name.
 const NEXT_SHOWN: usize = 3;
-/// The assistants' tool that sets up a task.
-const TASK_TOOL: &str = "task_add";
 
-pub(super) use self::jobs::key_of_file;
-pub(super) use self::{
-    setting::told,
-    tasks::{briefs, chat_offers},
-};
+pub(super) use self::{jobs::key_of_file, schedules::Schedules, setting::told, tasks::briefs};
 
 /// A schedule's place among all.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,7 +131,7 @@ impl Timetable {
 
 /// Hands in what comes due, until told to stop.
 pub(super) async fn keep_timetable(engine: Shared) {
-    let loading = engine.clone();
+    let loading = engine.schedules.clone();
     let loaded = tokio::task::spawn_blocking(move || loading.load_timetable()).await;
     match loaded {
         Ok(Ok(0)) => {}
@@ -143,7 +139,7 @@ pub(super) async fn keep_timetable(engine: Shared) {
         Ok(Err(error)) => tracing::error!(%error, "schedules cannot be read; they work again after a restart"),
         Err(error) => tracing::error!(%error, "schedules cannot be loaded"),
     }
-    let checking = engine.clone();
+    let checking = engine.schedules.clone();
     engine.tasks.spawn_blocking(move || {
         if let Err(error) = checking.check_timetable() {
             tracing::warn!(%error, "when schedules are due cannot be checked");
@@ -152,7 +148,7 @@ pub(super) async fn keep_timetable(engine: Shared) {
     loop {
         let (now, mut due) = (clock::now(), Vec::new());
         let first = {
-            let mut calendar = engine.timetable.lock();
+            let mut calendar = engine.schedules.timetable.lock();
             due.extend(std::iter::from_fn(|| calendar.take_due(now)));
             calendar.first()
         };
@@ -169,7 +165,7 @@ pub(super) async fn keep_timetable(engine: Shared) {
         };
         tokio::select! {
             () = engine.stop.cancelled() => return,
-            () = engine.timetable.changed.notified() => {}
+            () = engine.schedules.timetable.changed.notified() => {}
             () = sleep => {}
         }
     }
@@ -178,31 +174,31 @@ pub(super) async fn keep_timetable(engine: Shared) {
 impl Engine {
     /// Handles a schedule that is due, and notes when it is due again.
     async fn come_due(self: Shared, id: Id) {
-        let Ok(_turn) = self.timetable.turns.acquire().await else { return };
+        let Ok(_turn) = self.schedules.timetable.turns.acquire().await else { return };
         let handled = tokio::select! {
             () = self.stop.cancelled() => return,
             handled = caught(Box::pin(self.handle(&id))) => handled,
         };
         let next = match handled {
             Ok(coming::Next::At(next)) => {
-                self.timetable.has_ended(&id);
+                self.schedules.timetable.has_ended(&id);
                 next
             }
             // It ends with the schedule's grace.
-            Ok(coming::Next::Later) => Some(self.timetable.again(&id, send_pause)),
-            Ok(coming::Next::NoChat) => Some(self.timetable.again(&id, |tries| {
+            Ok(coming::Next::Later) => Some(self.schedules.timetable.again(&id, send_pause)),
+            Ok(coming::Next::NoChat) => Some(self.schedules.timetable.again(&id, |tries| {
                 doubled(NO_CHAT_PAUSE, NO_CHAT_PAUSE_MAX, u32::try_from(tries).unwrap_or(u32::MAX))
             })),
             Err(EngineError::Store(error)) if !error.is_fatal() => {
-                self.leave_out_unreadable(&id.to_string(), &error);
+                self.schedules.leave_out_unreadable(&id.to_string(), &error);
                 None
             }
             Err(error) => {
                 tracing::warn!(%error, "a due time cannot be handled yet");
-                Some(self.timetable.again(&id, send_pause))
+                Some(self.schedules.timetable.again(&id, send_pause))
             }
         };
-        self.timetable.set(&id, next);
+        self.schedules.timetable.set(&id, next);
     }
 
     async fn handle(self: &Shared, id: &Id) -> Tried<coming::Next> {

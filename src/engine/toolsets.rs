@@ -1,5 +1,6 @@
 //! Which tools a coworker or an assistant has now: what exists, what the config grants, and what has changed.
 
+mod brought;
 mod changes;
 
 use std::{
@@ -12,7 +13,7 @@ use ruma::{RoomId, UserId};
 use tokio::time::Instant;
 
 use self::changes::Changes;
-use super::{EngineError, bindings::Bindings, room_tools, runtime::Runtime};
+use super::{EngineError, bindings::Bindings, runtime::Runtime};
 use crate::{
     appservice::health::{Condition, State},
     config::{Config, Coworker},
@@ -24,6 +25,8 @@ use crate::{
     },
     tools::{self, Tools},
 };
+
+pub(super) use self::brought::TASK_TOOL;
 
 /// How often the servers are looked at while one is down.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -106,7 +109,7 @@ impl Toolsets {
             return Ok(Toolset::default());
         }
         let here = self.bindings.here(&coworker.tools, room).await?;
-        let mut offers = room_tools::offers();
+        let mut offers = brought::room_offers();
         offers.extend(self.offers(&coworker.tools));
         let pins = self.pins(&coworker.tools, &offers)?;
         let mut tools = Toolset::resolve(&coworker.tools, &offers, &pins, &here);
@@ -119,7 +122,7 @@ impl Toolsets {
     pub(super) fn private_toolset(&self) -> Result<Toolset, EngineError> {
         let grants = &self.runtime.config().assistants.tools;
         let mut offers = self.offers(grants);
-        offers.extend(super::timetable::chat_offers());
+        offers.extend(brought::chat_offers());
         let mut tools = Toolset::resolve_private(grants, &offers, &self.pins(grants, &offers)?);
         tools.leave_out(grants, &self.tools.left_out());
         Ok(tools)

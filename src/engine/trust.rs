@@ -10,7 +10,6 @@
 //! `!verify`: whoever saw theirs fail presses the button once more, and the two would cross again.
 
 use std::{
-    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -19,7 +18,8 @@ use ruma::{OwnedRoomId, OwnedUserId, UserId};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Engine, EngineError, Shared};
+use self::flows::{Flows, Going, Shown, ShownAt};
+use super::EngineError;
 use crate::{
     core::{
         command::{VERIFY, typed},
@@ -30,6 +30,7 @@ use crate::{
         voice::Voice,
         words,
     },
+    engine::{chats::Chats, runtime::Runtime, service_chats::ServiceChats, voice::Voices},
     matrix::{
         Account,
         account::{Asked, Emoji, Ending, Found, Verification, Verifying},
@@ -37,6 +38,7 @@ use crate::{
 };
 
 mod broken_off;
+mod flows;
 pub(super) mod looks;
 
 /// How long a verification may take; clients give up after ten minutes.
@@ -53,78 +55,8 @@ const BURST: Duration = Duration::from_mins(2);
 const CROSSING_PATIENCE: Duration = Duration::from_secs(3);
 /// Syncs after which a request that never reached our client is given up.
 const REQUEST_SYNCS_MAX: usize = 5;
-/// Most verifications at once, over all our users.
-const FLOWS_MAX: usize = 32;
 /// `msgtype` of a request in a room.
 const REQUEST: &str = "m.key.verification.request";
-
-/// The current verifications, by our user and the person.
-#[derive(Default)]
-pub(super) struct Flows {
-    going: Mutex<HashMap<(OwnedUserId, OwnedUserId), Going>>,
-    /// The ids of those that the last process left unfinished; they are not taken up again.
-    broken_off: Mutex<HashSet<String>>,
-}
-
-/// A current verification.
-#[derive(Clone)]
-struct Going {
-    shown: ShownAt,
-    /// Cancelled to end it in favour of a newer one.
-    end: CancellationToken,
-    /// Cancelled once it has ended.
-    ended: CancellationToken,
-}
-
-impl Flows {
-    /// Returns where the emoji of the current verification between the two are shown.
-    fn shown(&self, user: &UserId, person: &UserId) -> Option<ShownAt> {
-        let flows = self.going.lock().unwrap_or_else(PoisonError::into_inner);
-        flows.get(&(user.to_owned(), person.to_owned())).map(|going| going.shown.clone())
-    }
-
-    /// Replaces the current verification between the two by a new one and returns the old one; `None` if there are too
-    /// many.
-    #[expect(clippy::option_option, reason = "whether there was room, and for whom it was made")]
-    fn take_over(&self, key: &(OwnedUserId, OwnedUserId), going: &Going) -> Option<Option<Going>> {
-        let mut flows = self.going.lock().unwrap_or_else(PoisonError::into_inner);
-        if flows.len() >= FLOWS_MAX && !flows.contains_key(key) {
-            return None;
-        }
-        let older = flows.insert(key.clone(), going.clone());
-        if let Some(older) = &older {
-            older.end.cancel();
-        }
-        Some(older)
-    }
-
-    /// Returns whether a newer verification has taken the place of this one.
-    fn is_superseded(&self, flow: &Flow) -> bool {
-        let key = (flow.account.user().to_owned(), flow.person.clone());
-        let flows = self.going.lock().unwrap_or_else(PoisonError::into_inner);
-        flows.get(&key).is_some_and(|going| !Arc::ptr_eq(&going.shown, &flow.shown))
-    }
-
-    fn leave(&self, key: &(OwnedUserId, OwnedUserId), going: &Going) {
-        let mut flows = self.going.lock().unwrap_or_else(PoisonError::into_inner);
-        if flows.get(key).is_some_and(|known| Arc::ptr_eq(&known.shown, &going.shown)) {
-            flows.remove(key);
-        }
-        going.ended.cancel();
-    }
-}
-
-/// Where one verification's emoji are shown; this may become known after the verification begins.
-type ShownAt = Arc<Mutex<Shown>>;
-
-/// Where our user shows its emoji.
-#[derive(Clone)]
-pub(super) enum Shown {
-    /// In this room.
-    In(OwnedRoomId, Place),
-    /// In the person's chat with the service bot, because the request named no room.
-    Privately,
-}
 
 /// A verification of `account` by `person`.
 struct Flow {
@@ -170,10 +102,35 @@ fn is_request_message(message: &Message) -> bool {
     matches!(&message.kind, MessageKind::Other(msgtype) if msgtype == REQUEST)
 }
 
-impl Engine {
+/// Verification of ours by people.
+pub(super) struct Trust {
+    runtime: Arc<Runtime>,
+    chats: Arc<Chats>,
+    voices: Arc<Voices>,
+    service_chats: Arc<ServiceChats>,
+    flows: Flows,
+}
+
+impl Trust {
+    /// Makes it on what it may call.
+    pub(super) fn new(
+        runtime: &Arc<Runtime>,
+        chats: &Arc<Chats>,
+        voices: &Arc<Voices>,
+        service_chats: &Arc<ServiceChats>,
+    ) -> Self {
+        Self {
+            runtime: runtime.clone(),
+            chats: chats.clone(),
+            voices: voices.clone(),
+            service_chats: service_chats.clone(),
+            flows: Flows::default(),
+        }
+    }
+
     /// Takes an owner's message about verification; returns whether it was one.
     pub(super) async fn take_verification(
-        self: &Shared,
+        self: &Arc<Self>,
         account: &Arc<Account>,
         event: &RoomEvent,
         message: &Message,
@@ -190,7 +147,7 @@ impl Engine {
     /// Takes up a verification that a person's app requested in a direct chat with one of ours. Returns a token that is
     /// cancelled once it has ended; `None` if there are too many.
     pub(super) fn verify_in_chat(
-        self: &Shared,
+        self: &Arc<Self>,
         account: &Arc<Account>,
         request: &RoomEvent,
     ) -> Option<CancellationToken> {
@@ -208,16 +165,17 @@ impl Engine {
 
     /// Takes up a verification that a person's app requested from a coworker in a room with others; steps and emoji are
     /// shown there, as after a `!verify`. If the coworker cannot speak there, the person is told elsewhere.
-    pub(super) async fn verify_among_others(self: &Shared, request: &RoomEvent) -> Result<(), EngineError> {
+    pub(super) async fn verify_among_others(self: &Arc<Self>, request: &RoomEvent) -> Result<(), EngineError> {
         let EventKind::Message(message) = &request.kind else { return Ok(()) };
         let whom = message.mentions.iter().flat_map(|mentions| &mentions.users);
-        let here = self.roster.of(&request.room);
-        let Some(account) = whom.filter(|user| here.contains(user)).find_map(|user| self.pool.kept(user)) else {
+        let here = self.runtime.roster.of(&request.room);
+        let Some(account) = whom.filter(|user| here.contains(user)).find_map(|user| self.runtime.pool.kept(user))
+        else {
             return Ok(());
         };
-        let voice = self.voice_in(&account, &request.room).await?;
+        let voice = self.voices.voice_in(&account, &request.room).await?;
         if voice != Voice::Heard {
-            Box::pin(self.tell_unheard(&account, &request.room, &request.sender, voice)).await;
+            Box::pin(self.voices.tell_unheard(&account, &request.room, &request.sender, voice)).await;
             return Ok(());
         }
         if self.verify_in_chat(&account, request).is_none() {
@@ -230,7 +188,7 @@ impl Engine {
 
     /// Handles `!verify`: takes up the request of the person's app, or asks their apps.
     pub(super) async fn verify_on_request(
-        self: &Shared,
+        self: &Arc<Self>,
         account: &Arc<Account>,
         person: &UserId,
         room: &OwnedRoomId,
@@ -267,20 +225,20 @@ impl Engine {
 
     /// Returns whether only the person and the account share a room.
     fn is_direct_chat_of(&self, account: &Account, person: &UserId, room: &OwnedRoomId) -> Result<bool, EngineError> {
-        Ok(match self.namespace().who(account.user()) {
+        Ok(match self.runtime.namespace().who(account.user()) {
             Who::Assistant(_) => true,
             Who::Service => {
-                self.tables.rooms.get(room)?.is_some_and(|record| record.service_dm.as_deref() == Some(person))
+                self.runtime.tables.rooms.get(room)?.is_some_and(|record| record.service_dm.as_deref() == Some(person))
             }
             _ => false,
         })
     }
 
     /// Takes up requests that came as to-device messages to users of ours whose clients stay open.
-    pub(super) fn take_verification_requests(self: &Shared, accounts: &[Arc<Account>]) {
+    pub(super) fn take_verification_requests(self: &Arc<Self>, accounts: &[Arc<Account>]) {
         for account in accounts {
             for (person, id) in account.take_verification_requests() {
-                if self.namespace().who(&person).is_person() {
+                if self.runtime.namespace().who(&person).is_person() {
                     let shown = Arc::new(Mutex::new(Shown::Privately));
                     let (account, cause, begins) = (account.clone(), id.clone(), Begins::WithTheirs(id));
                     self.start_flow(Flow { account, person, cause, begins, chat: None, writer: None, shown });
@@ -292,7 +250,7 @@ impl Engine {
     /// Takes up requests that came as to-device messages to an assistant, whose client is open only while its owner
     /// writes. They are shown in its chat.
     pub(super) fn take_owners_verification_requests(
-        self: &Shared,
+        self: &Arc<Self>,
         account: &Arc<Account>,
         owner: &UserId,
         room: &OwnedRoomId,
@@ -306,7 +264,7 @@ impl Engine {
 
     /// Begins a verification, unless there are too many; each person has one at a time, the newest. Returns a token
     /// that is cancelled once it has ended.
-    fn start_flow(self: &Shared, flow: Flow) -> Option<CancellationToken> {
+    fn start_flow(self: &Arc<Self>, flow: Flow) -> Option<CancellationToken> {
         let key = (flow.account.user().to_owned(), flow.person.clone());
         let (end, ended) = (CancellationToken::new(), CancellationToken::new());
         if matches!(&flow.begins, Begins::WithTheirs(id) if self.flows.was_broken_off(id)) {
@@ -320,29 +278,34 @@ impl Engine {
             tracing::error!(user.id = %key.0, %error, "a verification cannot be noted");
         }
         tracing::info!(user.id = %key.0, "a verification begins");
-        let engine = self.clone();
-        self.tasks.spawn(async move {
+        let trust = self.clone();
+        self.runtime.tasks.spawn(async move {
             let supersedes = older.is_some();
             if let Some(older) = older {
                 // The SDK cancels both of two verifications at once.
                 let _ = tokio::time::timeout(SUPERSEDE_PATIENCE, older.ended.cancelled()).await;
             }
-            if let Err(error) = Box::pin(engine.verify(&flow, supersedes, &going.end)).await {
+            if let Err(error) = Box::pin(trust.verify(&flow, supersedes, &going.end)).await {
                 tracing::warn!(user.id = %key.0, %error, "a verification broke off");
-                let said = Box::pin(engine.say_of(&flow, "not-verified", &words::trust::cancelled())).await;
+                let said = Box::pin(trust.say_of(&flow, "not-verified", &words::trust::cancelled())).await;
                 if let Err(error) = said {
                     tracing::debug!(user.id = %key.0, %error, "nor can that be said");
                 }
             }
-            engine.forget_verification(&flow);
-            engine.flows.leave(&key, &going);
+            trust.forget_verification(&flow);
+            trust.flows.leave(&key, &going);
         });
         Some(ended)
     }
 
     /// Carries a verification to its end, and says how it ended.
-    async fn verify(self: &Shared, flow: &Flow, supersedes: bool, end: &CancellationToken) -> Result<(), EngineError> {
-        self.store.flush().await?;
+    async fn verify(
+        self: &Arc<Self>,
+        flow: &Flow,
+        supersedes: bool,
+        end: &CancellationToken,
+    ) -> Result<(), EngineError> {
+        self.runtime.store.flush().await?;
         let ended = match &flow.begins {
             Begins::WithOurs => Box::pin(self.ask_for_verification(flow, end)).await?,
             Begins::WithTheirs(id) => {
@@ -378,7 +341,7 @@ impl Engine {
     }
 
     /// Asks the person, and continues with their answer.
-    async fn ask_for_verification(self: &Shared, flow: &Flow, end: &CancellationToken) -> Result<End, EngineError> {
+    async fn ask_for_verification(self: &Arc<Self>, flow: &Flow, end: &CancellationToken) -> Result<End, EngineError> {
         flow.account.sync().await?;
         let asked = flow.account.ask_to_verify(&flow.person, flow.chat.as_deref(), flow.writer.as_deref()).await?;
         let Some((ours, asked)) = asked else { return Ok(End::NoDevice) };
@@ -392,7 +355,7 @@ impl Engine {
     }
 
     async fn drive(
-        self: &Shared,
+        self: &Arc<Self>,
         flow: &Flow,
         mut going: Verifying,
         end: &CancellationToken,
@@ -425,7 +388,7 @@ impl Engine {
             }
             let poll = if begun.elapsed() < BURST { POLLS[0] } else { POLLS[1] };
             tokio::select! {
-                () = self.stop.cancelled() => break,
+                () = self.runtime.stop.cancelled() => break,
                 () = end.cancelled() => {
                     going.cancel().await?;
                     return Ok(End::Superseded);
@@ -434,7 +397,7 @@ impl Engine {
             }
         }
         going.cancel().await?;
-        let why = if self.stop.is_cancelled() { Ending::Theirs } else { Ending::TimedOut };
+        let why = if self.runtime.stop.is_cancelled() { Ending::Theirs } else { Ending::TimedOut };
         Ok(End::Not(why))
     }
 
@@ -452,18 +415,18 @@ impl Engine {
         Ok(None)
     }
 
-    async fn show_emoji(self: &Shared, flow: &Flow, emoji: &[Emoji]) -> Result<(), EngineError> {
+    async fn show_emoji(self: &Arc<Self>, flow: &Flow, emoji: &[Emoji]) -> Result<(), EngineError> {
         let emoji: Vec<_> = emoji.iter().map(|emoji| (emoji.symbol, emoji.name)).collect();
         self.say_of(flow, "emoji", &words::trust::compare(&emoji)).await
     }
 
-    async fn say_of(self: &Shared, flow: &Flow, purpose: &str, text: &str) -> Result<(), EngineError> {
+    async fn say_of(self: &Arc<Self>, flow: &Flow, purpose: &str, text: &str) -> Result<(), EngineError> {
         let shown = flow.shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Shown::In(room, place) = &shown else {
-            return Box::pin(self.clone().say_privately(&flow.person, text)).await;
+            return Box::pin(self.service_chats.clone().say_privately(&flow.person, text)).await;
         };
-        let is_assistants = matches!(self.namespace().who(flow.account.user()), Who::Assistant(_));
-        if is_assistants && self.attend(&flow.account, &flow.person, room).await? == Privacy::Lost {
+        let is_assistants = matches!(self.runtime.namespace().who(flow.account.user()), Who::Assistant(_));
+        if is_assistants && self.chats.attend(&flow.account, &flow.person, room).await? == Privacy::Lost {
             return Err(Refused::Silent.into());
         }
         let mut word = super::word(text, Some(&flow.person));

@@ -55,9 +55,9 @@ impl Engine {
     pub(super) async fn tell_unencrypted(self: &Shared, event: &RoomEvent, user: &UserId) -> Result<(), EngineError> {
         tracing::info!(room.id = %event.room, event.id = %event.id, "a request came unencrypted into an encrypted room");
         let Some(account) = self.pool.kept(user) else { return Ok(()) };
-        let voice = self.voice_in(&account, &event.room).await?;
+        let voice = self.voices.voice_in(&account, &event.room).await?;
         if voice != Voice::Heard {
-            Box::pin(self.tell_unheard(&account, &event.room, &event.sender, voice)).await;
+            Box::pin(self.voices.tell_unheard(&account, &event.room, &event.sender, voice)).await;
             return Ok(());
         }
         if !self.tables.is_told_now(&event.room, &event.sender, |record| &mut record.unencrypted_told)? {
@@ -96,7 +96,7 @@ impl Engine {
         tracing::info!(room.id = %event.room_id, event.id = %event.event_id, "words came unencrypted into an assistant's chat");
         let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
         account.sync_since(accepted).await?;
-        if self.attend(&account, owner, &event.room_id).await? != Privacy::Tight {
+        if self.chats.attend(&account, owner, &event.room_id).await? != Privacy::Tight {
             return Ok(());
         }
         let txn = super::word_transaction("unencrypted", event.event_id.as_str(), account.user());

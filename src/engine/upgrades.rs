@@ -5,13 +5,14 @@ use std::{sync::Arc, time::Duration};
 use ruma::{OwnedRoomId, RoomId, UserId};
 use tokio::time::Instant;
 
-use super::{Engine, EngineError, Shared, records::RoomRecord};
+use super::{EngineError, records::RoomRecord};
 use crate::{
     core::{
         links::room_address,
         succession::{self, Ended, Sight, Step, next_step},
         words::moving,
     },
+    engine::{company::Company, notes::NoteBook, runtime::Runtime, service_chats::ServiceChats, timetable::Schedules},
     matrix::Account,
     store::InboxEntry,
 };
@@ -19,16 +20,46 @@ use crate::{
 /// How long an invite to a room that replaces ours is waited for: people's clients invite after they have moved it.
 const INVITE_PATIENCE: Duration = Duration::from_mins(1);
 
-impl Engine {
+/// Follows upgrades of rooms.
+pub(super) struct Upgrades {
+    runtime: Arc<Runtime>,
+    notes: Arc<NoteBook>,
+    schedules: Arc<Schedules>,
+    company: Arc<Company>,
+    service_chats: Arc<ServiceChats>,
+}
+
+impl Upgrades {
+    /// Makes it on what it may call.
+    pub(super) fn new(
+        runtime: &Arc<Runtime>,
+        notes: &Arc<NoteBook>,
+        schedules: &Arc<Schedules>,
+        company: &Arc<Company>,
+        service_chats: &Arc<ServiceChats>,
+    ) -> Self {
+        Self {
+            runtime: runtime.clone(),
+            notes: notes.clone(),
+            schedules: schedules.clone(),
+            company: company.clone(),
+            service_chats: service_chats.clone(),
+        }
+    }
+
     /// Handles a tombstone: our coworkers go to the new room if it is known to replace the old one and they can join
     /// without an invite. They never join a room to look at it, nor leave one because of a tombstone elsewhere.
-    pub(super) async fn take_tombstone(self: Shared, entry: &InboxEntry, accepted: Instant) -> Result<(), EngineError> {
+    pub(super) async fn take_tombstone(
+        self: Arc<Self>,
+        entry: &InboxEntry,
+        accepted: Instant,
+    ) -> Result<(), EngineError> {
         let (old, by) = (&entry.event.room_id, &entry.event.sender);
-        if entry.event.state_key.as_deref() != Some("") || !self.namespace().who(by).is_person() {
+        if entry.event.state_key.as_deref() != Some("") || !self.runtime.namespace().who(by).is_person() {
             return Ok(());
         }
-        for account in self.kept_in(old) {
-            if self.coworker(account.user()).is_none() {
+        for account in self.runtime.kept_in(old) {
+            if self.runtime.coworker(account.user()).is_none() {
                 continue;
             }
             account.sync_since(accepted).await?;
@@ -56,24 +87,24 @@ impl Engine {
                     joined => joined?,
                 },
             }
-            self.roster.enter(&new, account.user());
+            self.runtime.roster.enter(&new, account.user());
             let followed = self.follow_upgrade(&account, &new)?;
             if step == Step::Join {
-                self.stay_if_lively(&account, &new, Some(followed.as_deref().unwrap_or(old))).await?;
+                self.company.stay_if_lively(&account, &new, Some(followed.as_deref().unwrap_or(old))).await?;
             }
         }
         Ok(())
     }
 
     /// Waits for the invite to a room that cannot be seen from outside; without one, whoever moved the room is told.
-    fn await_invite(self: &Shared, account: Arc<Account>, old: &RoomId, new: OwnedRoomId, by: &UserId) {
-        if by.server_name() != &*self.namespace().server {
+    fn await_invite(self: &Arc<Self>, account: Arc<Account>, old: &RoomId, new: OwnedRoomId, by: &UserId) {
+        if by.server_name() != &*self.runtime.namespace().server {
             return;
         }
-        let (engine, old, by) = (self.clone(), old.to_owned(), by.to_owned());
-        self.tasks.spawn(async move {
+        let (upgrades, old, by) = (self.clone(), old.to_owned(), by.to_owned());
+        self.runtime.tasks.spawn(async move {
             tokio::select! {
-                () = engine.stop.cancelled() => return,
+                () = upgrades.runtime.stop.cancelled() => return,
                 () = tokio::time::sleep(INVITE_PATIENCE) => {}
             }
             let told = async {
@@ -82,11 +113,11 @@ impl Engine {
                     return Ok(());
                 }
                 tracing::warn!(room.id = %old, successor = %new, user.id = %account.user(), "a room was moved to one that cannot be seen from outside, and nobody has invited us there");
-                let [from, to] = [&old, &new].map(|room| room_address(room, &engine.namespace().server));
-                let coworker = engine.coworker(account.user());
+                let [from, to] = [&old, &new].map(|room| room_address(room, &upgrades.runtime.namespace().server));
+                let coworker = upgrades.runtime.coworker(account.user());
                 let name = coworker.as_ref().map_or(account.user().as_str(), |coworker| &coworker.name);
                 let txn = super::word_transaction("moved", old.as_str(), account.user());
-                Box::pin(engine.clone().say_privately_once(&by, &moving::unseen(name, &from, &to), txn)).await
+                Box::pin(upgrades.service_chats.clone().say_privately_once(&by, &moving::unseen(name, &from, &to), txn)).await
             };
             if let Err::<(), EngineError>(error) = told.await {
                 tracing::info!(room.id = %old, %error, "that a coworker was not taken along cannot be said");
@@ -102,7 +133,7 @@ impl Engine {
         if account.is_invited(room) {
             return Ok(Sight::Invited);
         }
-        if let Some(there) = self.kept_in(room).first().filter(|there| there.is_in(room)) {
+        if let Some(there) = self.runtime.kept_in(room).first().filter(|there| there.is_in(room)) {
             return Ok(Sight::Seen { predecessor: there.predecessor(room) });
         }
         let seen = account.predecessor_from_outside(room).await?;
@@ -113,7 +144,7 @@ impl Engine {
     /// to a public one only mutes and introductions are copied.
     pub(super) fn follow_upgrade(&self, account: &Account, new: &RoomId) -> Result<Option<OwnedRoomId>, EngineError> {
         let Some(old) = account.predecessor(new) else { return Ok(None) };
-        let known = self.tables.rooms.get(&new.to_owned())?.unwrap_or_default();
+        let known = self.runtime.tables.rooms.get(&new.to_owned())?.unwrap_or_default();
         // Who invited whom is noted before an upgrade is followed, and says nothing about one.
         let is_new = known.stays.is_empty()
             && known.introduced.is_empty()
@@ -123,19 +154,19 @@ impl Engine {
         if account.successor(&old).as_deref() != Some(new) || !is_new {
             return Ok(None);
         }
-        let Some(record) = self.tables.rooms.get(&old)? else { return Ok(None) };
+        let Some(record) = self.runtime.tables.rooms.get(&old)? else { return Ok(None) };
         let opened = account.is_public(new) && !account.is_public(&old);
         let record = if opened {
             RoomRecord { introduced: record.introduced, muted: record.muted, ..RoomRecord::default() }
         } else {
             // Before the record, which marks the upgrade as followed.
             self.notes.carry(&old, &new.to_owned())?;
-            self.carry_schedules(&old, &new.to_owned())?;
+            self.schedules.carry_schedules(&old, &new.to_owned())?;
             let moved = RoomRecord { moved_to: Some(new.to_owned()), ..record.clone() };
-            self.tables.rooms.put(&old, &moved)?;
+            self.runtime.tables.rooms.put(&old, &moved)?;
             record
         };
-        self.tables.rooms.put(&new.to_owned(), &RoomRecord { invited_by: known.invited_by, ..record })?;
+        self.runtime.tables.rooms.put(&new.to_owned(), &RoomRecord { invited_by: known.invited_by, ..record })?;
         tracing::info!(room.id = %new, predecessor = %old, "a room upgrade is followed");
         Ok(Some(old))
     }

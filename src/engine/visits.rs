@@ -12,7 +12,7 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Engine, EngineError, Shared,
+    EngineError,
     records::{RoomRecord, Visiting},
     trust,
 };
@@ -24,6 +24,7 @@ use crate::{
         voice::Voice,
         words::declining,
     },
+    engine::{company::Company, lobby::Lobby, runtime::Runtime, trust::Trust, voice::Voices},
     matrix::Account,
 };
 
@@ -37,7 +38,7 @@ const ROOMS_NAMED_MAX: usize = 3;
 
 /// The visits in progress, by room.
 #[derive(Default)]
-pub(super) struct Visits(Mutex<HashMap<OwnedRoomId, Arc<Visit>>>);
+pub(super) struct Current(Mutex<HashMap<OwnedRoomId, Arc<Visit>>>);
 
 /// A coworker's visit to one person's room.
 struct Visit {
@@ -56,7 +57,7 @@ struct Heard {
     verification: Option<CancellationToken>,
 }
 
-impl Visits {
+impl Current {
     fn of(&self, room: &RoomId) -> Option<Arc<Visit>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(room).cloned()
     }
@@ -105,14 +106,42 @@ enum Next {
     Go,
 }
 
-impl Engine {
+/// Coworkers' visits to single persons.
+pub(super) struct Visits {
+    runtime: Arc<Runtime>,
+    company: Arc<Company>,
+    trust: Arc<Trust>,
+    voices: Arc<Voices>,
+    lobby: Arc<Lobby>,
+    pub(super) current: Current,
+}
+
+impl Visits {
+    /// Makes it on what it may call.
+    pub(super) fn new(
+        runtime: &Arc<Runtime>,
+        company: &Arc<Company>,
+        trust: &Arc<Trust>,
+        voices: &Arc<Voices>,
+        lobby: &Arc<Lobby>,
+    ) -> Self {
+        Self {
+            runtime: runtime.clone(),
+            company: company.clone(),
+            trust: trust.clone(),
+            voices: voices.clone(),
+            lobby: lobby.clone(),
+            current: Current::default(),
+        }
+    }
+
     /// Handles an event that concerns one of ours in a direct chat: a verification, or a message to a visiting
     /// coworker. Returns true if it was such an event, so that it asks nobody else.
-    pub(super) async fn take_in_direct_chat(self: &Shared, event: &RoomEvent) -> Result<bool, EngineError> {
+    pub(super) async fn take_in_direct_chat(self: &Arc<Self>, event: &RoomEvent) -> Result<bool, EngineError> {
         if self.lobby.is_lobby(&event.room)? {
             return Ok(true);
         }
-        let visit = self.visits.of(&event.room);
+        let visit = self.current.of(&event.room);
         if !trust::is_request(event) {
             let Some(visit) = visit else { return Ok(false) };
             if event.sender == visit.person && matches!(event.kind, EventKind::Message(_)) {
@@ -120,61 +149,62 @@ impl Engine {
             }
             return Ok(true);
         }
-        if !self.namespace().who(&event.sender).is_person() {
+        if !self.runtime.namespace().who(&event.sender).is_person() {
             return Ok(true);
         }
         if let Some(visit) = visit.filter(|visit| visit.person == event.sender) {
-            if let Some(account) = self.pool.kept(&visit.user) {
-                let verification = self.verify_in_chat(&account, event);
+            if let Some(account) = self.runtime.pool.kept(&visit.user) {
+                let verification = self.trust.verify_in_chat(&account, event);
                 visit.hear(|heard| heard.verification = verification);
             }
         } else if self
+            .runtime
             .tables
             .rooms
             .get(&event.room)?
             .is_some_and(|room| room.service_dm.as_ref() == Some(&event.sender))
-            && let Some(account) = self.pool.kept(&self.service_user())
+            && let Some(account) = self.runtime.pool.kept(&self.runtime.service_user())
         {
-            self.verify_in_chat(&account, event);
+            self.trust.verify_in_chat(&account, event);
         } else {
-            Box::pin(self.verify_among_others(event)).await?;
+            Box::pin(self.trust.verify_among_others(event)).await?;
         }
         Ok(true)
     }
 
     /// Starts a visit of a coworker that has joined a single person's room.
     pub(super) async fn begin_visit(
-        self: &Shared,
+        self: &Arc<Self>,
         account: &Arc<Account>,
         room: &RoomId,
         person: &UserId,
     ) -> Result<(), EngineError> {
         let visiting = Visiting { user: account.user().to_owned(), person: person.to_owned() };
-        self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
+        self.runtime.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
             Some(RoomRecord { visit: Some(visiting.clone()), ..record.unwrap_or_default() })
         })?;
-        self.store.flush().await?;
+        self.runtime.store.flush().await?;
         self.start_visit(room.to_owned(), &visiting, PATIENCE);
         Ok(())
     }
 
     /// Resumes visits that a shutdown interrupted, and ends them at once.
-    pub(super) fn take_up_visits(self: &Shared) {
-        let rooms = self.tables.rooms.iter().filter_map(Result::ok);
+    pub(super) fn take_up_visits(self: &Arc<Self>) {
+        let rooms = self.runtime.tables.rooms.iter().filter_map(Result::ok);
         let visits = rooms.filter_map(|(room, record)| Some((room, record.visit?)));
         for (room, visiting) in visits.collect::<Vec<_>>() {
             self.start_visit(room, &visiting, Duration::ZERO);
         }
     }
 
-    fn start_visit(self: &Shared, room: OwnedRoomId, visiting: &Visiting, patience: Duration) {
-        let visit = self.visits.begin(&room, visiting);
-        let engine = self.clone();
-        self.tasks.spawn(async move {
+    fn start_visit(self: &Arc<Self>, room: OwnedRoomId, visiting: &Visiting, patience: Duration) {
+        let visit = self.current.begin(&room, visiting);
+        let visits = self.clone();
+        self.runtime.tasks.spawn(async move {
             let visited = async {
-                let mut next = engine.wait_on_visit(&room, &visit, patience).await;
+                let mut next = visits.wait_on_visit(&room, &visit, patience).await;
                 for pause in SEND_PAUSES {
-                    match Box::pin(engine.end_visit(&room, &visit, &next)).await {
+                    match Box::pin(visits.end_visit(&room, &visit, &next)).await {
                         Ok(()) => break,
                         Err(error) if error.is_passing() => tokio::time::sleep(pause).await,
                         Err(error) => {
@@ -190,14 +220,14 @@ impl Engine {
             };
             tokio::select! {
                 // The next start resumes it.
-                () = engine.stop.cancelled() => {}
+                () = visits.runtime.stop.cancelled() => {}
                 () = Box::pin(visited) => {}
             }
-            engine.visits.end(&room);
+            visits.current.end(&room);
         });
     }
 
-    async fn wait_on_visit(self: &Shared, room: &RoomId, visit: &Visit, patience: Duration) -> Next {
+    async fn wait_on_visit(self: &Arc<Self>, room: &RoomId, visit: &Visit, patience: Duration) -> Next {
         let until = Instant::now() + patience;
         loop {
             let woken = tokio::time::timeout_at(until, visit.woken.notified()).await.is_ok();
@@ -223,27 +253,27 @@ impl Engine {
             tokio::time::sleep(AFTERWARDS).await;
             return Ok(Next::Go);
         }
-        let Some(account) = self.pool.kept(&visit.user) else { return Ok(Next::Go) };
+        let Some(account) = self.runtime.pool.kept(&visit.user) else { return Ok(Next::Go) };
         account.sync().await?;
-        if account.is_in(room) && self.company(&account.facts(room).await?).may_become_lively() {
+        if account.is_in(room) && self.company.company(&account.facts(room).await?).may_become_lively() {
             return Ok(Next::Stay);
         }
         Ok(if words { Next::SayAndGo } else { Next::Wait })
     }
 
-    async fn end_visit(self: &Shared, room: &RoomId, visit: &Visit, next: &Next) -> Result<(), EngineError> {
-        if let Some(account) = self.pool.kept(&visit.user).filter(|account| account.is_in(room)) {
-            let service = self.service_user();
+    async fn end_visit(self: &Arc<Self>, room: &RoomId, visit: &Visit, next: &Next) -> Result<(), EngineError> {
+        if let Some(account) = self.runtime.pool.kept(&visit.user).filter(|account| account.is_in(room)) {
+            let service = self.runtime.service_user();
             match next {
                 Next::Stay => {
                     self.note_visit_over(room)?;
-                    self.visits.end(room);
-                    self.stay_if_lively(&account, room, None).await?;
+                    self.current.end(room);
+                    self.company.stay_if_lively(&account, room, None).await?;
                     return Ok(());
                 }
-                Next::SayAndGo | Next::Wait if self.voice_in(&account, room).await? == Voice::Heard => {
+                Next::SayAndGo | Next::Wait if self.voices.voice_in(&account, room).await? == Voice::Heard => {
                     let shared = self.rooms_shared(&account, &visit.person, room).await?;
-                    let text = declining::works_in_rooms(&self.service_pill(), &shared);
+                    let text = declining::works_in_rooms(&self.runtime.service_pill(), &shared);
                     // Use the join event as the cause, so that a coworker invited again says it again under a new
                     // transaction id.
                     let joined_by = account.joined_by(room).await?;
@@ -254,13 +284,13 @@ impl Engine {
                 _ => {}
             }
             account.leave(room, Some(&declining::only_in_rooms(service.as_str()))).await?;
-            self.roster.leave(room, &visit.user);
+            self.runtime.roster.leave(room, &visit.user);
         }
         self.note_visit_over(room)
     }
 
     fn note_visit_over(&self, room: &RoomId) -> Result<(), EngineError> {
-        self.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
+        self.runtime.tables.rooms.update(&room.to_owned(), |record: Option<RoomRecord>| {
             Some(RoomRecord { visit: None, ..record.unwrap_or_default() })
         })?;
         Ok(())
@@ -277,7 +307,7 @@ impl Engine {
             if facts.joined.contains(person)
                 && let Some(name) = facts.name
             {
-                links.push(room_link(&name, &room, &self.namespace().server));
+                links.push(room_link(&name, &room, &self.runtime.namespace().server));
             }
             if links.len() >= ROOMS_NAMED_MAX {
                 break;

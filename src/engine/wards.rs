@@ -12,7 +12,6 @@ use std::{
 
 use ruma::{EventId, OwnedUserId, RoomId, UserId};
 
-pub(super) use self::mending::{bring_up_all, keep_mending, see_to_assistants};
 use super::{EngineError, records::HeldBack, runtime::Runtime};
 use crate::{
     appservice::health::{Condition, State},
@@ -20,6 +19,8 @@ use crate::{
     matrix::{inbound::may_be_said, provision::Persona},
     store::InboxEntry,
 };
+
+pub(super) use self::mending::{bring_up_all, keep_mending, see_to_assistants};
 
 /// Most users named in one reason.
 const NAMED_MAX: usize = 5;
@@ -175,7 +176,7 @@ impl Wards {
 
 /// Returns whether an event may be for one of ours that has to be there to take it.
 fn is_for_somebody(event_type: &str) -> bool {
-    matches!(event_type, "m.room.encrypted" | super::gaps::MISSED) || may_be_said(event_type)
+    matches!(event_type, "m.room.encrypted" | super::MISSED) || may_be_said(event_type)
 }
 
 /// Returns what is wrong with users: each cause once, followed by the mends.

@@ -79,4 +79,14 @@ impl Zones {
         zones.insert(person.to_owned(), (now + kept, zone.clone()));
         zone
     }
+
+    /// Returns an owner's zone: their profile's, or the one that they named in the chat.
+    pub(super) async fn zone_of_owner(&self, owner: &UserId) -> Result<Option<Zone>, EngineError> {
+        let of_profile = self.zone_of(owner).await;
+        if of_profile.name().is_some() {
+            return Ok(Some(of_profile));
+        }
+        let kept = self.runtime.tables.reminders.get(&owner.to_owned())?.unwrap_or_default();
+        Ok(kept.zone.as_deref().and_then(Zone::named))
+    }
 }

@@ -18,10 +18,9 @@ use super::{
     account::Account,
     dm::{active, state},
     error::MatrixError,
+    marks::AUDIT_MARK,
 };
 
-/// The state event that marks the audit room.
-pub(super) const MARK: &str = "io.workmate.audit";
 /// The field of the mark that names the room's owner.
 pub(super) const MARK_FIELD: &str = "of";
 /// The power level of the service bot; posting, inviting and changing state need it.
@@ -48,7 +47,7 @@ pub(crate) struct NewRoom<'a> {
 pub(crate) async fn create(account: &Account, new: &NewRoom<'_>) -> Result<OwnedRoomId, MatrixError> {
     let mut creation = CreationContent::new();
     creation.federate = new.federates;
-    let mark = json!({ "type": MARK, "state_key": "", "content": { MARK_FIELD: account.user() } });
+    let mark = json!({ "type": AUDIT_MARK, "state_key": "", "content": { MARK_FIELD: account.user() } });
     let levels = json!({
         "invite": BOT_LEVEL, "kick": BOT_LEVEL, "ban": BOT_LEVEL, "redact": BOT_LEVEL,
         "state_default": BOT_LEVEL, "events_default": BOT_LEVEL, "users_default": 0,
@@ -82,7 +81,7 @@ pub(crate) async fn create(account: &Account, new: &NewRoom<'_>) -> Result<Owned
 /// # Errors
 /// When the user's store cannot be read.
 pub(crate) async fn find(account: &Account) -> Result<Option<OwnedRoomId>, MatrixError> {
-    find_marked(account, MARK).await
+    find_marked(account, AUDIT_MARK).await
 }
 
 /// Returns the room that this user made before and whose state event of type `mark` names this user in [`MARK_FIELD`].

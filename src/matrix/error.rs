@@ -8,7 +8,7 @@ use ruma::api::{
     error::{ErrorKind, FromHttpResponseError, RetryAfter},
 };
 
-use super::provision::damage::{is_disk_trouble, says_trouble};
+use super::trouble::{is_disk_trouble, says_trouble};
 use crate::core::{reach::Obstacle, time::Timestamp};
 
 /// The longest valid `errcode`, in bytes.

@@ -9,12 +9,11 @@ use super::{
     api::{Api, Body, encode},
     audit_room::{MARK_FIELD, find_marked},
     error::MatrixError,
+    marks::LOBBY_MARK,
     proxy::Identity,
 };
 use crate::core::id;
 
-/// The state event that marks the lobby.
-pub(super) const MARK: &str = "io.workmate.lobby";
 /// The state event that names the posted list of coworkers.
 const LISTED: &str = "io.workmate.lobby.listed";
 /// The service bot's power level; posting, inviting and changing state need it.
@@ -25,7 +24,7 @@ const BOT_LEVEL: i64 = 50;
 /// # Errors
 /// When the user's store cannot be read.
 pub(crate) async fn find(account: &Account) -> Result<Option<OwnedRoomId>, MatrixError> {
-    find_marked(account, MARK).await
+    find_marked(account, LOBBY_MARK).await
 }
 
 impl Api {
@@ -53,7 +52,7 @@ impl Api {
                 { "type": "m.room.join_rules", "state_key": "", "content": joining },
                 { "type": "m.room.history_visibility", "state_key": "", "content": { "history_visibility": "shared" } },
                 { "type": "m.room.guest_access", "state_key": "", "content": { "guest_access": "forbidden" } },
-                { "type": MARK, "state_key": "", "content": { MARK_FIELD: user } },
+                { "type": LOBBY_MARK, "state_key": "", "content": { MARK_FIELD: user } },
             ],
             "power_level_content_override": {
                 "events_default": BOT_LEVEL, "invite": BOT_LEVEL, "state_default": BOT_LEVEL, "users_default": 0,

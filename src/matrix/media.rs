@@ -10,19 +10,19 @@ use std::{
 
 use bytes::Bytes;
 use matrix_sdk_base::crypto::AttachmentDecryptor;
-use ruma::{MxcUri, events::room, serde::JsonObject};
-use serde_json::{Value, json};
+use ruma::events::room;
 use tokio::{sync::mpsc, task};
 
-use super::account::Account;
+use super::{
+    account::Account,
+    source::{checked, uri},
+};
 use crate::core::{self, event::MediaSource, media::ENDS_BYTES};
 
 /// How long one download may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the homeserver may wait for the file's own server, in milliseconds.
 const REMOTE_WAIT_MS: u32 = 20_000;
-/// The longest `mxc:` URI: a server name has at most 230 characters, an id about 65.
-const URI_BYTES_MAX: usize = 240;
 
 /// Why a file could not be downloaded.
 #[derive(Debug, thiserror::Error)]
@@ -39,55 +39,6 @@ pub enum MediaError {
     /// Its content does not match, or the event does not say how to decrypt it.
     #[error("a file could not be decrypted")]
     Undecryptable,
-}
-
-/// Returns the source of a file in a message's content; `None` if it has no `mxc:` URI or lacks what decryption needs.
-pub(super) fn source_in(content: &JsonObject) -> Option<MediaSource> {
-    let source = match content.get("file") {
-        Some(Value::Object(file)) => room::MediaSource::Encrypted(Box::new(encrypted(file)?)),
-        _ => room::MediaSource::Plain(content.get("url")?.as_str()?.into()),
-    };
-    checked(uri(&source))?;
-    serde_json::to_string(&source).ok().map(MediaSource::new)
-}
-
-/// Reads only the fields that decryption needs; the others have fixed values (spec, "Extensions to `m.room.message`
-/// msgtypes").
-fn encrypted(file: &JsonObject) -> Option<room::EncryptedFile> {
-    let (key, hashes) = (file.get("key")?, file.get("hashes")?);
-    let url_safe = |value: &Value| Some(unpadded(value.as_str()?).replace('+', "-").replace('/', "_"));
-    let standard = |value: &Value| Some(unpadded(value.as_str()?).replace('-', "+").replace('_', "/"));
-    let normal = json!({
-        "v": "v2",
-        "url": file.get("url")?.as_str()?,
-        "key": {
-            "kty": "oct", "alg": "A256CTR", "ext": true, "key_ops": ["encrypt", "decrypt"], "k": url_safe(&key["k"])?,
-        },
-        "iv": standard(file.get("iv")?)?,
-        "hashes": { "sha256": standard(&hashes["sha256"])? },
-    });
-    serde_json::from_value(normal).ok()
-}
-
-fn unpadded(base64: &str) -> &str {
-    base64.trim().trim_end_matches('=')
-}
-
-fn uri(source: &room::MediaSource) -> &MxcUri {
-    match source {
-        room::MediaSource::Plain(uri) => uri,
-        room::MediaSource::Encrypted(file) => &file.url,
-    }
-}
-
-/// Returns the server and media id, neither with characters that are special in a path.
-fn checked(uri: &MxcUri) -> Option<(&str, &str)> {
-    // ruma stores the slash's position in one byte.
-    if uri.as_str().len() > URI_BYTES_MAX {
-        return None;
-    }
-    let (server, id) = uri.parts().ok()?;
-    (!id.is_empty()).then_some((server.as_str(), id))
 }
 
 /// Bytes with which a file begins that tell whether it is a text.

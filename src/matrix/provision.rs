@@ -2,7 +2,7 @@
 //! start.
 
 mod client;
-pub(super) mod damage;
+mod damage;
 mod looks;
 mod recovery;
 mod renewals;
@@ -28,6 +28,7 @@ use super::{
     account::{Account, Renewal},
     api::{AUTOMATED_FIELD, Api},
     avatar,
+    damage::is_damage,
     error::MatrixError,
     proxy::Identity,
 };
@@ -134,7 +135,7 @@ impl Provisioner {
     /// By cause. Completed steps stay, and the next call skips them.
     pub async fn provision(&self, persona: &Persona) -> Result<Arc<Account>, MatrixError> {
         match Box::pin(self.provision_once(persona)).await {
-            Err(error) if damage::is_damage(&error) => {
+            Err(error) if is_damage(&error) => {
                 tracing::error!(user.id = %persona.user, %error, "a store cannot be used any more");
                 self.set_aside(&persona.user)?;
             }
@@ -161,7 +162,7 @@ impl Provisioner {
         let dir = self.dir_of(&persona.user);
         if let Some(card) = read_card(&dir)?.filter(|card| card.opened && has_store(&dir)) {
             match Box::pin(self.open_with(persona.user.clone(), &dir, card)).await {
-                Err(error) if damage::is_damage(&error) || error.is_device_gone() => {}
+                Err(error) if is_damage(&error) || error.is_device_gone() => {}
                 opened => return opened,
             }
         }

@@ -4,10 +4,11 @@ use ruma::{EventId, OwnedEventId};
 
 use super::{
     Planted,
-    carrying::{Posting, passing},
+    carrying::passing,
     disk::{Card, Write},
+    happening::{Done, Posting},
     server::Kind,
-    world::{Done, World},
+    world::World,
 };
 use crate::core::{
     approval::{Choice, Pending, Standing},
@@ -30,7 +31,7 @@ impl World {
         let number = pending.number();
         let now = self.now();
         if self.planted == Some(Planted::Approval) {
-            let by = super::world::person(0);
+            let by = super::cast::person(0);
             let decided = Input::Decided { call: pending.call, decision: Decision::Approved { by, at: now } };
             return self.later(id, 10, Done::Was(Box::new(decided)));
         }

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
+use ruma::OwnedEventId;
 
 use super::{
     Planted,
+    cast::{assistant, chat, room},
     disk::{Kept, Write},
-    process::{CALLS_MAX, Waits},
+    going::{CALLS_MAX, Waits},
+    happening::{Done, Happening, Posting},
     server::{Event, Kind},
-    world::{Done, Happening, World, assistant, chat, room},
+    world::World,
 };
 use crate::core::{
     destination::{Destination, Home, Refused},
@@ -18,24 +20,6 @@ use crate::core::{
     run::{Effect, Failure, Flush, Input, Ready, Remark, RunId, Step},
     tool::Output,
 };
-
-/// Something of ours on its way to the homeserver.
-#[derive(Debug)]
-pub(super) struct Posting {
-    pub(super) life: u32,
-    pub(super) run: RunId,
-    pub(super) attempt: u64,
-    pub(super) user: OwnedUserId,
-    pub(super) room: OwnedRoomId,
-    pub(super) step: Step,
-    pub(super) target: Option<OwnedEventId>,
-    pub(super) message: Outgoing,
-    pub(super) kind: Kind,
-    /// Whether it says all that it ever will, unless it is edited.
-    pub(super) whole: bool,
-    /// Whether the homeserver's reply is lost.
-    pub(super) unheard: bool,
-}
 
 impl World {
     /// Carries out all that a run wants now. The process may die between any two effects.
@@ -230,6 +214,9 @@ impl World {
         if is_dropped {
             return Some(Input::Flushed(flush));
         }
+        if flush == Flush::Answer {
+            self.live(id)?.answers_ahead = true;
+        }
         let delay = self.chance.between(1, 8);
         let written = self.disk.written();
         if std::mem::take(&mut self.live(id)?.journal_is_late) {
@@ -375,7 +362,7 @@ impl World {
         }
         if is_new && matches!(posting.kind, Kind::Card(_)) {
             let when = self.chance.between(300, 20_000);
-            self.after(when, Happening::Person(super::people::Act::Decide(at)));
+            self.after(when, Happening::Person(super::cast::Act::Decide(at)));
         }
         let delay = self.chance.between(5, 150);
         let arrived = if posting.unheard { Err(passing()) } else { Ok(posting.target.clone().unwrap_or(id)) };

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use ruma::OwnedEventId;
 
 use super::{
+    cast::{Request, assistant, chat, coworker},
     disk::Ended,
-    people::Request,
     server::{Event, Kind},
-    world::{World, assistant, chat, coworker},
+    world::World,
 };
 use crate::core::run::{Outcome, RunId, Step};
 
@@ -78,8 +78,15 @@ impl World {
             }
             if request.redacted && !closed {
                 let left = |event: &&Event| {
-                    // A word about its place is not known of if the reply to it was lost.
-                    let is_its = event.of.as_ref().is_some_and(|(of, name)| *of == id && name != "queued");
+                    // A word about its place, or that the model is silent, is not known of if the reply to it was lost; nor an
+                    // answer that was sent while the journal was written, if the process was killed then; and one that
+                    // was stopped before it was composed has not looked whether its request is still there.
+                    let is_known = |name: &str| match name {
+                        "queued" | "waiting" => false,
+                        "answer" | "stopped" => !self.hidden.contains(&id),
+                        _ => true,
+                    };
+                    let is_its = event.of.as_ref().is_some_and(|(of, name)| *of == id && is_known(name));
                     is_its && event.kind != Kind::Replaced && !event.redacted
                 };
                 if let Some(left) = self.server.events.iter().find(left).map(|event| event.id.clone()) {

@@ -5,10 +5,10 @@ use ruma::OwnedEventId;
 use super::{
     Planted,
     approvals::closing_text,
-    carrying::Posting,
     disk::{Ended, Write},
+    happening::{Happening, Posting},
     server::Kind,
-    world::{Happening, World},
+    world::World,
 };
 use crate::core::{
     event::Outgoing,

@@ -4,9 +4,11 @@ use ruma::{EventId, OwnedEventId};
 
 use super::{
     Planted,
+    cast::{assistant, coworker},
     disk::{Kept, Write},
+    happening::Happening,
     server::Kind,
-    world::{Happening, World, assistant, coworker},
+    world::World,
 };
 use crate::core::{
     admission::{Admission, Request, admit},
@@ -73,6 +75,9 @@ impl World {
         let (private, asker) = (self.requests[at].private, event.sender.clone());
         let user = if private { assistant() } else { coworker() };
         let id = RunId::again(request, &user, attempt);
+        if event.redacted {
+            self.hidden.insert(id.clone());
+        }
         let forgets = self.planted == Some(Planted::Dedupe);
         let over = (self.disk.now.index.contains_key(&id) || self.disk.now.declined.contains(request)) && !forgets;
         let asks = Request { user: &user, command: None, known: self.disk.now.runs.contains_key(&id) || over };
@@ -111,7 +116,7 @@ impl World {
     /// Gives an order to the runs that a message asked for or that showed it; kept, where nobody is known to have.
     fn order_about(&mut self, target: &EventId, order: &Order) {
         let Some(process) = &mut self.process else { return };
-        let shows = |live: &&mut super::process::Live| {
+        let shows = |live: &&mut super::going::Live| {
             live.run.record().request == target || live.shown.iter().any(|shown| shown == target)
         };
         let meant: Vec<RunId> =
@@ -141,7 +146,7 @@ impl World {
         live.early = others;
         let about: Vec<(OwnedEventId, Order)> = about;
         for (_, order) in about {
-            let what = super::world::Done::Was(Box::new(Input::Order(order)));
+            let what = super::happening::Done::Was(Box::new(Input::Order(order)));
             self.later(id, 0, what);
         }
     }

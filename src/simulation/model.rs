@@ -6,9 +6,9 @@ use ruma::EventId;
 use serde_json::json;
 
 use super::{
-    people::Job,
+    happening::{Done, Happening},
     server::Kind,
-    world::{Done, Happening, World},
+    world::World,
 };
 use crate::core::{
     prompt::ToolUse,
@@ -17,22 +17,6 @@ use crate::core::{
     tool::{ApprovalRule, Class, Grant, Here, Offer, Source, ToolName, Toolset},
     work::{ModelTurn, TurnStop},
 };
-
-/// What the calls did: how often each job of a run's incarnation was done.
-#[derive(Default)]
-pub(super) struct Tools {
-    pub(super) done: BTreeMap<(RunId, u32, usize), u32>,
-}
-
-impl Job {
-    pub(super) fn tool(self) -> &'static str {
-        match self {
-            Self::Look => "look",
-            Self::Act => "act",
-            Self::Ask => "ask",
-        }
-    }
-}
 
 pub(super) fn toolset() -> Toolset {
     let offer = |name: &str, class, approval, idempotent| Offer {
@@ -129,7 +113,7 @@ impl World {
 
     /// Whether the asker's ✅ is on the card of a call.
     fn is_approved(&self, run: &RunId, number: u64) -> bool {
-        let asker = self.request_of(run).map(|request| super::world::person(request.asker));
+        let asker = self.request_of(run).map(|request| super::cast::person(request.asker));
         let cards = self
             .server
             .events

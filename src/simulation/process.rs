@@ -1,84 +1,23 @@
 //! The process: the runs that go on in it, whose turn it is, how it starts and how it dies.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-use ruma::OwnedEventId;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Planted,
+    cast::{Request, coworker},
     disk::{Kept, Write},
-    people::Request,
-    world::{Done, Happening, World, coworker},
+    going::{CALLS_MAX, LIMITS, Live, Process, Waits},
+    happening::{Done, Happening},
+    world::World,
 };
 use crate::core::{
     edits::Edits,
     mask::Mask,
     prompt::ToolUse,
-    run::{Effect, Input, Order, Rules, Run, RunId, RunRecord},
-    schedule::{Lane, Schedule, ScheduleLimits, Ticket},
-    time::Timestamp,
+    run::{Input, Rules, Run, RunId, RunRecord},
+    schedule::{Lane, Schedule},
     work::Work,
 };
-
-/// What goes on and waits at once.
-pub(super) const LIMITS: ScheduleLimits = ScheduleLimits { runs_max: 3, room_runs_max: 2, waiting_runs_max: 3 };
-/// Calls of one run at once.
-pub(super) const CALLS_MAX: usize = 2;
-
-/// What a run waits for its ticket for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waits {
-    Turn,
-    Return,
-}
-
-/// A run that goes on.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub(super) struct Live {
-    pub(super) run: Run,
-    /// What it wants that is not carried out yet.
-    pub(super) wants: VecDeque<Effect>,
-    pub(super) request: usize,
-    pub(super) ticket: Ticket,
-    pub(super) waits: Option<Waits>,
-    /// Whether its turn has come.
-    pub(super) has_begun: bool,
-    pub(super) parked: bool,
-    /// What was begun before the last cut does not reach it.
-    pub(super) attempt: u64,
-    pub(super) incarnation: u32,
-    pub(super) shown: Vec<OwnedEventId>,
-    pub(super) early: Vec<(OwnedEventId, Order)>,
-    pub(super) edits: Edits,
-    /// What is on its way to the homeserver.
-    pub(super) posting: bool,
-    pub(super) ticks_at: Option<i64>,
-    pub(super) tool_use: ToolUse,
-    pub(super) asked: u32,
-    pub(super) calling: usize,
-    /// Cards that it waits for, with their calls.
-    pub(super) cards: BTreeMap<u64, crate::core::approval::Pending>,
-    pub(super) streamed_edits: u32,
-    /// A planted fault: the journal is written behind the next flush.
-    pub(super) journal_is_late: bool,
-}
-
-impl Live {
-    /// Hands the run what happened, and takes what it wants. A record that begins anew does so at once.
-    pub(super) fn hand(&mut self, input: Input, now: Timestamp) {
-        self.run.handle(input, now);
-        while let Some(effect) = self.run.next_effect() {
-            let is_anew = matches!(effect, Effect::CloseCards);
-            self.incarnation += u32::from(is_anew);
-            self.wants.push_back(effect);
-        }
-    }
-}
-
-pub(super) struct Process {
-    pub(super) schedule: Schedule,
-    pub(super) live: BTreeMap<RunId, Live>,
-}
 
 fn rules() -> Rules {
     Rules {
@@ -98,7 +37,7 @@ impl World {
     /// Returns the request that a run answers.
     pub(super) fn request_of(&self, id: &RunId) -> Option<&Request> {
         self.requests.iter().find(|request| {
-            let user = if request.private { super::world::assistant() } else { coworker() };
+            let user = if request.private { super::cast::assistant() } else { coworker() };
             let mut ids = request.event.iter().flat_map(|event| (0..6).map(|at| RunId::again(event, &user, at)));
             ids.any(|of| of == *id)
         })
@@ -206,6 +145,7 @@ impl World {
             cards: BTreeMap::new(),
             streamed_edits: 0,
             journal_is_late: false,
+            answers_ahead: false,
         };
         process.live.insert(id.clone(), live);
         if !again {
@@ -217,9 +157,8 @@ impl World {
 
     /// The process dies, and loses what was not flushed.
     pub(super) fn kill(&mut self) {
-        if self.process.take().is_none() {
-            return;
-        }
+        let Some(process) = self.process.take() else { return };
+        self.hidden.extend(process.live.iter().filter(|(_, live)| live.answers_ahead).map(|(id, _)| id.clone()));
         let unflushed = u64::try_from(self.disk.unflushed()).unwrap_or(0);
         let kept = self.chance.below(unflushed + 1);
         self.write_down("", || format!("the process is killed; {kept} of {unflushed} unflushed writes are kept"));
@@ -292,7 +231,7 @@ impl World {
             process.live.values().filter(|live| live.has_begun).map(|live| live.run.record().lane()).collect();
         let in_room = |room| going.iter().filter(|lane| lane.room == room).count();
         let distinct: BTreeSet<String> = lanes.iter().map(|lane| format!("{lane:?}")).collect();
-        if going.len() > LIMITS.runs_max || in_room(super::world::room()) > LIMITS.room_runs_max {
+        if going.len() > LIMITS.runs_max || in_room(super::cast::room()) > LIMITS.room_runs_max {
             self.breaks("more runs go than may");
         } else if distinct.len() < lanes.len() {
             self.breaks("two runs go in one thread");
@@ -322,6 +261,9 @@ impl World {
             Done::Compose => self.compose(id),
             Done::Flush(flush, written) => {
                 self.disk.flush_to(written);
+                if let Some(live) = self.live(id).filter(|_| flush == crate::core::run::Flush::Answer) {
+                    live.answers_ahead = false;
+                }
                 self.step(id, Input::Flushed(flush));
             }
             Done::CardFlushed(number, written) => {

@@ -5,22 +5,18 @@ use std::{
     collections::{BTreeMap, BinaryHeap},
 };
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, room_id, user_id};
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
 
 use super::{
     Broken, Held, Planted,
-    carrying::Posting,
+    cast::Request,
     chance::Chance,
     disk::Disk,
-    model::Tools,
-    people::{Act, Request},
-    process::Process,
+    going::Process,
+    happening::Happening,
     server::{Event, Kind, Server},
 };
-use crate::core::{
-    run::{Input, RunId},
-    time::Timestamp,
-};
+use crate::core::{run::RunId, time::Timestamp};
 
 /// When a history begins, in milliseconds since 1970.
 const BEGINS_MS: i64 = 1_800_000_000_000;
@@ -31,65 +27,10 @@ const END_MS: i64 = 3 * 24 * 3_600_000;
 /// So many things happen in a history at the most.
 const HAPPENINGS_MAX: u64 = 20_000;
 
-/// Something that is to happen.
-#[derive(Debug)]
-pub(super) enum Happening {
-    /// A person does something.
-    Person(Act),
-    /// The homeserver hands an event, by its number, to the process.
-    Deliver(usize),
-    /// Something of ours arrives at the homeserver, or is lost on its way.
-    Arrive(Box<Posting>),
-    /// Something that a process began for a run has ended.
-    Done {
-        life: u32,
-        run: RunId,
-        attempt: u64,
-        what: Done,
-    },
-    /// A moment that a run waits for.
-    Tick {
-        life: u32,
-        run: RunId,
-        at_ms: i64,
-    },
-    /// A tool's effect takes place.
-    Effect {
-        run: RunId,
-        incarnation: u32,
-        job: usize,
-        number: u64,
-        asks: bool,
-    },
-    Start,
-    Kill,
-    /// The process is stopped in order.
-    Stop,
-    /// It is over.
-    Stopped {
-        life: u32,
-    },
-    /// What a run owes is tried.
-    Pay {
-        life: u32,
-        run: RunId,
-    },
-}
-
-/// What came of something that was begun.
-#[derive(Debug)]
-pub(super) enum Done {
-    Was(Box<Input>),
-    /// Orders are looked for now.
-    LookBack,
-    /// The context is read now.
-    Compose,
-    /// What was written when it began is on disk.
-    Flush(crate::core::run::Flush, u64),
-    /// A card may be sent, has been, or is looked at.
-    CardFlushed(u64, u64),
-    CardSent(u64, Option<OwnedEventId>),
-    CardLook(u64),
+/// What the calls did: how often each job of a run's incarnation was done.
+#[derive(Default)]
+pub(super) struct Tools {
+    pub(super) done: BTreeMap<(RunId, u32, usize), u32>,
 }
 
 pub(super) struct World {
@@ -111,29 +52,12 @@ pub(super) struct World {
     pub(super) accepted: Vec<(RunId, crate::core::schedule::Lane, i64)>,
     /// Who was told by another door.
     pub(super) told_elsewhere: Vec<RunId>,
+    /// Runs that don't know of something: that their answer was on its way when a kill hid it from the journal, or that
+    /// their request was taken back before it was taken up.
+    pub(super) hidden: std::collections::BTreeSet<RunId>,
     pub(super) held: Held,
     broken: Option<String>,
     table: Option<Vec<String>>,
-}
-
-pub(super) fn room() -> OwnedRoomId {
-    room_id!("!room:hs").to_owned()
-}
-
-pub(super) fn chat() -> OwnedRoomId {
-    room_id!("!chat:hs").to_owned()
-}
-
-pub(super) fn coworker() -> OwnedUserId {
-    user_id!("@coworker-a:hs").to_owned()
-}
-
-pub(super) fn assistant() -> OwnedUserId {
-    user_id!("@assistant-p0:hs").to_owned()
-}
-
-pub(super) fn person(number: usize) -> OwnedUserId {
-    format!("@p{number}:hs").try_into().expect("a user id")
 }
 
 impl World {
@@ -155,6 +79,7 @@ impl World {
             kicked: false,
             accepted: Vec::new(),
             told_elsewhere: Vec::new(),
+            hidden: std::collections::BTreeSet::default(),
             held: Held::default(),
             broken: None,
             table: written.then(Vec::new),

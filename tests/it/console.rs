@@ -384,7 +384,7 @@ async fn figure_console_with_a_million_runs_in_the_index() -> Result<()> {
     let pid = scene.office.workmate.pid().context("it runs")?;
     let mut told = vec![format!("{runs} runs; at the start {}", memory(pid))];
     let cookie = scene.sign_in().await?;
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     while scene.page(&cookie, "/spend").await?.1.contains("still being counted") {
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
@@ -409,7 +409,7 @@ async fn figure_console_with_a_million_runs_in_the_index() -> Result<()> {
         let mut times = Vec::new();
         let mut bytes = 0;
         for _ in 0..5 {
-            let began = std::time::Instant::now();
+            let began = tokio::time::Instant::now();
             let (status, page) = scene.page(&cookie, path).await?;
             ensure!(status == StatusCode::OK, "{path}: {status}");
             times.push(began.elapsed().as_millis());

@@ -118,7 +118,7 @@ async fn security_2_rooms_that_cannot_be_read_back_hide_no_gap_and_no_invite_of_
     let (unjoinable, invited) =
         (office.room_of_people(RoomKind::Plain).await?, office.room_of_people(RoomKind::Plain).await?);
 
-    let names: Vec<String> = bad.iter().map(|room| name_of(room)).collect();
+    let names: Vec<String> = bad.iter().map(name_of).collect();
     let cannot_be_joined = name_of(&unjoinable);
     faults.decide(move |call| {
         let is_read = call.path.ends_with("/messages") && names.iter().any(|name| call.path.contains(name));

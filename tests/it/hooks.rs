@@ -61,7 +61,7 @@ impl Desk {
         configure(&office, &address, &robot, [&plain, &sealed])?;
         drop(listener);
         office.workmate.start_again().await;
-        let http = reqwest::Client::builder().no_proxy().build()?;
+        let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build()?;
         Ok(Self { office, robot, plain, sealed, url: format!("http://{address}"), http })
     }
 

@@ -54,6 +54,7 @@ mod provisioning;
 mod queues;
 mod refusals;
 mod reloading;
+mod removal;
 mod restarts;
 mod restored;
 mod rotation;

@@ -95,7 +95,9 @@ impl Source {
                 let (filter, named) = match ask {
                     Ask::List(filter) => (filter.clone(), None),
                     Ask::Show(run) => (Filter::default(), Some(run)),
-                    Ask::Spend { .. } | Ask::Report { .. } | Ask::Retire(_) => return Ok(()),
+                    Ask::Spend { .. } | Ask::Report { .. } | Ask::Retire(_) | Ask::Tokens | Ask::Reload => {
+                        return Ok(());
+                    }
                 };
                 for entry in select(index.iter().rev(), &filter, namespace) {
                     let entry = entry?;

@@ -220,16 +220,16 @@ fn op8_new_tokens_change_tokens_and_registration_and_nothing_else() {
     let held = after.appservice.before.iter().flatten().map(|token| token.expose().to_owned());
     assert_eq!(
         held.collect::<Vec<_>>(),
-        [&before.appservice.as_token, &before.appservice.hs_token].map(|t| t.expose())
+        [&before.appservice.as_token, &before.appservice.hs_token].map(Secret::expose)
     );
     assert!(files_of(dir.path()).iter().all(|(name, (mode, _))| !name.contains(".bak-") || *mode == 0o600));
 
     fs::write(&config, edited.replace("as_token_file: secrets/as_token", "as_token_file: master.secret")).unwrap();
-    let refused = rotating::rotate(&config, &load(&dir)).err().expect("the file is another key's, too").to_string();
+    let refused = rotating::rotate(&config, &load(&dir)).expect_err("the file is another key's, too").to_string();
     assert!(refused.contains("nothing was written"), "{refused}");
 
     let elsewhere = tempfile::tempdir().unwrap();
-    let refused = rotate(&Places::of(&args(&elsewhere, &[]))).err().expect("nothing is there").to_string();
+    let refused = written_before(&args(&elsewhere, &[])).expect_err("nothing is there").to_string();
     assert!(refused.contains("nothing was changed") && refused.contains("--dir"), "{refused}");
 }
 

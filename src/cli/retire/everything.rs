@@ -61,10 +61,7 @@ pub(super) struct Done {
 /// When Workmate runs, its store does not open, or the homeserver refuses a step; what was done stays done.
 pub(super) async fn run(config: &Config, sure: bool, erase: bool) -> anyhow::Result<()> {
     let state = config.data_dir.join("state");
-    let store = match state.is_dir() {
-        true => Some(open(&state, config)?),
-        false => None,
-    };
+    let store = if state.is_dir() { Some(open(&state, config)?) } else { None };
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let upstream = Upstream { url: config.homeserver.url.clone(), through: config.homeserver.proxy.clone() };
     let proxy = Proxy::start(upstream, config.appservice.tokens().ours, Seals::unkept(), &tasks, stop.clone()).await?;

@@ -133,10 +133,8 @@ pub(super) fn asker(frame: &Frame<'_>, entry: &Entry) -> Markup {
 
 /// Returns who answered.
 pub(super) fn answerer(frame: &Frame<'_>, entry: &Entry) -> Markup {
-    match &entry.coworker {
-        Some(coworker) => runs_of(frame, "coworker", coworker),
-        None => html! { "(assistant)" },
-    }
+    let Some(coworker) = &entry.coworker else { return html! { "(assistant)" } };
+    runs_of(frame, "coworker", coworker)
 }
 
 /// Returns a run's cost.

@@ -10,8 +10,10 @@ use ruma::OwnedUserId;
 use super::{
     Member,
     asking::is_question,
+    everyday::is_everyday,
     folding::{is_any, suffix_folded},
-    others::{is_everyday, is_letter, members_named, names_of, unspaced_parts},
+    letters::is_letter,
+    members::{members_named, names_of, unspaced_parts},
     spelling::{is_unspaced, name_at_start},
 };
 use crate::core::legible::is_blank;

@@ -1,8 +1,8 @@
 //! Forms of a name in which people call its owner: `Anno,` for Anna, `Петре,` for Петър.
 
 use super::{
+    everyday::is_everyday,
     folding::{is_any, is_same},
-    others::is_everyday,
     spelling::CALLING,
 };
 use crate::core::legible::is_hidden;

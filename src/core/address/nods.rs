@@ -3,7 +3,7 @@
 //! Every word must be known, and no mark may make it a question; any other text asks.
 
 pub(crate) use self::asked::{Answered, asked_back};
-use super::{CoworkerHere, Message, MessageKind, after_quote, asking, others};
+use super::{CoworkerHere, Message, MessageKind, after_quote, asking, letters};
 use crate::core::legible::{is_hidden, usual_width};
 
 mod asked;
@@ -346,7 +346,7 @@ pub(crate) fn nod(message: &Message, coworkers: &[CoworkerHere<'_>]) -> Option<N
     if text.is_empty() || text.len() > NOD_BYTES_MAX || asking::is_question(text) || links() {
         return None;
     }
-    let words: Vec<String> = text.split_whitespace().filter(|word| others::is_word(word)).map(plain).collect();
+    let words: Vec<String> = text.split_whitespace().filter(|word| letters::is_word(word)).map(plain).collect();
     if words.is_empty() {
         return Some(Nod::Emoji);
     }
@@ -401,7 +401,7 @@ fn plain(word: &str) -> String {
     let letters = word.chars().map(usual_width).filter(|letter| !is_hidden(*letter));
     let letters = letters.map(|letter| if matches!(letter, '’' | 'ʼ') { '\'' } else { letter });
     let word: String = letters.flat_map(char::to_lowercase).collect();
-    word.trim_matches(|letter: char| !others::is_letter(letter) && !is_spoken_mark(letter)).to_owned()
+    word.trim_matches(|letter: char| !letters::is_letter(letter) && !is_spoken_mark(letter)).to_owned()
 }
 
 /// Returns whether a character is a vowel sign or the like, which belongs to words in many scripts.

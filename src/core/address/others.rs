@@ -8,131 +8,18 @@ use super::{
     CoworkerHere, Message, MessageKind, OwnWords, after_quote,
     asking::is_question,
     ending::{called_at_end, may_call_at_end, speaks_to_somebody},
-    folding::{is_any, is_same},
-    inflected, nods,
+    everyday::{ANSWERS, GREETINGS},
+    inflected,
+    letters::is_word,
+    members::{Member, is_name, members_named, name_parts, unspaced_parts, untitled, whole_names, without_umlauts},
     own_words::linked_user,
     salutations::calls_everybody,
-    spelling::{CALLING, is_call, is_unspaced, is_vocative, name_at_start},
+    spelling::{CALLING, is_call, is_vocative, name_at_start},
 };
 use crate::core::legible::is_hidden;
 
-/// A member of the room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Member<'a> {
-    /// The full user id.
-    pub user: &'a UserId,
-    /// The display name, if any.
-    pub name: Option<&'a str>,
-}
-
-/// Everyday words, which address nobody as a part of a name.
-const EVERYDAY: [&str; 57] = [
-    "a", "all", "an", "and", "any", "are", "but", "can", "could", "did", "do", "does", "for", "had", "has", "have",
-    "he", "help", "her", "here", "his", "how", "i", "if", "in", "is", "it", "its", "just", "me", "might", "must", "my",
-    "no", "not", "now", "of", "ok", "on", "or", "our", "please", "she", "should", "so", "test", "that", "the", "they",
-    "this", "to", "we", "what", "when", "why", "would", "yes",
-];
-
-/// Words between the names of several people.
-const BETWEEN: [&str; 14] = ["&", "+", "/", "and", "und", "et", "y", "e", "i", "en", "og", "och", "ve", "и"];
-
 /// Most bytes of several people's names at the start of a message.
 const NAMES_BYTES_MAX: usize = 200;
-
-/// Words with which people begin to address somebody.
-pub(super) const GREETINGS: [&str; 40] = [
-    "hey",
-    "hi",
-    "hello",
-    "thanks",
-    "thx",
-    "thank you",
-    "ok",
-    "okay",
-    "yes",
-    "yeah",
-    "no",
-    "sorry",
-    "dear",
-    "morning",
-    "good morning",
-    "hallo",
-    "moin",
-    "danke",
-    "liebe",
-    "lieber",
-    "merci",
-    "bonjour",
-    "salut",
-    "cher",
-    "chère",
-    "hola",
-    "gracias",
-    "olá",
-    "ciao",
-    "grazie",
-    "cześć",
-    "привет",
-    "спасибо",
-    "merhaba",
-    "selam",
-    "مرحبا",
-    "يا",
-    "שלום",
-    "こんにちは",
-    "おはよう",
-];
-
-/// Those of them that also begin an answer: "ok skip", "yes, grant access".
-pub(super) const ANSWERS: [&str; 5] = ["ok", "okay", "yes", "yeah", "no"];
-
-/// Titles before a name, with which a surname alone counts.
-const TITLES: [&str; 44] = [
-    "captain",
-    "capt",
-    "capt.",
-    "sir",
-    "madam",
-    "ma'am",
-    "coach",
-    "boss",
-    "أستاذ",
-    "أستاذة",
-    "دكتور",
-    "دكتورة",
-    "uncle",
-    "doctor",
-    "mr",
-    "mr.",
-    "mrs",
-    "mrs.",
-    "ms",
-    "ms.",
-    "miss",
-    "mx",
-    "dr",
-    "dr.",
-    "prof",
-    "prof.",
-    "herr",
-    "frau",
-    "hr.",
-    "fr.",
-    "monsieur",
-    "madame",
-    "m.",
-    "mme",
-    "señor",
-    "señora",
-    "sr.",
-    "sra.",
-    "signor",
-    "signora",
-    "pan",
-    "pani",
-    "anh",
-    "chị",
-];
 
 /// Returns who is called if a text opens with somebody other than its sender and the coworkers: by a pill, an id, any
 /// word with an `@`, a member's name, or everybody together; or if it ends with a member's name as a call. The set is
@@ -187,69 +74,6 @@ fn openings(text: &str) -> impl Iterator<Item = (&str, bool)> {
         Some((text[start.bytes..].trim_start_matches([' ', ',', '!']), !ANSWERS.contains(greeting)))
     });
     std::iter::once((text, false)).chain(greeted)
-}
-
-/// Returns a member's whole names: as displayed, without additions (`Bob Stone (ops)`) and titles, and the user id; also
-/// as typed without umlauts.
-fn whole_names(member: &Member<'_>) -> Vec<String> {
-    let display = member.name.unwrap_or_default().trim();
-    let bare = [" (", " [", " |", " ·", " /"].iter().filter_map(|mark| display.find(mark)).min();
-    let bare = bare.map_or("", |end| display[..end].trim());
-    let mut names: Vec<String> =
-        [display, bare, untitled(display).unwrap_or_default(), member.user.localpart(), member.user.as_str()]
-            .into_iter()
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-            .collect();
-    let spelled: Vec<_> = names.iter().filter_map(|name| without_umlauts(name)).collect();
-    names.extend(spelled);
-    names
-}
-
-/// Returns a member's names and the words of the displayed one that are names.
-pub(super) fn names_of(member: &Member<'_>) -> Vec<String> {
-    let mut names = whole_names(member);
-    let parts = name_parts(member).filter(|part| is_name(part));
-    names.extend(parts.flat_map(|part| [Some(part.to_owned()), without_umlauts(part)]).flatten());
-    names
-}
-
-/// Returns the words of a member's displayed name.
-fn name_parts<'m>(member: &Member<'m>) -> impl Iterator<Item = &'m str> {
-    let words = member.name.unwrap_or_default().split_whitespace();
-    words.map(|word| word.trim_matches(|letter: char| !letter.is_alphanumeric())).filter(|part| !part.is_empty())
-}
-
-/// Returns whether a part of a display name is a name.
-fn is_name(part: &str) -> bool {
-    part.chars().count() > 1 && !is_any(part, &EVERYDAY) && !is_any(part, &TITLES)
-}
-
-/// Returns whether a text is an everyday word, a greeting or a nod, which is nobody's name.
-pub(super) fn is_everyday(text: &str) -> bool {
-    is_any(text, &GREETINGS) || is_any(text, &EVERYDAY) || nods::is_phrase(text)
-}
-
-/// Returns the family and the given name of a name without spaces, wherever it may be parted.
-pub(super) fn unspaced_parts<'m>(member: &Member<'m>) -> impl Iterator<Item = &'m str> {
-    let display = member.name.unwrap_or_default().trim();
-    let display = if display.chars().all(is_unspaced) { display } else { "" };
-    display.char_indices().skip(1).flat_map(move |(at, _)| [&display[..at], &display[at..]])
-}
-
-/// Returns a name as people type it without umlauts: `Juergen`.
-fn without_umlauts(name: &str) -> Option<String> {
-    const TYPED: [(char, &str); 5] = [('ä', "ae"), ('ö', "oe"), ('ü', "ue"), ('ø', "oe"), ('å', "aa")];
-    let lower = name.to_lowercase();
-    let has_any = lower.contains(TYPED.map(|(letter, _)| letter));
-    has_any.then(|| TYPED.iter().fold(lower, |name, (letter, typed)| name.replace(*letter, typed)))
-}
-
-/// Returns what follows a title at the start of a text.
-fn untitled(text: &str) -> Option<&str> {
-    let text = text.trim_start();
-    let first = text.split_whitespace().next()?;
-    is_any(first, &TITLES).then(|| text[first.len()..].trim_start()).filter(|rest| !rest.is_empty())
 }
 
 /// How a text opens, where it may call somebody.
@@ -317,30 +141,6 @@ fn several_named(text: &str, others: &[&Member<'_>]) -> BTreeSet<OwnedUserId> {
     if head.len() > NAMES_BYTES_MAX { BTreeSet::new() } else { members_named(head, others).unwrap_or_default() }
 }
 
-/// Returns the members whose names, with words such as "and" between them, are the whole text: all of them, or nobody.
-/// `None` if no such word is between any.
-pub(super) fn members_named(text: &str, others: &[&Member<'_>]) -> Option<BTreeSet<OwnedUserId>> {
-    let spaced = text.replace('/', " / ").replace('&', " & ").replace('+', " + ");
-    let words: Vec<&str> = spaced.split_whitespace().collect();
-    let between = |word: &&str| is_any(word, &BETWEEN);
-    if !words.iter().any(between) {
-        return None;
-    }
-    let mut called = BTreeSet::new();
-    for name in words.split(between) {
-        let name = name.join(" ");
-        let name = name.trim_start_matches(['@', '＠']);
-        let is_meant =
-            |member: &&&Member<'_>| !name.is_empty() && names_of(member).iter().any(|own| is_same(own, name));
-        let meant: Vec<_> = others.iter().filter(is_meant).collect();
-        if meant.is_empty() {
-            return Some(BTreeSet::new());
-        }
-        called.extend(meant.into_iter().map(|member| member.user.to_owned()));
-    }
-    Some(called)
-}
-
 /// Returns whether a text starts with an unknown `@somebody`, `@here` and the like.
 fn is_called_with_at(text: &str, sender: &UserId) -> bool {
     let Some(rest) = text.trim_start_matches(is_hidden).strip_prefix(['@', '＠']) else { return false };
@@ -359,20 +159,4 @@ pub(super) fn says_nothing(message: &Message) -> bool {
             !is_question(text) && !text.split_whitespace().any(is_word)
         }
     }
-}
-
-pub(super) fn is_word(token: &str) -> bool {
-    let shown = token.trim_matches(is_hidden);
-    let is_shortcode = shown.len() > 2 && shown.starts_with(':') && shown.ends_with(':');
-    let is_emoticon = shown.len() <= 4 && shown.starts_with([':', ';', '='])
-        || matches!(shown, "xD" | "XD" | "xd" | "<3" | "(y)" | "(Y)");
-    let is_keycap = shown.contains('\u{20e3}');
-    let is_vote = matches!(shown, "+1" | "-1" | "+1!" | "++" | "--");
-    !(is_shortcode || is_emoticon || is_keycap || is_vote) && shown.chars().any(is_letter)
-}
-
-/// Returns whether a character is a letter or digit and not an emoji.
-pub(super) fn is_letter(letter: char) -> bool {
-    let is_emoji = matches!(letter, '\u{2139}' | '\u{24c2}' | '\u{3297}' | '\u{3299}' | '\u{1f000}'..='\u{1faff}');
-    letter.is_alphanumeric() && !is_emoji
 }

@@ -2,7 +2,7 @@
 
 use super::{
     asking::{asks_behind, is_question},
-    others::{ANSWERS, GREETINGS},
+    everyday::{ANSWERS, GREETINGS},
     spelling::{is_call, name_at_start},
 };
 

@@ -322,6 +322,8 @@ impl Sums {
         if let Some(reason) = &entry.reason {
             self.cell(Named::Cause, day, Some(reason), &Figures::of_outcome(entry.outcome), turn);
         }
+        // What nobody asked for has outlays always, under another name where a webhook's came before its run.
+        let is_early = is_early && entry.origin.is_none();
         if is_early && (entry.spent.model_calls > 0 || entry.spent.input_tokens > 0) {
             let cost = counted(&entry.spent).micro();
             let unpriced_micro_usd = if entry.spent.cost_micro_usd.is_none() { cost } else { 0 };

@@ -195,10 +195,14 @@ pub(crate) static SERVICE: [Described<Service>; 9] = [
         "!console",
         Service::Console,
         "sign in to the console",
-        "For admins, in an encrypted chat: answers with a link to the console that works once, for a minute. `!console end` ends \
-         all of the asker's sessions.",
+        "For admins, in an encrypted chat: answers with a link to the console that works once, for a minute.",
     ),
-    read_elsewhere("!console end", "", "", "For admins: ends all of the asker's sessions in the console."),
+    plain(
+        "!console end",
+        Service::ConsoleEnd,
+        "sign out of it everywhere",
+        "For admins: ends all of the asker's sessions in the console.",
+    ),
 ];
 /// The index in [`SERVICE`] at which the admins' commands begin.
 pub(crate) const SERVICE_FOR_ADMINS: usize = 5;

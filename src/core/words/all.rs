@@ -151,6 +151,7 @@ fn coworkers(book: &mut Book) {
     book.told("another command", &unknown_command());
     book.told("only one person is left", &lonely());
     book.told("it is retired", &farewell());
+    book.told("all of Workmate is removed: the reason of its leaving", &gone_for_good());
     book.told("its file is gone", &out_of_service());
     book.told("an answer comes late", &late_prefix(45));
     book.told("a request waits", &queued(1));

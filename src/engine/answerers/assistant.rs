@@ -42,7 +42,7 @@ impl<'e> Answerer<'e> for Assistant<'e> {
 
     fn check_room<'a>(&'a self, account: &'a Account, record: &'a RunRecord) -> BoxFuture<'a, Result<(), EngineError>> {
         async move {
-            match self.engine.attend(account, &self.owner, &record.room).await? {
+            match self.engine.chats.attend(account, &self.owner, &record.room).await? {
                 Privacy::Tight => Ok(()),
                 Privacy::Lost => Err(destination::Refused::Silent.into()),
             }
@@ -81,6 +81,6 @@ impl<'e> Answerer<'e> for Assistant<'e> {
     }
 
     fn change_refused(&self, change: &mut dyn FnMut(&mut Refused)) -> Result<(), EngineError> {
-        self.engine.note(&self.owner, |kept| change(&mut kept.refused))
+        self.engine.chats.note(&self.owner, |kept| change(&mut kept.refused))
     }
 }

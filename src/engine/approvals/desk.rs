@@ -85,7 +85,11 @@ impl Desk {
     }
 
     /// Returns a room's cards that are open and undecided at `now`.
-    pub(super) fn undecided(&self, room: &RoomId, now: Timestamp) -> Result<Vec<(Card, Standing)>, StoreError> {
+    pub(in crate::engine) fn undecided(
+        &self,
+        room: &RoomId,
+        now: Timestamp,
+    ) -> Result<Vec<(Card, Standing)>, StoreError> {
         let cards = self.cards.scan_prefix(&room.to_owned());
         cards.filter(|card| card.as_ref().map_or(true, |(_, standing)| standing.is_open(now))).collect()
     }
@@ -97,7 +101,7 @@ impl Desk {
     }
 
     /// Changes a card and wakes the waiting calls; `None` if it is gone.
-    pub(super) fn change<T>(
+    pub(in crate::engine) fn change<T>(
         &self,
         card: &Card,
         change: impl FnOnce(&mut Standing) -> T,

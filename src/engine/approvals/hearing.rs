@@ -224,7 +224,9 @@ impl Engine {
         let Some(account) = self.account_of_card(standing).await? else { return Ok(false) };
         match Box::pin(account.carried(event, self.config().workspace.obey_unencrypted)).await? {
             Carried::Plain => Ok(true),
-            Carried::Sealed(ciphertext) => self.decides_once(&ciphertext, &event.id, (&card.1, standing.owner()), now),
+            Carried::Sealed(ciphertext) => {
+                self.echoes.decides_once(&ciphertext, &event.id, (&card.1, standing.owner()), now)
+            }
             Carried::InDoubt => Ok(false),
         }
     }

@@ -31,7 +31,7 @@ impl Engine {
             attempt: record.attempt,
             card,
         };
-        self.note(&record.asker, |kept| {
+        self.chats.note(&record.asker, |kept| {
             // The answer may quote any room that was open when it was composed.
             kept.withheld.answered(&mut kept.opened, &record.request, answer);
             if !kept.answers.contains(&answered) {
@@ -70,7 +70,7 @@ impl Engine {
             asked_at: event.sent_at,
             private: true,
             came: crate::core::sealed::Carriage::Encrypted,
-            zone: self.zone_of_owner(owner).await?.and_then(|zone| zone.name().map(ToOwned::to_owned)),
+            zone: self.zones.zone_of_owner(owner).await?.and_then(|zone| zone.name().map(ToOwned::to_owned)),
             attempt,
             ..RunRecord::new(&user, &event.room, request, owner, place, clock::now())
         };
@@ -90,7 +90,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let kept = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
         if kept.refused.has_event(request) {
-            self.note(owner, |kept| kept.refused.remove_event(request))?;
+            self.chats.note(owner, |kept| kept.refused.remove_event(request))?;
         }
         let of_request = kept.answers.into_iter().filter(|answered| answered.request == request);
         let answers: Vec<OwnedEventId> = of_request.map(|answered| answered.answer).collect();
@@ -101,6 +101,6 @@ impl Engine {
         for answer in answers {
             take_back(&account, &event.room, &answer).await?;
         }
-        self.note(owner, |kept| kept.answers.retain(|answered| answered.request != request))
+        self.chats.note(owner, |kept| kept.answers.retain(|answered| answered.request != request))
     }
 }

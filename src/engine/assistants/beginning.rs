@@ -38,7 +38,7 @@ impl Engine {
             late: is_late(event.sent_at, accepted_at, now, self.config().limits.deadline_ms()),
             private: true,
             came: Carriage::Encrypted,
-            zone: self.zone_of_owner(owner).await?.and_then(|zone| zone.name().map(ToOwned::to_owned)),
+            zone: self.zones.zone_of_owner(owner).await?.and_then(|zone| zone.name().map(ToOwned::to_owned)),
             gathers: message.is_file_alone(),
             live: message.live,
             ..RunRecord::new(account.user(), &event.room, &event.id, owner, place, now)

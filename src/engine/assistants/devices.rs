@@ -27,7 +27,7 @@ impl Engine {
         let device = match vouched {
             Vouched::ByOwner => {
                 if known.contains(&key) {
-                    self.note(owner, |record| {
+                    self.chats.note(owner, |record| {
                         record.unverified.remove(&key);
                     })?;
                 }
@@ -43,7 +43,7 @@ impl Engine {
             let text = words::trust::unverified_device(&device, !required);
             let txn = crate::engine::word_transaction("unverified-device", &device, account.user());
             account.send(&read.event.room, &crate::engine::word(&text, Some(owner)), txn).await?;
-            self.note(owner, |record| {
+            self.chats.note(owner, |record| {
                 record.unverified.insert(key);
             })?;
         }

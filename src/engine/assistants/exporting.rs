@@ -58,7 +58,7 @@ impl Engine {
             return Ok(());
         };
         let copy = account.send(&event.room, &message, txn).await?;
-        self.note(owner, |kept| kept.withheld.copied(&mut kept.opened, &answer, &copy))
+        self.chats.note(owner, |kept| kept.withheld.copied(&mut kept.opened, &answer, &copy))
     }
 
     /// Returns the current session's messages up to a command, and whether it began before the events at hand.

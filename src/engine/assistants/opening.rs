@@ -166,7 +166,7 @@ impl Engine {
             zone: &self.zones.zone_of(owner).await,
         });
         self.close_rooms(owner, None, |one| !current.iter().any(|open| open.is(one)))?;
-        self.note(owner, |record| opened::open(&mut record.opened, new))?;
+        self.chats.note(owner, |record| opened::open(&mut record.opened, new))?;
         self.store.flush().await?;
         Ok(text)
     }
@@ -246,7 +246,7 @@ impl Engine {
         let runs = self.tables.runs.iter().filter_map(Result::ok).map(|(_, run)| run);
         let theirs = runs.filter(|run| run.owner() == Some(owner) && Some(&*run.request) != but);
         let in_progress: Vec<_> = theirs.map(|run| run.request).collect();
-        self.note(owner, |record| record.withheld.close(&mut record.opened, is_closed, &in_progress))
+        self.chats.note(owner, |record| record.withheld.close(&mut record.opened, is_closed, &in_progress))
     }
 
     /// Reads what an owner may read of a room, through a coworker that is there.

@@ -33,7 +33,7 @@ use crate::{
     },
     engine::{
         retiring,
-        runtime::{AskedBy, Reloaded},
+        runtime::{AskedBy, Reloaded, Runtime},
     },
     store::StoreError,
 };
@@ -148,6 +148,7 @@ async fn answer(audit: &Arc<Audit>, caller: UnixStream) -> io::Result<()> {
             let Reloaded { done, text } = audit.runtime.reloads.reload(AskedBy::Command).await;
             Some(Ok(Answer::Said { done, text }))
         }
+        Ok(Ask::Tokens) => Some(Ok(take_tokens(&audit.runtime))),
         _ => None,
     };
     if let Some(said) = deed {
@@ -183,7 +184,7 @@ impl Audit {
         let said = match ask {
             Ask::Spend { by, since } => self.say_spending(*by, *since, answers),
             Ask::Report { by, since } => self.say_report(*by, *since, answers),
-            Ask::List(_) | Ask::Show(_) | Ask::Retire(_) => self.say_runs(ask, answers),
+            Ask::List(_) | Ask::Show(_) | Ask::Retire(_) | Ask::Tokens | Ask::Reload => self.say_runs(ask, answers),
         };
         let last = match said {
             Ok(()) => Answer::Done,
@@ -226,7 +227,7 @@ impl Audit {
         let (filter, named) = match ask {
             Ask::List(filter) => (filter.clone(), None),
             Ask::Show(run) => (Filter::default(), Some(run)),
-            Ask::Spend { .. } | Ask::Report { .. } | Ask::Retire(_) => return Ok(()),
+            Ask::Spend { .. } | Ask::Report { .. } | Ask::Retire(_) | Ask::Tokens | Ask::Reload => return Ok(()),
         };
         for entry in select(newest_first, &filter, &self.runtime.namespace()) {
             let entry: Entry = entry?;

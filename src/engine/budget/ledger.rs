@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use serde::{Deserialize, Serialize};
@@ -265,7 +265,7 @@ impl Ledger {
     ) -> Result<Result<Call, Full>, StoreError> {
         let (_changing, now) = (self.lock(), self.terms().zone.shown_as_utc(now));
         let Opening { record, by, model, estimate, latency } = opening;
-        let key = key_of(record.accepted_at, record.id().as_str(), by);
+        let key = key_of(record.accepted_at, &record.outlays_name(), by);
         let before_run = self.outlays.get(&key)?;
         let mut run = before_run.clone().unwrap_or_else(|| RunOutlays::of(record.user.clone(), by.clone()));
         let number = run.next();
@@ -292,7 +292,9 @@ impl Ledger {
     fn write(&self, key: &OutlaysKey, before: Option<&RunOutlays>, run: &RunOutlays) -> Result<(), StoreError> {
         let mut books = self.books.as_ref().map(|books| books.open());
         self.outlays.put(key, run)?;
-        books.iter_mut().for_each(|books| books.note_outlays(key, before, run));
+        if let Some(books) = &mut books {
+            books.note_outlays(key, before, run);
+        }
         Ok(())
     }
 

@@ -55,7 +55,7 @@ impl Engine {
             place: place.clone(),
             ..crate::engine::word(&words::files::unposted(&unposted), None)
         };
-        let room = self.destination(record)?.room();
+        let room = self.chats.destination(record)?.room();
         let event = account.send(room, &word, id.transaction(Step::Unposted)).await?;
         self.answerer(record).note_posted(record, Said::Beside(&event))
     }
@@ -141,7 +141,7 @@ impl Engine {
         place: &Place,
         txn: OwnedTransactionId,
     ) -> Result<ruma::OwnedEventId, EngineError> {
-        let room = self.destination(record)?.room();
+        let room = self.chats.destination(record)?.room();
         Ok(match preview {
             Some(preview) => account.send_picture(room, file, &preview, place, txn).await?,
             None => account.send_file(room, file, place, txn).await?,
@@ -150,7 +150,7 @@ impl Engine {
 
     /// Has a picture's preview made in the sandbox.
     async fn preview(&self, record: &RunRecord, bytes: &[u8]) -> Result<Preview, Unread> {
-        self.prepared.preview(record.room.as_str(), bytes).await
+        self.files.prepared.preview(record.room.as_str(), bytes).await
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     core::{
         approval::Standing,
         audit::{By, Day, Filter, Named, ReportRow},
-        budget::LOW_PERCENT,
+        budget::{LOW_PERCENT, Usd},
         console::query::Span,
         errand::{Errand, Left, OriginKind, Stage},
         outcome::Outcome,
@@ -88,7 +88,7 @@ impl Console {
             _ => self.find(&failed, None, FAILURES_SHOWN)?.entries,
         };
         let near = self.budgets()?.into_iter().filter(|row| {
-            let limit = row.limit.map_or(0, |limit| limit.micro());
+            let limit = row.limit.map_or(0, Usd::micro);
             limit > 0 && row.spent.micro().saturating_mul(100) >= limit.saturating_mul(LOW_PERCENT)
         });
         Ok(Now {

@@ -84,7 +84,7 @@ impl Engine {
                 return Ok(Tried::Later);
             }
         }
-        if self.voice_in(&account, &errand.room).await? != Voice::Heard {
+        if self.voices.voice_in(&account, &errand.room).await? != Voice::Heard {
             return Ok(Tried::Later);
         }
         if errand.came == Carriage::Encrypted {

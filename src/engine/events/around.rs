@@ -1,6 +1,6 @@
 //! Looks up what must be known around an event before deciding who is asked, and only then.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use ruma::{OwnedUserId, UserId};
 use tokio::time::Instant;
@@ -11,7 +11,9 @@ use crate::{
         address::{self, Answered, Asked, Member, Scene, Verdict},
         event::{EventKind, Message, RoomEvent},
     },
-    engine::{Engine, EngineError, records::ThreadRecord},
+    engine::{Engine, EngineError, Shared, records::ThreadRecord},
+    matrix::{Account, inbound::Read},
+    store::InboxEntry,
 };
 
 /// What is known around a message, if it decides who is asked.
@@ -130,5 +132,19 @@ impl Engine {
                 self.tasks.spawn(sync_beside(account, accepted));
             }
         }
+    }
+
+    /// Takes what coworkers read in an entry, unless it is an echo.
+    pub(in crate::engine) async fn take_unless_echo(
+        self: Shared,
+        readers: &[Arc<Account>],
+        read: &Read,
+        entry: &InboxEntry,
+        accepted: Instant,
+    ) -> Result<(), EngineError> {
+        if !self.echoes.is_no_echo(readers, read, entry).await? {
+            return Ok(());
+        }
+        Box::pin(self.take_read(&read.event, read.carriage(), entry, accepted)).await
     }
 }

@@ -20,7 +20,7 @@ impl Driver<'_> {
         self.begin(false, async move {
             let account = account.await?;
             let mut output = Box::pin(engine.call_tool(&account, id, &record, &start)).await;
-            let pictures = engine.look_into(&mut output, &record.room).await;
+            let pictures = engine.files.look_into(&mut output, &record.room).await;
             Ok(Done::Was(Input::Ran { call: start.call, output, pictures }))
         });
     }
@@ -53,7 +53,7 @@ impl Engine {
                 let here = Here { account, id, record, call };
                 self.call_room_tool(&here, tool, arguments).await
             }
-            Source::Chat => self.call_chat_tool(id, record, call, tool, arguments).await,
+            Source::Chat => self.schedules.call_chat_tool(id, record, call, tool, arguments).await,
             Source::Process | Source::Mcp { .. } => self.toolsets.tools.call(tool, arguments).await,
             Source::Provider => Output::error(format!("{} is not called from here.", tool.offer.name.as_str())),
         };

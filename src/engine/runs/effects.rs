@@ -168,7 +168,7 @@ impl<'a> Driver<'a> {
                 }
                 CatchUp::ToRead => {
                     answerer.catch_up(&account, &record, accepted).await?;
-                    engine.make_sure_it_is_heard(&account, &record.room).await?;
+                    engine.voices.make_sure_it_is_heard(&account, &record.room).await?;
                 }
             }
             Ok(Done::Was(Input::CaughtUp))
@@ -190,7 +190,7 @@ impl<'a> Driver<'a> {
         let Some(account) = self.account.clone() else { return };
         self.engine.tasks.spawn(async move {
             let txn = word_transaction("declined", id.as_str(), account.user());
-            let marked = match engine.destination(&record) {
+            let marked = match engine.chats.destination(&record) {
                 Ok(to) => account.react(to.room(), &record.request, DECLINED_KEY, txn).await.map_err(EngineError::from),
                 Err(error) => Err(error),
             };
@@ -239,7 +239,7 @@ impl Engine {
     async fn is_doubted(self: &Shared, record: &RunRecord, error: Option<&EngineError>) -> bool {
         let Some(EngineError::Matrix(error)) = error else { return false };
         match self.answerer(record).account().await {
-            Ok(account) => Box::pin(self.doubts(&account, &record.room, error)).await,
+            Ok(account) => Box::pin(self.doubts.doubts(&account, &record.room, error)).await,
             Err(error) => error.may_pass(),
         }
     }

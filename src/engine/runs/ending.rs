@@ -45,7 +45,7 @@ impl Engine {
             self.batches.leave_batches();
         }
         match self.pay(id).await {
-            Ok(true) => self.try_what_is_owed(),
+            Ok(true) => self.owed_due.try_now(),
             Ok(false) => {}
             Err(error) => tracing::error!(%error, "what a run owes cannot be read"),
         }
@@ -98,7 +98,7 @@ impl Engine {
             self.approvals.close(&record.room, id)
         });
         match owed {
-            Ok(()) => self.try_what_is_owed(),
+            Ok(()) => self.owed_due.try_now(),
             Err(error) => tracing::error!(%error, "a run's cards cannot be closed"),
         }
     }

@@ -16,7 +16,7 @@ impl Driver<'_> {
     pub(super) fn send(&mut self, step: Step, message: Outgoing) {
         let (engine, record, account, txn) = (self.engine, self.facts(), self.account(), self.id.transaction(step));
         self.begin(true, async move {
-            let room = engine.destination(&record)?.room();
+            let room = engine.chats.destination(&record)?.room();
             let event = account.await?.send(room, &message, txn).await?;
             Ok(Done::Was(Input::Sent(Ok(event))))
         });
@@ -25,7 +25,7 @@ impl Driver<'_> {
     pub(super) fn edit(&mut self, step: Step, target: OwnedEventId, message: Outgoing) {
         let (engine, record, account, txn) = (self.engine, self.facts(), self.account(), self.id.transaction(step));
         self.begin(true, async move {
-            let room = engine.destination(&record)?.room();
+            let room = engine.chats.destination(&record)?.room();
             account.await?.edit(room, &target, &message, txn).await?;
             Ok(Done::Was(Input::Sent(Ok(target))))
         });
@@ -35,7 +35,7 @@ impl Driver<'_> {
         let (engine, record, account) = (self.engine, self.facts(), self.account());
         let txn = self.id.transaction(Step::File);
         self.begin(true, async move {
-            let room = engine.destination(&record)?.room();
+            let room = engine.chats.destination(&record)?.room();
             let event = account.await?.send_file(room, answer_file(&markdown), &place, txn).await?;
             Ok(Done::Was(Input::Sent(Ok(event))))
         });

@@ -1,10 +1,6 @@
 //! Makes the runtime and the services, from the lowest up: each is handed those that it may call.
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::{Arc, atomic::AtomicUsize},
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use ruma::RoomId;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -17,33 +13,48 @@ use crate::{
     engine::{
         Engine, Shared,
         approvals::desk::Desk,
-        assistants,
+        assistants::Forgetful,
         audit::Audit,
         batches::Batches,
         bindings::Bindings,
         budget::Budget,
+        chats::Chats,
+        company::Company,
         computing::Computing,
         connections::Connections,
         control::Running,
         deserted::Deserted,
+        doubts::Doubts,
+        due::Due,
+        echoes::Echoes,
+        entries::Entries,
         errands::Errands,
-        hearing::Hears,
+        gaps::Gaps,
+        homes::Homes,
         homeserver::Homeserver,
         hooks::Hooks,
+        invites::Invites,
+        keeping_up::KeepingUp,
         lanes,
         lobby::Lobby,
-        media, members,
+        media::{FilesRead, Hears},
+        members::Memberships,
         model::Model,
         notes::NoteBook,
         parked,
         readable::Readable,
         records::Tables,
         runtime::{Current, Life, Reloads, Runtime, Setup},
+        service::ServiceBot,
+        service_chats::ServiceChats,
         spending::Pacing,
         standing::People,
-        timetable,
+        timetable::Schedules,
         toolsets::Toolsets,
-        trust, visits,
+        trust::Trust,
+        upgrades::Upgrades,
+        visits::Visits,
+        voice::Voices,
         wards::Wards,
         workspace::Members,
         zones::Zones,
@@ -75,16 +86,15 @@ fn seals(store: &Store) -> Seals {
 
 /// Makes the engine. Nothing runs yet but the proxy and the tools' servers.
 pub(super) async fn build(
-    (config, config_file): (Config, PathBuf),
+    (config, config_file, tokens): (Config, PathBuf, Tokens),
     store: Store,
     (health, metrics, arrivals): (Health, Metrics, Arrivals),
     tasks: TaskTracker,
     stop: CancellationToken,
 ) -> Result<Shared, StartError> {
     let claude = Arc::new(claude::Client::new(claude_client(&config.claude))?);
-    let hears = Hears::new(config.transcription.as_ref()).map_err(StartError::Recogniser)?;
-    let runtime = Arc::new(runtime((config, config_file), store, (health, metrics), tasks, stop).await?);
-    let (config, store) = (&runtime.config(), &runtime.store);
+    let hears = Arc::new(Hears::new(config.transcription.as_ref()).map_err(StartError::Recogniser)?);
+    let runtime = Arc::new(runtime((config, config_file, tokens), store, (health, metrics), tasks, stop).await?);
     let homeserver = Arc::new(Homeserver::new(&runtime, &claude, arrivals));
     let budget = Arc::new(Budget::open(&runtime)?);
     let zones = Arc::new(Zones::new(&runtime));
@@ -95,50 +105,120 @@ pub(super) async fn build(
     let members = Arc::new(Members::new(&runtime));
     let connections = Arc::new(Connections::new(&runtime, &zones, &readable, &members));
     let lobby = Arc::new(Lobby::new(&runtime));
-    let running = Running::default();
-    Ok(Arc::new(Engine {
-        inbox: store.inbox(config.fingerprint()),
-        lanes: lanes::Lanes::new(config.limits.schedule()),
-        makers: assistants::Makers::default(),
-        no_chats: assistants::NoChats::default(),
-        headcounts: members::Headcounts::default(),
-        flows: trust::Flows::default(),
-        visits: visits::Visits::default(),
-        prepared: media::Prepared::new(),
-        hears,
-        pacing: Pacing::new(&runtime, &running, &zones),
-        running,
-        model: Arc::new(Model::new(&runtime, &claude, &budget)),
-        parked: parked::Parked::default(),
-        owed_due: tokio::sync::Notify::new(),
-        service_chats: tokio::sync::Mutex::new(()),
-        given_up: AtomicUsize::new(0),
-        timetable: timetable::Timetable::default(),
-        batches: Arc::new(Batches::new(&runtime, &claude)),
-        computing: Arc::new(Computing::new(&runtime, &claude)),
-        notes: NoteBook::new(&runtime),
-        approvals: Desk::new(store.approvals(), store.cards_begun()),
-        hooks: Arc::new(Hooks::new(&runtime, &bindings, &errands)),
-        audit: Arc::new(Audit::new(&runtime, (&budget, &errands), (&toolsets, &zones))),
-        budget,
-        errands,
-        toolsets,
-        bindings,
-        people: Arc::new(People::new(&runtime, &members, &connections)),
-        connections,
-        readable,
-        deserted: Arc::new(Deserted::new(&runtime, &lobby, &members)),
-        lobby,
-        homeserver,
-        wards: Arc::new(Wards::new(&runtime)),
-        zones,
+    let low =
+        Low { hears, homeserver, budget, zones, bindings, toolsets, errands, readable, members, connections, lobby };
+    Ok(Arc::new(engine(&runtime, &claude, low)))
+}
+
+/// The services on which all others stand.
+struct Low {
+    hears: Arc<Hears>,
+    homeserver: Arc<Homeserver>,
+    budget: Arc<Budget>,
+    zones: Arc<Zones>,
+    bindings: Arc<Bindings>,
+    toolsets: Arc<Toolsets>,
+    errands: Arc<Errands>,
+    readable: Arc<Readable>,
+    members: Arc<Members>,
+    connections: Arc<Connections>,
+    lobby: Arc<Lobby>,
+}
+
+/// Makes the engine on the services on which all others stand.
+fn engine(runtime: &Arc<Runtime>, claude: &Arc<claude::Client>, low: Low) -> Engine {
+    let Low { hears, homeserver, budget, zones, bindings, toolsets, errands, readable, members, connections, lobby } =
+        low;
+    let (store, running, lanes) =
+        (&runtime.store, Running::default(), lanes::Lanes::new(runtime.config().limits.schedule()));
+    let wards = Arc::new(Wards::new(runtime));
+    let people = Arc::new(People::new(runtime, &members, &connections));
+    let deserted = Arc::new(Deserted::new(runtime, &lobby, &members));
+    let notes = Arc::new(NoteBook::new(runtime));
+    let owed_due = Arc::<Due>::default();
+    let service_chats = Arc::new(ServiceChats::new(runtime));
+    let inbox = store.inbox(runtime.config().fingerprint());
+    let entries = Arc::new(Entries::new(runtime, &hears, &homeserver, &wards, inbox));
+    let chats = Arc::new(Chats::new(runtime, &toolsets, &hears));
+    let voices = Arc::new(Voices::new(runtime, &service_chats));
+    let trust = Arc::new(Trust::new(runtime, &chats, &voices, &service_chats));
+    let files = Arc::new(FilesRead::new(runtime, &hears));
+    let gaps = Arc::new(Gaps::new(runtime, &entries, &deserted, &homeserver));
+    let company = Arc::new(Company::new(runtime, &voices, &hears, &toolsets, &zones, &bindings, &owed_due));
+    let visits = Arc::new(Visits::new(runtime, &company, &trust, &voices, &lobby));
+    let schedules = Arc::new(Schedules::new(runtime, &voices, &bindings, &toolsets, &zones));
+    let homes = Arc::new(Homes::new(runtime, &chats, &people, &gaps, &service_chats, &running, &Arc::default()));
+    let forgetting = Arc::new(Forgetful::new(runtime, &connections, &homes, (&files, &budget), &toolsets, &running));
+    let upgrades = Arc::new(Upgrades::new(runtime, &notes, &schedules, &company, &service_chats));
+    let audit = Arc::new(Audit::new(runtime, (&budget, &errands), (&toolsets, &zones)));
+    let service_bot = Arc::new(ServiceBot::new(
         runtime,
-    }))
+        (&people, &lobby, &toolsets),
+        (&budget, &audit),
+        (&trust, &homes),
+        (&chats, &service_chats, &lanes),
+    ));
+    let invites = Arc::new(Invites::new(
+        runtime,
+        (&company, &visits, &upgrades),
+        (&gaps, &homes, &chats),
+        (&service_bot, &service_chats, &voices),
+        (&bindings, &lobby, &people),
+        &homeserver,
+    ));
+    let approvals = Arc::new(Desk::new(store.approvals(), store.cards_begun()));
+    let membership = Arc::new(Memberships::new(
+        runtime,
+        (&lobby, &people, &deserted),
+        (&errands, &schedules, &company),
+        (&visits, &upgrades, &invites),
+        (&service_bot, &service_chats, &approvals),
+        &running,
+    ));
+    let keeping_up = Arc::new(KeepingUp::new(runtime, &gaps, &trust, &invites, &homeserver));
+    Engine {
+        lanes,
+        parked: parked::Parked::default(),
+        pacing: Pacing::new(runtime, &running, &zones),
+        model: Arc::new(Model::new(runtime, claude, &budget)),
+        batches: Arc::new(Batches::new(runtime, claude)),
+        computing: Arc::new(Computing::new(runtime, claude)),
+        approvals,
+        membership,
+        hooks: Arc::new(Hooks::new(runtime, &bindings, &errands)),
+        audit,
+        echoes: Arc::new(Echoes::new(runtime)),
+        doubts: Arc::new(Doubts::new(runtime)),
+        runtime: runtime.clone(),
+        homeserver,
+        budget,
+        zones,
+        bindings,
+        toolsets,
+        errands,
+        readable,
+        connections,
+        running,
+        wards,
+        people,
+        notes,
+        owed_due,
+        service_chats,
+        entries,
+        chats,
+        voices,
+        trust,
+        files,
+        schedules,
+        homes,
+        forgetting,
+        keeping_up,
+    }
 }
 
 /// Makes what all services share.
 async fn runtime(
-    (config, config_file): (Config, PathBuf),
+    (config, config_file, tokens): (Config, PathBuf, Tokens),
     store: Store,
     (health, metrics): (Health, Metrics),
     tasks: TaskTracker,

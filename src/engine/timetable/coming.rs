@@ -30,7 +30,7 @@ pub(super) enum Next {
 impl Engine {
     /// Hands in what a schedule owes now.
     pub(super) async fn hand_in(self: &Shared, id: &Id) -> Tried<Next> {
-        let Some(job) = self.job(id)? else { return Ok(Next::At(None)) };
+        let Some(job) = self.schedules.job(id)? else { return Ok(Next::At(None)) };
         let now = clock::now();
         let until = self.tables.timetable.get(&job.key)?.map_or(now, |kept: Handled| kept.until);
         let owed = owing(&job.rule, until, job.grace_ms, now);
@@ -55,7 +55,7 @@ impl Engine {
         self.tables.note_handled(&job.key, |kept| (kept.until, kept.next) = (owed.until, next))?;
         self.store.flush().await?;
         if let (None, Id::Room(room, number)) = (next, id) {
-            self.forget_schedule(room, *number)?;
+            self.schedules.forget_schedule(room, *number)?;
         }
         Ok(Next::At(next))
     }
@@ -86,7 +86,7 @@ impl Engine {
         // It may have been handled here before, while another room had to wait.
         let owed = owing(&job.rule, progress.until.map_or(until, |here| here.max(until)), job.grace_ms, now);
         let around = match owed.due {
-            Some(_) => self.around(job, &room, &progress).await?,
+            Some(_) => self.schedules.around(job, &room, &progress).await?,
             None => Some(Around::default()),
         };
         // A coworker that is out of order is being mended.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ruma::{OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomId};
 
-use super::Id;
+use super::{Id, schedules::Schedules};
 use crate::{
     config::{Coworker, Schedule},
     core::{
@@ -12,7 +12,6 @@ use crate::{
         timetable::{RoomSchedule, Rule},
         words,
     },
-    engine::Engine,
     store::StoreError,
 };
 
@@ -53,18 +52,18 @@ pub(super) struct Job {
     pub(super) set_by: Option<OwnedUserId>,
 }
 
-impl Engine {
+impl Schedules {
     /// Returns a schedule; `None` if it is gone.
     pub(super) fn job(&self, id: &Id) -> Result<Option<Job>, StoreError> {
         match id {
             Id::File { coworker, schedule } => {
-                let config = self.config();
+                let config = self.runtime.config();
                 let of = config.coworkers.iter().find(|of| of.id.0 == *coworker);
                 let one = of.and_then(|of| Some((of, of.schedules.iter().find(|one| one.name == *schedule)?)));
                 Ok(one.map(|(of, one)| self.job_of_file(of, one)))
             }
             Id::Room(room, number) => {
-                let kept = self.tables.schedules.get(room)?.unwrap_or_default();
+                let kept = self.runtime.tables.schedules.get(room)?.unwrap_or_default();
                 Ok(kept.get(*number).and_then(|schedule| job_of_room(room, schedule)))
             }
             Id::Reminder(..) => Ok(None),
@@ -75,7 +74,7 @@ impl Engine {
     pub(super) fn job_of_file(&self, coworker: &Coworker, schedule: &Schedule) -> Job {
         Job {
             key: key_of_file(&coworker.id.0, &schedule.name),
-            user: self.coworker_user(coworker),
+            user: self.runtime.coworker_user(coworker),
             name: schedule.name.clone(),
             said: schedule.said.clone(),
             reads: reads_in_file(schedule),

@@ -3,13 +3,17 @@
 //!
 //! An unreadable record leaves out what it is about, and nothing else.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use ruma::RoomId;
 
 use super::{
     Id,
     jobs::{self, Job, job_of_room, key_of_room},
+    schedules::Schedules,
 };
 use crate::{
     appservice::health::{Condition, State},
@@ -19,7 +23,6 @@ use crate::{
         time::Timestamp,
         timetable::{Handled, RoomSchedule, RoomSchedules, next_due},
     },
-    engine::{Engine, Shared},
     store::StoreError,
 };
 
@@ -35,12 +38,12 @@ enum Kept {
     Unreadable,
 }
 
-impl Engine {
+impl Schedules {
     /// Notes for each schedule when it is due next, and returns how many there are. A new one begins now.
     pub(super) fn load_timetable(&self) -> Result<usize, StoreError> {
         let now = clock::now();
         let mut known = self.load_handled()?;
-        for of in &self.config().coworkers {
+        for of in &self.runtime.config().coworkers {
             for one in &of.schedules {
                 let id = id_of_file(of, one);
                 let handled = known.remove(&jobs::key_of_file(&of.id.0, &one.name));
@@ -48,7 +51,7 @@ impl Engine {
                 self.load(&id, handled, &reads, now, || Some(self.job_of_file(of, one)));
             }
         }
-        for kept in self.tables.schedules.each() {
+        for kept in self.runtime.tables.schedules.each() {
             let (room, schedules) = kept?;
             match schedules {
                 Ok(schedules) => self.load_room(&room, &schedules, &mut known, now),
@@ -59,7 +62,7 @@ impl Engine {
         // What is left belongs to no schedule any more.
         for (key, kept) in known {
             if matches!(kept, Kept::Readable(_)) && self.is_of_nothing(&key) {
-                self.tables.timetable.remove(&key)?;
+                self.runtime.tables.timetable.remove(&key)?;
             }
         }
         Ok(self.timetable.lock().len())
@@ -68,7 +71,7 @@ impl Engine {
     /// Goes on with the schedules of the config in use: what it has no more, or says otherwise, is noted anew, and so are
     /// members' schedules for coworkers that are new.
     pub(in crate::engine) fn follow_timetable(&self, before: &Config) -> Result<(), StoreError> {
-        let (now, config) = (clock::now(), self.config());
+        let (now, config) = (clock::now(), self.runtime.config());
         let reads = |config: &Config| -> BTreeMap<Id, String> {
             let all = config.coworkers.iter().flat_map(|of| of.schedules.iter().map(move |one| (of, one)));
             all.map(|(of, one)| (id_of_file(of, one), jobs::reads_in_file(one))).collect()
@@ -78,7 +81,7 @@ impl Engine {
         for id in were.keys().filter(|id| !are.contains_key(*id)) {
             if let Id::File { coworker, schedule } = id {
                 self.timetable.set(id, None);
-                self.tables.timetable.remove(&jobs::key_of_file(coworker, schedule))?;
+                self.runtime.tables.timetable.remove(&jobs::key_of_file(coworker, schedule))?;
             }
         }
         for of in &config.coworkers {
@@ -90,12 +93,12 @@ impl Engine {
                 }
             }
         }
-        let had = |user: &ruma::UserId| before.coworkers.iter().any(|of| self.coworker_user(of) == user);
-        for kept in self.tables.schedules.each() {
+        let had = |user: &ruma::UserId| before.coworkers.iter().any(|of| self.runtime.coworker_user(of) == user);
+        for kept in self.runtime.tables.schedules.each() {
             let (room, Ok(schedules)) = kept? else { continue };
             for schedule in schedules.list() {
                 let id = Id::Room(room.clone(), schedule.number);
-                match (had(&schedule.user), self.coworker(&schedule.user).is_some()) {
+                match (had(&schedule.user), self.runtime.coworker(&schedule.user).is_some()) {
                     (true, false) => self.timetable.set(&id, None),
                     (false, true) => {
                         let handled = known.remove(&key_of_room(&room, schedule));
@@ -110,7 +113,7 @@ impl Engine {
 
     fn load_handled(&self) -> Result<Known, StoreError> {
         let mut known = Known::new();
-        for kept in self.tables.timetable.each() {
+        for kept in self.runtime.tables.timetable.each() {
             let (key, handled) = kept?;
             let handled = handled
                 .inspect_err(|error| self.leave_out_unreadable(&format!("a schedule ({})", jobs::shown(&key)), error));
@@ -123,7 +126,7 @@ impl Engine {
         for schedule in schedules.list() {
             let handled = known.remove(&key_of_room(room, schedule));
             // Who is left out for a fault of their file comes back with it.
-            if self.coworker(&schedule.user).is_some() {
+            if self.runtime.coworker(&schedule.user).is_some() {
                 let id = Id::Room(room.to_owned(), schedule.number);
                 self.load(&id, handled, &schedule.said, now, || job_of_room(room, schedule));
             }
@@ -153,7 +156,7 @@ impl Engine {
     pub(super) fn set_due_in(&self, room: &RoomId, schedule: &RoomSchedule, now: Timestamp) -> Result<(), StoreError> {
         let Some(job) = job_of_room(room, schedule) else { return Ok(()) };
         let id = Id::Room(room.to_owned(), schedule.number);
-        let handled = self.tables.timetable.get(&job.key)?;
+        let handled = self.runtime.tables.timetable.get(&job.key)?;
         let due = self.begin(&id, handled, &job, now)?;
         self.timetable.set(&id, due);
         Ok(())
@@ -174,7 +177,7 @@ impl Engine {
             changed => (now, changed.map_or_else(BTreeMap::new, |kept| kept.rooms)),
         };
         let next = next_due(&job.rule, until, now);
-        self.tables.timetable.put(&job.key, &Handled { until, said: job.reads.clone(), next, rooms })?;
+        self.runtime.tables.timetable.put(&job.key, &Handled { until, said: job.reads.clone(), next, rooms })?;
         match (id, next) {
             (Id::Room(room, number), None) => {
                 self.forget_schedule(room, *number)?;
@@ -187,14 +190,14 @@ impl Engine {
 
     /// Works out anew when each schedule is due next, behind the start: a country may have changed its clocks since it
     /// was noted.
-    pub(super) fn check_timetable(self: &Shared) -> Result<(), StoreError> {
+    pub(super) fn check_timetable(self: &Arc<Self>) -> Result<(), StoreError> {
         let ids = self.timetable.lock().ids();
         for id in ids {
-            if self.stop.is_cancelled() {
+            if self.runtime.stop.is_cancelled() {
                 break;
             }
             let Some(job) = self.job(&id)? else { continue };
-            let Some(handled): Option<Handled> = self.tables.timetable.get(&job.key)? else { continue };
+            let Some(handled): Option<Handled> = self.runtime.tables.timetable.get(&job.key)? else { continue };
             let next = next_due(&job.rule, handled.until, clock::now());
             if next != handled.next {
                 self.timetable.change(&id, handled.next, next);
@@ -212,18 +215,18 @@ impl Engine {
             let named: Vec<&str> = all.iter().take(NAMED_MAX).map(String::as_str).collect();
             format!("{} unreadable and left out: {}\n  Mend: see the log", all.len(), named.join("; "))
         };
-        self.health.set(Condition::Schedules, State::Waiting(told));
+        self.runtime.health.set(Condition::Schedules, State::Waiting(told));
     }
 
     /// Returns whether what is known of a schedule is of no use any more: no file and no room has it. What belongs to a
     /// coworker whose file is left out for a fault stays.
     fn is_of_nothing(&self, key: &str) -> bool {
         if let Some((coworker, _)) = jobs::parts_of_file_key(key) {
-            return !self.config().left_out_ids().iter().any(|id| id == coworker);
+            return !self.runtime.config().left_out_ids().iter().any(|id| id == coworker);
         }
         let Some(room) = jobs::room_of_key(key) else { return true };
         // An unreadable room's stay, for the operator who repairs the store.
-        let Ok(schedules) = self.tables.schedules.get(&room) else { return false };
+        let Ok(schedules) = self.runtime.tables.schedules.get(&room) else { return false };
         let schedules = schedules.unwrap_or_default();
         !schedules.list().iter().any(|schedule| key_of_room(&room, schedule) == key)
     }

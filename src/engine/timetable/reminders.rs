@@ -1,17 +1,14 @@
 //! Reminders (A12): the owner's commands, and the message that comes when one is due, once.
 
-use std::sync::Arc;
-
-use ruma::{EventId, OwnedRoomId, OwnedUserId, UserId};
+use ruma::{EventId, UserId};
 use serde_json::{Map, Value, json};
 
-use super::{Id, TASK_TOOL, Tried, coming::Next};
+use super::{Id, schedules::Schedules};
 use crate::{
     clock,
     core::{
         command::Reminding,
-        event::{EventKind, Outgoing, OutgoingKind, RoomEvent},
-        room_check::Privacy,
+        event::{EventKind, RoomEvent},
         run::{RunId, RunRecord},
         time::Timestamp,
         timetable::{Asked, Reading, Reminder, ReminderError, Reminders},
@@ -19,12 +16,12 @@ use crate::{
         words::timetable as words,
         zone::Zone,
     },
-    engine::{Engine, EngineError, Shared, word, word_transaction},
+    engine::{EngineError, toolsets::TASK_TOOL, word, word_transaction},
     matrix::Account,
     store::StoreError,
 };
 
-impl Engine {
+impl Schedules {
     /// Does what an owner's command about reminders says, and returns the answer.
     pub(in crate::engine) async fn obey_reminding(
         &self,
@@ -44,8 +41,8 @@ impl Engine {
                 self.add_by_command(owner, |reading| Asked::parse_task(said, reading), made_by).await?
             }
             Reminding::List => {
-                let zone = self.zone_of_owner(owner).await?.unwrap_or_default();
-                let kept = self.tables.reminders.get(&owner.to_owned())?.unwrap_or_default();
+                let zone = self.zones.zone_of_owner(owner).await?.unwrap_or_default();
+                let kept = self.runtime.tables.reminders.get(&owner.to_owned())?.unwrap_or_default();
                 words::reminders(kept.list(), &zone, clock::now())
             }
             Reminding::Remove(number) => {
@@ -72,7 +69,7 @@ impl Engine {
         assistant: &UserId,
         request: &EventId,
     ) -> Result<(), StoreError> {
-        if self.tables.reminders.get(&owner.to_owned())?.is_none() {
+        if self.runtime.tables.reminders.get(&owner.to_owned())?.is_none() {
             return Ok(());
         }
         let run = RunId::of(request, assistant);
@@ -96,7 +93,7 @@ impl Engine {
         edit: &RoomEvent,
         command: &EventId,
     ) -> Result<(), EngineError> {
-        if self.tables.reminders.get(&owner.to_owned())?.is_none() {
+        if self.runtime.tables.reminders.get(&owner.to_owned())?.is_none() {
             return Ok(());
         }
         let mut taken = Vec::new();
@@ -115,7 +112,7 @@ impl Engine {
         read: impl Fn(&Reading<'_>) -> Result<Asked, ReminderError>,
         made_by: Cause<'_>,
     ) -> Result<String, EngineError> {
-        let zone = self.zone_of_owner(owner).await?;
+        let zone = self.zones.zone_of_owner(owner).await?;
         Ok(match self.add_reminder(owner, read, made_by, zone.as_ref()).await? {
             Ok(reminder) => {
                 // Who named a zone and has none of their own reads it in that one.
@@ -181,7 +178,7 @@ impl Engine {
         let (request, wording) = (id.as_str(), id.wording(record.restarts));
         let cause = format!("{wording}|{call}");
         let made = async {
-            let zone = self.zone_of_owner(owner).await?;
+            let zone = self.zones.zone_of_owner(owner).await?;
             let made_by = Cause { request, wording: &wording, cause: &cause };
             let made = self
                 .add_reminder(owner, |reading| Asked::of(when, &what, is_task, reading), made_by, zone.as_ref())
@@ -206,32 +203,26 @@ impl Engine {
         }
     }
 
-    /// Returns an owner's zone: their profile's, or the one that they named in the chat.
-    pub(in crate::engine) async fn zone_of_owner(&self, owner: &UserId) -> Result<Option<Zone>, EngineError> {
-        let of_profile = self.zones.zone_of(owner).await;
-        if of_profile.name().is_some() {
-            return Ok(Some(of_profile));
-        }
-        let kept = self.tables.reminders.get(&owner.to_owned())?.unwrap_or_default();
-        Ok(kept.zone.as_deref().and_then(Zone::named))
-    }
-
     /// Flushes, because what was confirmed must survive a crash.
-    async fn change_reminders(&self, owner: &UserId, change: impl FnOnce(&mut Reminders)) -> Result<(), StoreError> {
-        self.tables.reminders.update(&owner.to_owned(), |kept: Option<Reminders>| {
+    pub(in crate::engine) async fn change_reminders(
+        &self,
+        owner: &UserId,
+        change: impl FnOnce(&mut Reminders),
+    ) -> Result<(), StoreError> {
+        self.runtime.tables.reminders.update(&owner.to_owned(), |kept: Option<Reminders>| {
             let mut kept = kept.unwrap_or_default();
             change(&mut kept);
             (kept != Reminders::default()).then_some(kept)
         })?;
-        self.store.flush().await
+        self.runtime.store.flush().await
     }
 
     /// Notes when each reminder is due next.
     pub(super) fn load_reminders(&self, now: Timestamp) -> Result<(), StoreError> {
-        if !self.config().assistants.enabled {
+        if !self.runtime.config().assistants.enabled {
             return Ok(());
         }
-        for kept in self.tables.reminders.each() {
+        for kept in self.runtime.tables.reminders.each() {
             let (owner, kept) = kept?;
             match kept {
                 Ok(kept) => {
@@ -243,74 +234,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-
-    /// Says an owner's reminder that is due, and notes that it was said.
-    pub(super) async fn remind(self: &Shared, owner: &OwnedUserId, number: u32) -> Tried<Next> {
-        let now = clock::now();
-        let kept = self.tables.reminders.get(owner)?.unwrap_or_default();
-        let Some(reminder) = kept.get(number) else { return Ok(Next::At(None)) };
-        let Ok(owing) = reminder.owing(now) else { return Ok(Next::At(None)) };
-        if let Some(due) = owing.due {
-            let said = match self.do_reminder(owner, reminder, due, owing.is_late).await {
-                Err(error) if !error.is_passing() => {
-                    tracing::warn!(user.id = %owner, %error, "a reminder cannot be said in its owner's chat now");
-                    false
-                }
-                Ok(Done::Yes) => true,
-                Ok(Done::NoChat) => false,
-                Ok(Done::Busy) => return Ok(Next::Later),
-                Err(error) => return Err(error),
-            };
-            // The owner may get another chat, or join this one.
-            if !said && now.ms_since(due) <= NO_CHAT_MS_MAX {
-                return Ok(Next::NoChat);
-            }
-            if !said {
-                tracing::warn!(user.id = %owner, "a reminder is dropped: for a month its owner had no chat to say it in");
-            }
-        }
-        let mut next = None;
-        self.change_reminders(owner, |kept| {
-            kept.handled(number, owing.until);
-            next = kept.get(number).and_then(|reminder| reminder.next(now));
-        })
-        .await?;
-        Ok(Next::At(next))
-    }
-
-    /// Says a reminder that is due in its owner's own chat, or begins its task there.
-    async fn do_reminder(
-        self: &Shared,
-        owner: &OwnedUserId,
-        reminder: &Reminder,
-        due: Timestamp,
-        is_late: bool,
-    ) -> Tried<Done> {
-        let Some((account, room)) = self.chat_of(owner).await? else { return Ok(Done::NoChat) };
-        if reminder.is_task {
-            return self.begin_task(&account, (owner, &room), reminder, due, is_late).await;
-        }
-        let late = if is_late { Some(self.zone_of_owner(owner).await?.unwrap_or_default().date(due)) } else { None };
-        let said = words::reminder(&reminder.text, late.as_deref());
-        let message = Outgoing { kind: OutgoingKind::Text, ..word(&said, Some(owner)) };
-        let txn = word_transaction("reminder", &cause_of(owner, reminder, due), account.user());
-        account.send(&room, &message, txn).await?;
-        Ok(Done::Yes)
-    }
-
-    /// Returns an owner's chat, if it is private now and they have joined it.
-    async fn chat_of(self: &Shared, owner: &OwnedUserId) -> Tried<Option<(Arc<Account>, OwnedRoomId)>> {
-        let record = self.tables.assistants.get(owner)?.unwrap_or_default();
-        let Some(room) = record.room.filter(|_| !record.silent) else { return Ok(None) };
-        let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
-        account.sync().await?;
-        if self.attend(&account, owner, &room).await? != Privacy::Tight {
-            return Ok(None);
-        }
-        // Whoever is only invited would neither see it nor be notified.
-        let is_there = account.facts(&room).await?.joined.contains(owner);
-        Ok(is_there.then_some((account, room)))
     }
 }
 
@@ -349,4 +272,4 @@ enum NotSet {
 }
 
 /// How long a reminder waits for its owner to have a private chat, in milliseconds: 30 days.
-const NO_CHAT_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1000;
+pub(super) const NO_CHAT_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1000;

@@ -1,11 +1,12 @@
 //! Schedules that members set up in a room (C20): added by a tool that somebody approves, listed and ended by commands.
 
-use ruma::{OwnedRoomId, OwnedRoomOrAliasId, RoomId, UserId};
+use ruma::{OwnedRoomId, RoomId, UserId};
 use serde_json::{Map, Value};
 
 use super::{
-    Id, NEXT_SHOWN, TASK_TOOL,
+    Id, NEXT_SHOWN,
     jobs::{Job, job_of_room, key_of_room},
+    schedules::Schedules,
 };
 use crate::{
     clock,
@@ -16,17 +17,20 @@ use crate::{
         room_tools::{NewWork, RoomTool},
         run::{RunId, RunRecord},
         time::Timestamp,
-        timetable::{self, Handled, Meant, NewSchedule, Progress, Reading, RoomSchedule, RoomSchedules, Rule, When},
+        timetable::{
+            self, Asked, Handled, Meant, NewSchedule, Progress, Reading, RoomSchedule, RoomSchedules, Rule, When,
+            check_reminder,
+        },
         tool::MODERATOR_LEVEL,
         words::timetable as words,
         zone::Zone,
     },
-    engine::{Engine, EngineError},
+    engine::{EngineError, toolsets::TASK_TOOL},
     matrix::Account,
     store::StoreError,
 };
 
-impl Engine {
+impl Schedules {
     /// Returns what a call that waits for approval means, where its arguments alone do not say it: when the work that
     /// it sets up would be due, in the time zone of who asks.
     pub(in crate::engine) fn meaning_of(record: &RunRecord, pending: &Pending) -> Option<String> {
@@ -60,7 +64,7 @@ impl Engine {
         (record, id, call): (&RunRecord, &RunId, &str),
         new: &NewWork,
     ) -> Result<Result<(RoomSchedule, Vec<Timestamp>), String>, EngineError> {
-        if !self.namespace().who(&record.asker).is_person() {
+        if !self.runtime.namespace().who(&record.asker).is_person() {
             return Ok(Err("only a person who asks for it can set up a schedule".to_owned()));
         }
         let (now, zone) = (clock::now(), zone_of(new, record));
@@ -90,7 +94,7 @@ impl Engine {
         };
         let counts = self.schedules_in_all_rooms(&record.user, &record.asker)?;
         let mut added = None;
-        self.tables.schedules.update(&record.room, |kept: Option<RoomSchedules>| {
+        self.runtime.tables.schedules.update(&record.room, |kept: Option<RoomSchedules>| {
             let mut kept = kept.unwrap_or_default();
             added = Some(kept.add(&wanted, counts, now));
             Some(kept)
@@ -103,7 +107,7 @@ impl Engine {
         self.set_due_in(&record.room, &added, now)?;
         // What the request said before an edit is not wanted any more.
         self.forget_schedules(&record.room, |kept| kept.replace(id.as_str(), &wording))?;
-        self.store.flush().await?;
+        self.runtime.store.flush().await?;
         tracing::info!(room.id = %record.room, user.id = %record.user, number = added.number, "a schedule is set up");
         let next = added.rule().map(|rule| rule.next(now, NEXT_SHOWN)).unwrap_or_default();
         Ok(Ok((added, next)))
@@ -111,7 +115,7 @@ impl Engine {
 
     fn schedules_in_all_rooms(&self, coworker: &UserId, person: &UserId) -> Result<timetable::Counts, StoreError> {
         let mut counts = timetable::Counts::default();
-        for kept in self.tables.schedules.iter() {
+        for kept in self.runtime.tables.schedules.iter() {
             counts.add(&kept?.1, coworker, person);
         }
         Ok(counts)
@@ -126,12 +130,12 @@ impl Engine {
     ) -> Result<String, EngineError> {
         let mut lines = Vec::new();
         for schedule in &coworker.schedules {
-            if self.is_among(room, &schedule.rooms).await? {
+            if self.bindings.is_among(room, &schedule.rooms).await? {
                 lines.push(self.line_of(&self.job_of_file(coworker, schedule), room, None, zone)?);
             }
         }
         let mut ended = None;
-        for schedule in self.tables.schedules.get(&room.to_owned())?.unwrap_or_default().list() {
+        for schedule in self.runtime.tables.schedules.get(&room.to_owned())?.unwrap_or_default().list() {
             if let Some(job) = job_of_room(room, schedule) {
                 lines.push(self.line_of(&job, room, Some(schedule.number), zone)?);
                 ended.get_or_insert(schedule.number);
@@ -140,22 +144,8 @@ impl Engine {
         Ok(words::schedules(&lines, ended, &coworker.id.0))
     }
 
-    /// Returns whether one of these names stands for a room.
-    pub(in crate::engine) async fn is_among(
-        &self,
-        room: &RoomId,
-        names: &[OwnedRoomOrAliasId],
-    ) -> Result<bool, EngineError> {
-        for name in names {
-            if self.bindings.workplace(name).await?.as_deref() == Some(room) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     fn line_of(&self, job: &Job, room: &RoomId, number: Option<u32>, zone: &Zone) -> Result<String, EngineError> {
-        let handled: Option<Handled> = self.tables.timetable.get(&job.key)?;
+        let handled: Option<Handled> = self.runtime.tables.timetable.get(&job.key)?;
         let progress: Progress = handled.as_ref().and_then(|kept| kept.rooms.get(room)).cloned().unwrap_or_default();
         let now = clock::now();
         let next = timetable::next_due(&job.rule, handled.map_or(now, |kept| kept.until), now);
@@ -181,22 +171,22 @@ impl Engine {
         number: u32,
     ) -> Result<String, EngineError> {
         let (room, who) = (&event.room, &event.sender);
-        let kept = self.tables.schedules.get(room)?.unwrap_or_default();
+        let kept = self.runtime.tables.schedules.get(room)?.unwrap_or_default();
         let Some(schedule) = kept.get(number) else { return Ok(words::no_such_schedule(number)) };
         let level = account.level_at(room, &event.id, who).await?;
         let is_moderator = level.is_some_and(|level| level >= MODERATOR_LEVEL);
-        if !timetable::may_end(schedule, who, is_moderator, self.config().workspace.admins.contains(who)) {
+        if !timetable::may_end(schedule, who, is_moderator, self.runtime.config().workspace.admins.contains(who)) {
             return Ok(words::not_yours_to_end(number));
         }
         self.forget_schedule(room, number)?;
-        self.store.flush().await?;
+        self.runtime.store.flush().await?;
         tracing::info!(room.id = %room, number, "a schedule is ended");
         Ok(words::schedule_ended(number))
     }
 
     /// Ends what members set up for a coworker that is not in the room any more.
     pub(in crate::engine) fn end_schedules_of(&self, room: &RoomId, user: &UserId) -> Result<(), StoreError> {
-        if self.tables.schedules.get(&room.to_owned())?.is_none() {
+        if self.runtime.tables.schedules.get(&room.to_owned())?.is_none() {
             return Ok(());
         }
         self.forget_schedules(room, |schedules| schedules.remove_of(user))
@@ -205,16 +195,16 @@ impl Engine {
     /// Moves what members set up to the room that replaces theirs (C18), with how far it has come. A crash in between
     /// leaves some in both, and the next call moves the rest.
     pub(in crate::engine) fn carry_schedules(&self, old: &OwnedRoomId, new: &OwnedRoomId) -> Result<(), StoreError> {
-        let Some(kept) = self.tables.schedules.get(old)? else { return Ok(()) };
-        let mut there = self.tables.schedules.get(new)?.unwrap_or_default();
+        let Some(kept) = self.runtime.tables.schedules.get(old)? else { return Ok(()) };
+        let mut there = self.runtime.tables.schedules.get(new)?.unwrap_or_default();
         for (was, is) in there.take_over(&kept) {
-            let Some(mut handled): Option<Handled> = self.tables.timetable.get(&key_of_room(old, &was))? else {
+            let Some(mut handled): Option<Handled> = self.runtime.tables.timetable.get(&key_of_room(old, &was))? else {
                 continue;
             };
             handled.rooms = handled.rooms.remove(old).map(|progress| (new.clone(), progress)).into_iter().collect();
-            self.tables.timetable.put(&key_of_room(new, &is), &handled)?;
+            self.runtime.tables.timetable.put(&key_of_room(new, &is), &handled)?;
         }
-        let there = self.tables.schedules.update(new, |there: Option<RoomSchedules>| {
+        let there = self.runtime.tables.schedules.update(new, |there: Option<RoomSchedules>| {
             let mut there = there.unwrap_or_default();
             there.take_over(&kept);
             Some(there)
@@ -237,7 +227,7 @@ impl Engine {
         which: impl FnOnce(&mut RoomSchedules) -> Vec<RoomSchedule>,
     ) -> Result<(), StoreError> {
         let mut gone = Vec::new();
-        self.tables.schedules.update(&room.to_owned(), |kept: Option<RoomSchedules>| {
+        self.runtime.tables.schedules.update(&room.to_owned(), |kept: Option<RoomSchedules>| {
             let mut kept = kept?;
             gone = which(&mut kept);
             // Numbers are not used again while there are others.
@@ -246,9 +236,27 @@ impl Engine {
         for schedule in gone {
             let id = Id::Room(room.to_owned(), schedule.number);
             self.timetable.set(&id, None);
-            self.tables.timetable.remove(&key_of_room(room, &schedule))?;
+            self.runtime.tables.timetable.remove(&key_of_room(room, &schedule))?;
         }
         Ok(())
+    }
+
+    /// Returns what a card says beside a call that sets up a task: when it would be due, in the owner's time zone.
+    pub(super) fn meaning_of_task(record: &RunRecord, pending: &Pending) -> String {
+        let text = |name: &str| pending.arguments.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+        let (when, task, zone) = (text("when"), text("task"), record.zone());
+        let read = |reading: &Reading<'_>| Asked::of(when, task, true, reading);
+        let (now, read_at) = (clock::now(), record.accepted_at);
+        let asked = match read(&Reading { zone: &zone, now: read_at }) {
+            Ok(_) if record.zone.is_none() && !Asked::is_same_everywhere(read, read_at) => {
+                return words::which_zone();
+            }
+            asked => asked,
+        };
+        match asked.and_then(|asked| check_reminder(&asked, &zone, now)) {
+            Ok(rule) => words::would_be_due(&rule.next(now, NEXT_SHOWN), None, &zone),
+            Err(why) => words::cannot_be_set(&why.to_string()),
+        }
     }
 }
 

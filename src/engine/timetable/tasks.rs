@@ -7,24 +7,21 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId};
-use serde_json::json;
 
 use super::{
-    NEXT_SHOWN, TASK_TOOL, Tried,
+    Tried,
     reminders::{Done, cause_of},
 };
 use crate::{
     clock,
     core::{
-        approval::Pending,
         beginning::{Habit, place_of_answer},
         brief::Brief,
         errand::{Charge, ErrandId, Origin, OriginKind},
         run::RunRecord,
         sealed::Carriage,
         time::Timestamp,
-        timetable::{Asked, REMINDER_CHARS_MAX, Reading, Reminder, check_reminder},
-        tool::{ApprovalRule, Class, Offer, Source, ToolName, built_in},
+        timetable::Reminder,
         words::timetable as words,
     },
     engine::{
@@ -37,8 +34,6 @@ use crate::{
     store::StoreError,
 };
 
-/// The tool that sets a reminder.
-const REMINDER_TOOL: &str = "reminder_add";
 /// Most due times that are kept with their notices, so that 🔁 on their answers finds the task.
 const TASKS_MAX: usize = 50;
 
@@ -85,7 +80,7 @@ impl Engine {
             late: is_late,
             private: true,
             came: Carriage::Encrypted,
-            zone: self.zone_of_owner(owner).await?.and_then(|zone| zone.name().map(ToOwned::to_owned)),
+            zone: self.zones.zone_of_owner(owner).await?.and_then(|zone| zone.name().map(ToOwned::to_owned)),
             errand: Some(Charge {
                 id: ErrandId::of(OriginKind::Schedule, &parts),
                 origin: origin_of(owner, reminder.number),
@@ -110,24 +105,6 @@ impl Engine {
         })?;
         Ok(())
     }
-
-    /// Returns what a card says beside a call that sets up a task: when it would be due, in the owner's time zone.
-    pub(super) fn meaning_of_task(record: &RunRecord, pending: &Pending) -> String {
-        let text = |name: &str| pending.arguments.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
-        let (when, task, zone) = (text("when"), text("task"), record.zone());
-        let read = |reading: &Reading<'_>| Asked::of(when, task, true, reading);
-        let (now, read_at) = (clock::now(), record.accepted_at);
-        let asked = match read(&Reading { zone: &zone, now: read_at }) {
-            Ok(_) if record.zone.is_none() && !Asked::is_same_everywhere(read, read_at) => {
-                return words::which_zone();
-            }
-            asked => asked,
-        };
-        match asked.and_then(|asked| check_reminder(&asked, &zone, now)) {
-            Ok(rule) => words::would_be_due(&rule.next(now, NEXT_SHOWN), None, &zone),
-            Err(why) => words::cannot_be_set(&why.to_string()),
-        }
-    }
 }
 
 /// Returns what the model is told in place of the notices of an owner's tasks.
@@ -144,30 +121,4 @@ pub(in crate::engine) fn briefs(owner: &OwnedUserId, kept: &AssistantRecord) -> 
 
 fn origin_of(owner: &OwnedUserId, number: u32) -> Origin {
     Origin { kind: OriginKind::Schedule, name: words::numbered(number), set_by: Some(owner.clone()) }
-}
-
-/// Returns the assistants' tools for reminders and tasks. What they keep is the owner's own and leaves nowhere. A
-/// reminder needs no approval; a task makes the model work later, so its owner has to see the whole of it. The same call
-/// sets one however often it is made.
-pub(in crate::engine) fn chat_offers() -> impl Iterator<Item = Offer> {
-    let offer = |name: &str, what: &str, about: &str, class: Class, approval: ApprovalRule| {
-        let properties = json!({
-            "when": { "type": "string", "description": "When, e.g. tomorrow at 10:00, in 20 minutes, every monday at 9." },
-            what: { "type": "string", "description": format!("{about}, at most {REMINDER_CHARS_MAX} characters.") },
-        });
-        Some(Offer {
-            name: ToolName::parse(name)?,
-            description: built_in(name)?.told.trim_end().to_owned(),
-            schema: json!({
-                "type": "object", "properties": properties, "required": ["when", what], "additionalProperties": false,
-            }),
-            source: Source::Chat,
-            class,
-            approval,
-            idempotent: true,
-        })
-    };
-    let reminder = offer(REMINDER_TOOL, "text", "What to say then", Class::Read, ApprovalRule::Never);
-    let task = offer(TASK_TOOL, "task", "What to do then", Class::Write, ApprovalRule::Asker);
-    reminder.into_iter().chain(task)
 }

@@ -9,7 +9,7 @@ use super::{Begins, Flow, Flows, PATIENCE, Shown};
 use crate::{
     clock,
     core::{id, people::Who, retry::SEND_PAUSES, time::Timestamp, words},
-    engine::{Engine, EngineError, Shared, records::VerificationRecord},
+    engine::{EngineError, records::VerificationRecord, trust::Trust},
     matrix::account::Verifying,
 };
 
@@ -46,17 +46,20 @@ impl Flows {
     }
 }
 
-impl Engine {
+impl Trust {
     /// Notes a verification before it begins; the caller flushes the store.
     pub(super) fn note_verification(&self, flow: &Flow) -> Result<(), EngineError> {
-        Ok(self.tables.verifications.put(&key(flow), &VerificationRecord::of(flow))?)
+        Ok(self.runtime.tables.verifications.put(&key(flow), &VerificationRecord::of(flow))?)
     }
 
     /// Notes which request of ours a verification came to be.
     pub(super) async fn note_verification_of_ours(&self, flow: &Flow, ours: &Verifying) -> Result<(), EngineError> {
         let (id, room) = (Some(ours.id().to_owned()), ours.room().map(ToOwned::to_owned));
-        self.tables.verifications.put(&key(flow), &VerificationRecord { id, room, ..VerificationRecord::of(flow) })?;
-        Ok(self.store.flush().await?)
+        self.runtime
+            .tables
+            .verifications
+            .put(&key(flow), &VerificationRecord { id, room, ..VerificationRecord::of(flow) })?;
+        Ok(self.runtime.store.flush().await?)
     }
 
     /// Forgets a verification that has ended, unless a newer one took its place.
@@ -64,7 +67,7 @@ impl Engine {
         if self.flows.is_superseded(flow) {
             return;
         }
-        if let Err(error) = self.tables.verifications.remove(&key(flow)) {
+        if let Err(error) = self.runtime.tables.verifications.remove(&key(flow)) {
             tracing::error!(user.id = %flow.account.user(), %error, "the end of a verification cannot be noted");
         }
     }
@@ -78,17 +81,19 @@ impl Engine {
 
     /// Ends the verifications that the last process left unfinished. Must come before anything is taken from the inbox,
     /// which may hold the request of one.
-    pub(in crate::engine) fn end_broken_off_verifications(self: &Shared) {
+    pub(in crate::engine) fn end_broken_off_verifications(self: &Arc<Self>) {
         let now = clock::now();
-        for ((user, person), record) in self.tables.verifications.iter().filter_map(Result::ok).collect::<Vec<_>>() {
+        for ((user, person), record) in
+            self.runtime.tables.verifications.iter().filter_map(Result::ok).collect::<Vec<_>>()
+        {
             if let Some(id) = &record.id {
                 self.flows.broken_off.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
             }
-            let engine = self.clone();
-            self.tasks.spawn(async move {
+            let trust = self.clone();
+            self.runtime.tasks.spawn(async move {
                 let ending = async {
                     for pause in SEND_PAUSES {
-                        match Box::pin(engine.end_broken_off(&user, &person, &record, now)).await {
+                        match Box::pin(trust.end_broken_off(&user, &person, &record, now)).await {
                             Err(error) if error.may_pass() => tokio::time::sleep(pause).await,
                             Err(error) => {
                                 tracing::info!(user.id = %user, %error, "that a verification was broken off cannot be said");
@@ -97,7 +102,7 @@ impl Engine {
                             Ok(()) => break,
                         }
                     }
-                    let left = engine.tables.verifications.update(&(user.clone(), person.clone()), |newest| {
+                    let left = trust.runtime.tables.verifications.update(&(user.clone(), person.clone()), |newest| {
                         newest.filter(|newest| *newest != record)
                     });
                     if let Err(error) = left {
@@ -106,7 +111,7 @@ impl Engine {
                 };
                 tokio::select! {
                     // The next start resumes it.
-                    () = engine.stop.cancelled() => {}
+                    () = trust.runtime.stop.cancelled() => {}
                     () = Box::pin(ending) => {}
                 }
             });
@@ -114,16 +119,18 @@ impl Engine {
     }
 
     async fn end_broken_off(
-        self: &Shared,
+        self: &Arc<Self>,
         user: &OwnedUserId,
         person: &OwnedUserId,
         record: &VerificationRecord,
         now: Timestamp,
     ) -> Result<(), EngineError> {
         let Some(id) = record.id.as_ref().filter(|_| !record.is_over(now)) else { return Ok(()) };
-        let account = match self.namespace().who(user) {
-            Who::Assistant(_) => Some(Box::pin(self.pool.passing(&self.assistant_persona(person))).await?),
-            _ => self.pool.kept(user),
+        let account = match self.runtime.namespace().who(user) {
+            Who::Assistant(_) => {
+                Some(Box::pin(self.runtime.pool.passing(&self.runtime.assistant_persona(person))).await?)
+            }
+            _ => self.runtime.pool.kept(user),
         };
         let Some(account) = account else { return Ok(()) };
         let shown = match &record.shown {

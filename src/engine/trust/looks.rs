@@ -9,8 +9,12 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use ruma::{OwnedRoomId, OwnedUserId, UserId};
 
-use super::{EngineError, Privacy, Shared, Who};
-use crate::{clock, core::id, engine::caught::caught, matrix::Account};
+use crate::{
+    clock,
+    core::{id, people::Who, room_check::Privacy},
+    engine::{EngineError, Shared, caught::caught},
+    matrix::Account,
+};
 
 /// How often each assistant with an open client is looked at, and the least pause between two of them.
 const OPEN_EVERY: (Duration, Duration) = (Duration::from_secs(4), Duration::from_millis(250));
@@ -86,13 +90,13 @@ async fn look_at(
     match whom {
         Looked::Kept(account) => {
             account.sync().await?;
-            engine.take_verification_requests(std::slice::from_ref(account));
+            engine.trust.take_verification_requests(std::slice::from_ref(account));
         }
         Looked::Assistant(owner, room) => {
             let account = Box::pin(engine.pool.passing(&engine.assistant_persona(owner))).await?;
             account.sync().await?;
-            if Box::pin(engine.look_after(&account, owner, room)).await? == Privacy::Tight {
-                engine.take_owners_verification_requests(&account, owner, room);
+            if Box::pin(engine.homes.look_after(&account, owner, room)).await? == Privacy::Tight {
+                engine.trust.take_owners_verification_requests(&account, owner, room);
             }
         }
     }

@@ -226,8 +226,8 @@ impl Engine {
     /// Takes the invites and the events that a user missed.
     async fn catch_up(self: &Shared, account: &Arc<Account>) {
         let caught_up = async {
-            Box::pin(self.clone().take_missed_invites(account, account.invited())).await?;
-            self.compare(account).await
+            Box::pin(self.membership.invites.clone().take_missed_invites(account, account.invited())).await?;
+            self.keeping_up.gaps.compare(account).await
         };
         if let Err(error) = caught::<_, EngineError>(caught_up).await {
             tracing::warn!(user.id = %account.user(), %error, "what a user missed cannot be read yet; the safety sync tries again");
@@ -240,7 +240,7 @@ impl Engine {
         kept.retain(|(_, kept)| kept.users.contains(user));
         kept.sort_by_key(|(_, kept)| kept.seq);
         for ((room, event), HeldBack { seq, .. }) in kept {
-            let entry = self.inbox.pending_in(&room, seq..=seq, 1)?.pop();
+            let entry = self.entries.inbox.pending_in(&room, seq..=seq, 1)?.pop();
             let Some(entry) = entry.filter(|entry| entry.event.event_id == event) else {
                 self.tables.held_back.remove(&(room, event))?;
                 continue;
@@ -256,13 +256,13 @@ impl Engine {
         loop {
             let began = Instant::now();
             let error = match caught(Box::pin(self.clone().take(entry, began))).await {
-                Ok(Handled::Done) => return self.done(entry),
+                Ok(Handled::Done) => return self.entries.done(entry),
                 Ok(Handled::Parked) => return,
                 Err(error) => error,
             };
-            if !self.waits_after(&error, began, &mut failures, Others::Unknown).await {
-                self.give_up(entry, &error).await;
-                return self.done(entry);
+            if !self.entries.waits_after(&error, began, &mut failures, Others::Unknown).await {
+                self.entries.give_up(entry, &error).await;
+                return self.entries.done(entry);
             }
         }
     }

@@ -26,7 +26,11 @@ use tracing::Instrument as _;
 
 use super::Account;
 use crate::matrix::{
-    audit_room, disk::require_room, error::MatrixError, inbound::Read, lobby, proxy::cutting::CUT_MARK,
+    disk::require_room,
+    error::MatrixError,
+    inbound::Read,
+    marks::{AUDIT_MARK, LOBBY_MARK},
+    proxy::cutting::CUT_MARK,
 };
 
 /// Timeline events of each room in a sync; older ones are fetched on demand.
@@ -58,8 +62,8 @@ const STATE_TYPES: [&str; 16] = [
     "m.room.canonical_alias",
     "m.room.pinned_events",
     "m.space.parent",
-    audit_room::MARK,
-    lobby::MARK,
+    AUDIT_MARK,
+    LOBBY_MARK,
 ];
 
 impl Account {

@@ -8,8 +8,8 @@ use super::Account;
 use crate::{
     core::time::Timestamp,
     matrix::{
+        damage::is_damage,
         error::MatrixError,
-        provision::damage::is_damage,
         pulse::{Ailment, Pulse},
     },
 };

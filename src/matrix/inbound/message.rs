@@ -22,7 +22,7 @@ use crate::{
         address::OwnWords,
         event::{EventKind, GALLERY_FILES_MAX, Location, Mentions, Message, MessageKind, STICKER},
     },
-    matrix::media,
+    matrix::source,
 };
 
 /// No homeserver accepts a file beyond this size; a larger claim is dropped.
@@ -131,7 +131,7 @@ fn extensible_file(event_type: &str, content: &JsonObject) -> Option<MessageKind
         mime: text(file, "mimetype").map(str::to_owned),
         size: file.get("size").and_then(number).filter(|size| *size <= SIZE_BYTES_MAX),
         voice: last == "voice",
-        media: media::source_in(&source),
+        media: source::source_in(&source),
     })
 }
 
@@ -252,7 +252,7 @@ fn as_sent(content: &JsonObject) -> Message {
         // A message without a readable type is text.
         "m.text" | "" => MessageKind::Text,
         // Whatever it calls itself, it carries a file.
-        other if media::source_in(content).is_some() => attachment(other, file_name(content), content),
+        other if source::source_in(content).is_some() => attachment(other, file_name(content), content),
         other => MessageKind::Other(other.to_owned()),
     };
     message_of(kind, content, body.map(Cow::into_owned).unwrap_or_default(), html)
@@ -345,7 +345,7 @@ fn attachment(msgtype: &str, name: &str, content: &JsonObject) -> MessageKind {
         mime: info.and_then(|info| info["mimetype"].as_str()).map(str::to_owned),
         size: info.and_then(|info| number(&info["size"])).filter(|size| *size <= SIZE_BYTES_MAX),
         voice: msgtype == "m.audio" && is_marked,
-        media: media::source_in(content),
+        media: source::source_in(content),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Damaged user stores: recognised, and set aside with a copy kept.
+//! Damaged user stores, set aside with a copy kept.
 
 use std::{
     fs,
@@ -14,64 +14,6 @@ use crate::{clock, matrix::error::MatrixError};
 const COPIES_MAX: usize = 2;
 /// Copies kept over all users.
 const COPIES_ALL_MAX: usize = 20;
-
-/// Error texts of SQLite and the SDK that mean lasting damage; not a full disk, missing rights or a lock.
-const DAMAGES: [&str; 6] = [
-    "database disk image is malformed",
-    "file is not a database",
-    "failed to deserialize",
-    "failed to decode",
-    "error decrypting",
-    "no such table",
-];
-
-/// Error texts of SQLite and the system that mean a temporary problem: with the disk, or a lock held elsewhere.
-const TROUBLES: [&str; 7] = [
-    "database or disk is full",
-    "attempt to write a readonly database",
-    "disk i/o error",
-    "unable to open database file",
-    "database is locked",
-    "no space left on device",
-    "read-only file system",
-];
-
-/// Returns whether an error means that the disk refuses for now.
-pub(in crate::matrix) fn is_disk_trouble(error: &dyn std::error::Error) -> bool {
-    says_trouble(&chain(error))
-}
-
-/// Like [`is_disk_trouble`], for an error's text.
-pub(in crate::matrix) fn says_trouble(said: &str) -> bool {
-    let said = said.to_lowercase();
-    TROUBLES.iter().any(|trouble| said.contains(trouble))
-}
-
-/// Returns whether an error says that the user's own store is damaged.
-pub(in crate::matrix) fn is_damage(error: &MatrixError) -> bool {
-    let said = match error {
-        MatrixError::UserStore { cause, .. } => cause.to_lowercase(),
-        MatrixError::Sdk(
-            error @ (matrix_sdk::Error::StateStore(_)
-            | matrix_sdk::Error::CryptoStoreError(_)
-            | matrix_sdk::Error::OlmError(_)),
-        ) => chain(error).to_lowercase(),
-        _ => return false,
-    };
-    DAMAGES.iter().any(|damage| said.contains(damage))
-}
-
-/// Returns an error's text with those of its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        said.push_str(": ");
-        said.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    said
-}
 
 impl Provisioner {
     /// Moves a user's damaged folder away; a few copies are kept, and none is used again.
@@ -117,24 +59,6 @@ fn forget_old(copies: &Path, name: &str) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_store_is_damaged_by_what_no_waiting_mends() {
-        let table = [
-            ("database disk image is malformed", true),
-            ("Error code 26: file is not a database", true),
-            ("unable to open database file: /data/users/x", false),
-            ("database or disk is full", false),
-            ("database is locked", false),
-            ("attempt to write a readonly database", false),
-        ];
-        for (cause, expected) in table {
-            let [user, dir, cause] = ["@a:hs", "/data", cause].map(str::to_owned);
-            let error = MatrixError::UserStore { user, dir, cause: cause.clone() };
-            assert_eq!(is_damage(&error), expected, "{cause}");
-            assert_eq!(error.is_passing(), !expected, "what is no damage is waited out: {cause}");
-        }
-    }
 
     #[test]
     fn of_each_user_the_newest_copies_are_kept() {

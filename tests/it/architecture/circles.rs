@@ -11,31 +11,6 @@ use std::{
 
 use super::{code_of, is_test, src};
 
-/// Circles that still stand. Take one away once it has ended; add none.
-const STANDING: [(&str, &[&str]); 3] = [
-    ("core::address", &["ending", "inflected", "nods", "others", "salutations"]),
-    (
-        "matrix",
-        &[
-            "account",
-            "api",
-            "audit_room",
-            "disk",
-            "dm",
-            "error",
-            "inbound",
-            "lobby",
-            "media",
-            "outbound",
-            "provision",
-            "proxy",
-            "unseen",
-            "window",
-        ],
-    ),
-    ("simulation", &["carrying", "model", "people", "process", "world"]),
-];
-
 /// A module's path below `src`, or that of a name in it.
 type Name = Vec<String>;
 
@@ -205,13 +180,7 @@ fn test_modules(name: &Name, text: &str) -> Vec<Name> {
 #[test]
 fn design_6_no_circle_of_imports_among_the_modules_of_a_folder() {
     let found = Tree::of(codes()).circles();
-    let stands = |(folder, circle): &(String, Vec<String>), (known, modules): &(&str, &[&str])| {
-        folder == known && circle.iter().all(|module| modules.contains(&module.as_str()))
-    };
-    let new: Vec<_> = found.iter().filter(|one| !STANDING.iter().any(|known| stands(one, known))).collect();
-    assert!(new.is_empty(), "these modules import each other in a circle; move what they share: {new:#?}");
-    let ended: Vec<_> = STANDING.iter().filter(|known| !found.iter().any(|one| stands(one, known))).collect();
-    assert!(ended.is_empty(), "these circles have ended: take them off the list: {ended:?}");
+    assert!(found.is_empty(), "these modules import each other in a circle; move what they share: {found:#?}");
 }
 
 #[test]

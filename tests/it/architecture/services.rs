@@ -10,7 +10,7 @@ use super::{circles::circle_of, code_of, sources};
 /// `Engine`'s fields. Lower it with what moves into a service.
 const ENGINE_FIELDS_MAX: usize = 36;
 /// `Engine`'s methods, in all files. Lower it with what moves into a service.
-const ENGINE_METHODS_MAX: usize = 480;
+const ENGINE_METHODS_MAX: usize = 202;
 
 /// Names of the engine as a whole, which no service may use.
 const WHOLE: [&str; 2] = ["Engine", "Shared"];

@@ -104,6 +104,8 @@ pub(super) async fn a_removed_coworker_begins_anew(desk: &Desk) -> Result<()> {
     desk.office.claude.on(Matcher::when("an errand", about), turn);
     assert_eq!(desk.alert("KickedDisk", "firing").await?, (202, json!({ "status": "accepted" })));
     gate.reached().await;
+    let shown = |seen: &Timeline| seen.messages_of(&oncall).find(|said| said.body().contains("KickedDisk")).map(drop);
+    desk.alice().until(&desk.sealed, "the notice", shown).await?;
     sealed.kick_user(&oncall, None).await?;
     until_logged(&desk.office.workmate, "left a room room.id", 1).await;
     gate.release();

@@ -1,6 +1,6 @@
 //! Whether an answer asks something back, so that a nod answers it.
 
-use super::super::{MessageKind, after_quote, asking, others};
+use super::super::{MessageKind, after_quote, asking, letters};
 use crate::core::event::{EventKind, RoomEvent};
 
 /// Characters at an answer's end, of which the last sentences may ask something back.
@@ -76,7 +76,7 @@ pub(crate) fn asked_back(
     let text = after_quote(&said.body);
     let from = text.char_indices().rev().nth(ASKS_BACK_CHARS - 1).map_or(0, |(at, _)| at);
     let sentences = text[from..].split_inclusive(['.', '!', '?', ':', '\n', '。', '！', '？', '：', '؟', '।']).rev();
-    let sentences = sentences.map(str::trim).filter(|sentence| sentence.chars().any(others::is_letter));
+    let sentences = sentences.map(str::trim).filter(|sentence| sentence.chars().any(letters::is_letter));
     let mut last = sentences.take(SENTENCES_MAX);
     // A sentence that only repeats a person's question asks them nothing.
     let repeats = |sentence: &str| {

@@ -138,7 +138,7 @@ fn c13_what_changes_or_goes_is_counted_no_more() {
     for (_, costs) in outlays() {
         emptied.uncount_outlays(&costs);
     }
-    assert!(emptied.is_empty() && emptied.len() == 0, "{emptied:?}");
+    assert!(emptied.is_empty(), "{emptied:?}");
 }
 
 #[test]

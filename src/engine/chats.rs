@@ -1,5 +1,9 @@
 //! Whether an assistant's room belongs to its owner alone, and what happens if it does not (A2, A3).
 
+mod naming;
+
+use std::sync::Arc;
+
 use ruma::{RoomId, UserId};
 
 use crate::{
@@ -10,7 +14,7 @@ use crate::{
         run::RunRecord,
         words,
     },
-    engine::{Engine, EngineError, records::AssistantRecord},
+    engine::{EngineError, media::Hears, records::AssistantRecord, runtime::Runtime, toolsets::Toolsets},
     matrix::{Account, dm},
 };
 
@@ -27,7 +31,19 @@ pub(super) const STATE_THAT_MATTERS: [&str; 9] = [
     "m.space.parent",
 ];
 
-impl Engine {
+/// The assistants' chats: whose each is, and whether it is its owner's alone.
+pub(in crate::engine) struct Chats {
+    runtime: Arc<Runtime>,
+    toolsets: Arc<Toolsets>,
+    hears: Arc<Hears>,
+}
+
+impl Chats {
+    /// Makes it on what it may call.
+    pub(in crate::engine) fn new(runtime: &Arc<Runtime>, toolsets: &Arc<Toolsets>, hears: &Arc<Hears>) -> Self {
+        Self { runtime: runtime.clone(), toolsets: toolsets.clone(), hears: hears.clone() }
+    }
+
     /// Checks `room` as of the last sync; it is `Lost` if it is not the assistant's own. If somebody else is there or
     /// could come in, the assistant falls silent for good; once its owner is there, it says the first words (A2, A5).
     pub(in crate::engine) async fn attend(
@@ -36,7 +52,7 @@ impl Engine {
         owner: &UserId,
         room: &RoomId,
     ) -> Result<Privacy, EngineError> {
-        let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
+        let record = self.runtime.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
         if record.room.as_deref() != Some(room) || !account.is_in(room) {
             return Ok(Privacy::Lost);
         }
@@ -92,12 +108,15 @@ impl Engine {
             );
             self.note_of(owner, room, |record| record.silent = true)?;
         }
-        // For a replaced room, `following.rs` says whether the new one is followed.
+        // For a replaced room, `homes/following.rs` says whether the new one is followed.
         if !record.silence_told && !drifts.contains(&Drift::Replaced) {
             let text = if drifts.is_empty() {
-                words::third_member(&self.service_pill())
+                words::third_member(&self.runtime.service_pill())
             } else {
-                words::room_loosened(&drifts.iter().map(ToString::to_string).collect::<Vec<_>>(), &self.service_pill())
+                words::room_loosened(
+                    &drifts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                    &self.runtime.service_pill(),
+                )
             };
             let txn = crate::engine::word_transaction("silent", room.as_str(), account.user());
             account.send(room, &crate::engine::word(&text, Some(owner)), txn).await?;
@@ -110,10 +129,19 @@ impl Engine {
     /// fell silent while answering (A2).
     pub(in crate::engine) fn destination<'a>(&self, record: &'a RunRecord) -> Result<Destination<'a>, EngineError> {
         Destination::of(record, || {
-            let kept = self.tables.assistants.get(&record.asker)?.unwrap_or_default();
-            let assistant = self.assistant_persona(&record.asker).user;
+            let kept = self.runtime.tables.assistants.get(&record.asker)?.unwrap_or_default();
+            let assistant = self.runtime.assistant_persona(&record.asker).user;
             Ok(Home { assistant, room: kept.room, silent: kept.silent })
         })
+    }
+
+    pub(super) fn note(&self, owner: &UserId, change: impl FnOnce(&mut AssistantRecord)) -> Result<(), EngineError> {
+        self.runtime.tables.assistants.update(&owner.to_owned(), |record: Option<AssistantRecord>| {
+            let mut record = record.unwrap_or_default();
+            change(&mut record);
+            Some(record)
+        })?;
+        Ok(())
     }
 }
 

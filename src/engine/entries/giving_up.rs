@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use crate::{
     core::{id, words},
-    engine::{Engine, EngineError},
+    engine::{EngineError, entries::Entries},
     store::InboxEntry,
 };
 
 /// Most mentioned users that are checked.
 const MENTIONED_MAX: usize = 50;
 
-impl Engine {
+impl Entries {
     /// Gives an entry up: logs it once, counts it, and tells a sender who asked one of ours with it.
     pub(in crate::engine) async fn give_up(&self, entry: &InboxEntry, error: &EngineError) {
         let event = &entry.event;
@@ -31,17 +31,17 @@ impl Engine {
 
     async fn tell_given_up(&self, entry: &InboxEntry) -> Result<(), EngineError> {
         let event = &entry.event;
-        if self.namespace().is_ours(&event.sender) || event.state_key.is_some() {
+        if self.runtime.namespace().is_ours(&event.sender) || event.state_key.is_some() {
             return Ok(());
         }
-        let account = match self.tables.assistant_rooms.get(&event.room_id)? {
+        let account = match self.runtime.tables.assistant_rooms.get(&event.room_id)? {
             Some(owner) if owner == event.sender => {
-                Box::pin(self.pool.passing(&self.assistant_persona(&owner))).await?
+                Box::pin(self.runtime.pool.passing(&self.runtime.assistant_persona(&owner))).await?
             }
             Some(_) => return Ok(()),
             None => {
                 let asked = self.mentioned_in(&event.room_id, &event.json);
-                let Some(account) = asked.and_then(|user| self.pool.kept(&user)) else { return Ok(()) };
+                let Some(account) = asked.and_then(|user| self.runtime.pool.kept(&user)) else { return Ok(()) };
                 account
             }
         };
@@ -55,7 +55,7 @@ impl Engine {
     fn mentioned_in(&self, room: &RoomId, json: &str) -> Option<OwnedUserId> {
         let event: Value = serde_json::from_str(json).ok()?;
         let mentioned = event["content"]["m.mentions"]["user_ids"].as_array()?;
-        let here = self.roster.of(room);
+        let here = self.runtime.roster.of(room);
         let users = mentioned.iter().take(MENTIONED_MAX).filter_map(|user| id::user(user.as_str()?));
         users.into_iter().find(|user| here.contains(user))
     }

@@ -7,21 +7,16 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
-    time::Duration,
 };
 
 use ruma::{EventId, OwnedEventId, OwnedUserId, RoomId};
 use sha2::{Digest as _, Sha256};
-use tokio::time::{Instant, timeout};
-use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Engine, Shared, caught::caught, presence, records::Transcript};
 use crate::{
     appservice::health::{Condition, State},
     clock,
     config::Transcription,
     core::{
-        address::Verdict,
         context::Wanted,
         event::{EventKind, MediaSource, RoomEvent},
         hex::hex,
@@ -29,26 +24,23 @@ use crate::{
         people::Who,
         prompt::FileContent,
         recogniser::{self, SECONDS_MAX, Sound},
-        retry::{Failures, Others},
-        sealed::Carriage,
         tokens,
     },
+    engine::{media::FilesRead, records::Transcript},
     matrix::Account,
     recogniser::{Recogniser, Settings, Unheard},
-    store::{InboxEntry, StoreError},
+    store::StoreError,
 };
 
 /// Most voice messages that are heard before it is decided whom they ask; further ones ask by their place alone.
 const HEARING_MAX: usize = 256;
 /// Most transcripts stored.
 const TRANSCRIPTS_MAX: usize = 2_000;
-/// How long a recording is heard before it is shown that somebody listens.
-const LISTENING_AFTER: Duration = Duration::from_secs(1);
 /// How long a transcript is stored, in milliseconds: until every run that may need it is over.
 const KEPT_FOR_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// The recogniser, and the voice messages that are being heard.
-pub(super) struct Hears {
+pub(in crate::engine) struct Hears {
     recogniser: Option<Recogniser>,
     hearing: Mutex<BTreeMap<OwnedEventId, Hearing>>,
 }
@@ -69,28 +61,28 @@ impl Hears {
     ///
     /// # Errors
     /// If the client cannot be set up; says why.
-    pub(super) fn new(settings: Option<&Transcription>) -> Result<Self, String> {
+    pub(in crate::engine) fn new(settings: Option<&Transcription>) -> Result<Self, String> {
         let recogniser = settings.map(|settings| Recogniser::new(settings_of(settings))).transpose()?;
         Ok(Self { recogniser, hearing: Mutex::default() })
     }
 
     /// Returns whether there is a recogniser.
-    pub(super) fn is_on(&self) -> bool {
+    pub(in crate::engine) fn is_on(&self) -> bool {
         self.recogniser.is_some()
     }
 
     /// Returns whose host hears recordings, for first words.
-    pub(super) fn host(&self) -> Option<String> {
+    pub(in crate::engine) fn host(&self) -> Option<String> {
         self.recogniser.as_ref().map(Recogniser::host)
     }
 
     /// Returns whether an event is a voice message that is being heard, or decided about by its words.
-    pub(super) fn is_hearing(&self, event: &EventId) -> bool {
+    pub(in crate::engine) fn is_hearing(&self, event: &EventId) -> bool {
         self.hearing.lock().unwrap_or_else(PoisonError::into_inner).contains_key(event)
     }
 
     /// Returns a voice message as if it had been written, once its words are known.
-    pub(super) fn written(&self, event: &RoomEvent) -> Option<RoomEvent> {
+    pub(in crate::engine) fn written(&self, event: &RoomEvent) -> Option<RoomEvent> {
         match self.hearing.lock().unwrap_or_else(PoisonError::into_inner).get(&event.id) {
             Some(Hearing::Words(words)) => Some(recogniser::as_written(event, words)),
             Some(Hearing::Asked | Hearing::Nothing) | None => None,
@@ -98,7 +90,7 @@ impl Hears {
     }
 
     /// Begins to hear an event, unless that began before, or too many are heard.
-    fn begin(&self, event: &EventId) -> bool {
+    pub(in crate::engine) fn begin(&self, event: &EventId) -> bool {
         let mut hearing = self.hearing.lock().unwrap_or_else(PoisonError::into_inner);
         let begins = hearing.len() < HEARING_MAX && !hearing.contains_key(event);
         if begins {
@@ -107,12 +99,12 @@ impl Hears {
         begins
     }
 
-    fn knows(&self, event: &EventId, words: Option<Arc<str>>) {
+    pub(in crate::engine) fn knows(&self, event: &EventId, words: Option<Arc<str>>) {
         let known = words.map_or(Hearing::Nothing, Hearing::Words);
         self.hearing.lock().unwrap_or_else(PoisonError::into_inner).insert(event.to_owned(), known);
     }
 
-    fn end(&self, event: &EventId) {
+    pub(in crate::engine) fn end(&self, event: &EventId) {
         self.hearing.lock().unwrap_or_else(PoisonError::into_inner).remove(event);
     }
 }
@@ -134,86 +126,15 @@ pub(super) fn transcript(words: &str) -> Arc<Prepared> {
     Arc::new(Prepared { content, tokens, bytes, shown: Extent::Transcript })
 }
 
-impl Engine {
-    /// Returns whether an event is a voice message of somebody who may ask, which is now heard and decided about later.
-    /// Those whom its place alone asks show meanwhile that they listen.
-    pub(super) fn hear_first(
-        self: &Shared,
-        event: &RoomEvent,
-        came: Carriage,
-        entry: &InboxEntry,
-        (by_place, accepted): (&Verdict, Instant),
-    ) -> bool {
-        let may_ask = || self.namespace().who(&event.sender).may_ask();
-        let hears = self.hears.is_on() && recogniser::is_voice(event) && may_ask();
-        if !hears || !self.hears.begin(&event.id) {
-            return false;
-        }
-        let listening = match by_place {
-            Verdict::Asked(asked) => asked.iter().map(|asked| asked.user.clone()).collect(),
-            Verdict::Nobody(_) => Vec::new(),
-        };
-        let heard = CancellationToken::new();
-        for user in listening {
-            let shown = self.clone().show_listening(user, event.clone(), heard.clone());
-            self.tasks.spawn(shown);
-        }
-        let (engine, event, entry) = (self.clone(), event.clone(), entry.clone());
-        self.tasks.spawn(Box::pin(engine.hear_and_consider(event, came, entry, (heard.drop_guard(), accepted))));
-        true
-    }
-
-    /// Shows that one of ours listens, where that takes long (C9).
-    async fn show_listening(self: Shared, user: OwnedUserId, event: RoomEvent, heard: CancellationToken) {
-        if timeout(LISTENING_AFTER, heard.cancelled()).await.is_ok() {
-            return;
-        }
-        let is_muted = self.tables.rooms.get(&event.room).ok().flatten().is_some_and(|kept| kept.muted.contains(&user));
-        let Some(account) = self.pool.kept(&user).filter(|_| !is_muted) else { return };
-        presence::show_listening(&account, &event, &heard).await;
-    }
-
-    async fn hear_and_consider(
-        self: Shared,
-        event: RoomEvent,
-        came: Carriage,
-        entry: InboxEntry,
-        (listening, accepted): (DropGuard, Instant),
-    ) {
-        let words = tokio::select! {
-            () = self.stop.cancelled() => return,
-            words = self.words_of(&event) => words,
-        };
-        drop(listening);
-        self.hears.knows(&event.id, words);
-        let mut failures = Failures::default();
-        loop {
-            let began = Instant::now();
-            let considering = caught(Box::pin(self.clone().consider(&event, came, &entry, accepted)));
-            let error = tokio::select! {
-                () = self.stop.cancelled() => return,
-                considered = considering => match considered {
-                    Ok(()) => break,
-                    Err(error) => error,
-                },
-            };
-            if !self.waits_after(&error, began, &mut failures, Others::Unknown).await {
-                self.give_up(&entry, &error).await;
-                break;
-            }
-        }
-        self.hears.end(&event.id);
-        self.done(&entry);
-    }
-
+impl FilesRead {
     /// Returns what is said in a voice message, as one of ours in its room hears it.
-    async fn words_of(&self, event: &RoomEvent) -> Option<Arc<str>> {
+    pub(in crate::engine) async fn words_of(&self, event: &RoomEvent) -> Option<Arc<str>> {
         let EventKind::Message(message) = &event.kind else { return None };
         let claims = Claims::of(&message.kind)?;
-        let source = claims.worth_fetching(&self.config().files()).ok()?.clone();
-        let account = self.kept_in(&event.room).into_iter().next()?;
+        let source = claims.worth_fetching(&self.runtime.config().files()).ok()?.clone();
+        let account = self.runtime.kept_in(&event.room).into_iter().next()?;
         let wanted = Wanted { event: event.id.clone(), at: 0, source, claims, asked: true };
-        let left = AtomicU64::new(self.config().limits.file_bytes_max);
+        let left = AtomicU64::new(self.runtime.config().limits.file_bytes_max);
         let heard = Box::pin(self.fetch_file(&account, &event.room, &wanted, &left, None)).await.ok()?;
         match &heard.content {
             FileContent::Text { text } if heard.shown == Extent::Transcript => Some(text.clone()),
@@ -222,14 +143,19 @@ impl Engine {
     }
 
     /// Returns the words of a recording that was heard before.
-    pub(super) fn heard_before(&self, account: &Account, room: &RoomId, source: &MediaSource) -> Option<String> {
+    pub(in crate::engine) fn heard_before(
+        &self,
+        account: &Account,
+        room: &RoomId,
+        source: &MediaSource,
+    ) -> Option<String> {
         let (key, _) = self.transcript_key(account, room, source);
-        let kept = self.tables.transcripts.get(&key).ok().flatten()?;
+        let kept = self.runtime.tables.transcripts.get(&key).ok().flatten()?;
         (clock::now().ms_since(kept.at) < KEPT_FOR_MS).then_some(kept.words)
     }
 
     /// Has a recording heard.
-    pub(super) async fn transcribe(
+    pub(in crate::engine) async fn transcribe(
         &self,
         account: &Account,
         room: &RoomId,
@@ -242,7 +168,7 @@ impl Engine {
             return Err(Unread::TooLongToHear);
         }
         let heard = recogniser.words(sound, bytes).await;
-        self.metrics.recording(match &heard {
+        self.runtime.metrics.recording(match &heard {
             Ok(_) => "heard",
             Err(Unheard::Silence) => "silent",
             Err(Unheard::Refused(_)) => "refused",
@@ -286,7 +212,7 @@ impl Engine {
                  right and the recogniser runs; `workmate check --live` tries it"
             )),
         };
-        self.health.set(Condition::Transcription, state);
+        self.runtime.health.set(Condition::Transcription, state);
     }
 
     fn keep_transcript(
@@ -297,7 +223,7 @@ impl Engine {
         words: &str,
     ) -> Result<(), StoreError> {
         let now = clock::now();
-        let table = &self.tables.transcripts;
+        let table = &self.runtime.tables.transcripts;
         let old: Vec<_> = table
             .each()
             .filter_map(Result::ok)
@@ -322,11 +248,11 @@ impl Engine {
         source: &MediaSource,
     ) -> ((OwnedUserId, String), Option<OwnedUserId>) {
         let place = hex(&Sha256::digest(source.as_str().as_bytes())[..16]);
-        if let Who::Assistant(_) = self.namespace().who(account.user()) {
-            let owner = self.tables.assistant_rooms.get(&room.to_owned()).ok().flatten();
+        if let Who::Assistant(_) = self.runtime.namespace().who(account.user()) {
+            let owner = self.runtime.tables.assistant_rooms.get(&room.to_owned()).ok().flatten();
             return ((account.user().to_owned(), place), owner);
         }
-        ((self.service_user(), place), None)
+        ((self.runtime.service_user(), place), None)
     }
 }
 

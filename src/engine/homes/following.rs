@@ -14,8 +14,9 @@ use crate::{
         words::moving,
     },
     engine::{
-        Engine, EngineError, Shared,
+        EngineError,
         control::{Order, Which},
+        homes::Homes,
         records::{AssistantRecord, Upgrade},
         word, word_transaction,
     },
@@ -35,9 +36,13 @@ pub(super) enum Upgraded {
     Refused,
 }
 
-impl Engine {
+impl Homes {
     /// If the owner's chat was upgraded, follows it or makes a new room instead.
-    pub(super) async fn take_upgrade(self: Shared, account: &Arc<Account>, owner: &UserId) -> Result<(), EngineError> {
+    pub(super) async fn take_upgrade(
+        self: Arc<Self>,
+        account: &Arc<Account>,
+        owner: &UserId,
+    ) -> Result<(), EngineError> {
         let maker = self.makers.of(owner);
         let upgraded = {
             let _one_at_a_time = maker.lock().await;
@@ -47,7 +52,7 @@ impl Engine {
             Upgraded::Followed(room) => {
                 // The owner may have joined meanwhile, or loosened the room's rules.
                 account.sync().await?;
-                self.attend(account, owner, &room).await?;
+                self.chats.attend(account, owner, &room).await?;
             }
             Upgraded::Refused if self.people.members.may_have_assistant(owner)? => {
                 Box::pin(self.clone().ensure_assistant(owner)).await?;
@@ -59,14 +64,14 @@ impl Engine {
 
     /// Handles an owner's invite of their assistant to the room that replaces its own; returns whether it was one.
     pub(in crate::engine) async fn take_invite_to_successor(
-        self: &Shared,
+        self: &Arc<Self>,
         owner: &UserId,
         room: &RoomId,
         accepted: Instant,
     ) -> Result<bool, EngineError> {
-        let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
-        let Some(old) = record.room.filter(|_| self.config().assistants.enabled) else { return Ok(false) };
-        let account = Box::pin(self.pool.passing(&self.assistant_persona(owner))).await?;
+        let record = self.runtime.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
+        let Some(old) = record.room.filter(|_| self.runtime.config().assistants.enabled) else { return Ok(false) };
+        let account = Box::pin(self.runtime.pool.passing(&self.runtime.assistant_persona(owner))).await?;
         account.sync_since(accepted).await?;
         if !account.is_in(&old) {
             return Ok(false);
@@ -80,13 +85,13 @@ impl Engine {
     }
 
     /// Continues an upgrade of the owner's chat, as of the last sync; the caller holds the owner's place in `makers`.
-    pub(super) async fn follow(self: &Shared, account: &Account, owner: &UserId) -> Result<Upgraded, EngineError> {
-        let record = self.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
+    pub(super) async fn follow(self: &Arc<Self>, account: &Account, owner: &UserId) -> Result<Upgraded, EngineError> {
+        let record = self.runtime.tables.assistants.get(&owner.to_owned())?.unwrap_or_default();
         let Some(old) = record.room.filter(|room| account.is_in(room)) else { return Ok(Upgraded::Not) };
         let Some(tombstone) = account.tombstone(&old).await? else { return Ok(Upgraded::Not) };
         if !record.silent {
             tracing::info!(room.id = %old, successor = %tombstone.successor, "an assistant's room was replaced");
-            self.note(owner, |record| record.silent = true)?;
+            self.chats.note(owner, |record| record.silent = true)?;
         }
         self.running.order(&old, Which::Of(account.user(), None), &Order::Drop);
         let known = record.upgrade.filter(|known| known.successor == tombstone.successor);
@@ -105,12 +110,12 @@ impl Engine {
                     "an assistant does not follow the upgrade of its room"
                 );
                 // Noted before leaving the room, which cannot be looked at again afterwards.
-                self.note(owner, |record| record.upgrade = Some(upgrade.clone()))?;
-                self.store.flush().await?;
+                self.chats.note(owner, |record| record.upgrade = Some(upgrade.clone()))?;
+                self.runtime.store.flush().await?;
                 self.refuse_upgrade(account, owner, &old, upgrade).await
             }
             Step::Await | Step::Join => {
-                let text = moving::awaiting_invite(&self.service_pill());
+                let text = moving::awaiting_invite(&self.runtime.service_pill());
                 self.tell_of_upgrade(account, owner, &old, known, &text).await?;
                 Ok(Upgraded::Awaited)
             }
@@ -153,19 +158,19 @@ impl Engine {
         if !facts.joined.contains(owner) && !facts.invited.contains(owner) {
             account.invite(new, owner).await?;
         }
-        self.tables.assistant_rooms.put(new, &owner.to_owned())?;
-        self.begin_comparing_in(new)?;
+        self.runtime.tables.assistant_rooms.put(new, &owner.to_owned())?;
+        self.gaps.begin_comparing_in(new)?;
         let record =
             AssistantRecord { room: Some(new.clone()), followed: Some(old.to_owned()), ..AssistantRecord::default() };
-        self.tables.assistants.put(&owner.to_owned(), &record)?;
-        self.store.flush().await?;
+        self.runtime.tables.assistants.put(&owner.to_owned(), &record)?;
+        self.runtime.store.flush().await?;
         tracing::info!(user.id = %account.user(), room.id = %new, predecessor = %old, "an assistant follows an upgrade");
         Ok(Upgraded::Followed(new.clone()))
     }
 
     /// Leaves or declines the new room, and says why.
     async fn refuse_upgrade(
-        self: &Shared,
+        self: &Arc<Self>,
         account: &Account,
         owner: &UserId,
         old: &RoomId,
@@ -183,7 +188,7 @@ impl Engine {
     /// Says something about an upgrade once: in the old room, or through the service bot if the assistant may not write
     /// there.
     async fn tell_of_upgrade(
-        self: &Shared,
+        self: &Arc<Self>,
         account: &Account,
         owner: &UserId,
         old: &RoomId,
@@ -196,10 +201,12 @@ impl Engine {
         let purpose = if upgrade.refused.is_empty() { "awaiting" } else { "not-followed" };
         let txn = word_transaction(purpose, &format!("{old}|{}", upgrade.successor), account.user());
         match account.send(old, &word(text, Some(owner)), txn).await {
-            Err(error) if error.is_forbidden() => Box::pin(self.clone().say_privately(owner, text)).await?,
+            Err(error) if error.is_forbidden() => {
+                Box::pin(self.service_chats.clone().say_privately(owner, text)).await?;
+            }
             sent => drop(sent?),
         }
-        self.note(owner, |record| {
+        self.chats.note(owner, |record| {
             record.silence_told = true;
             record.upgrade = Some(Upgrade { told: true, ..upgrade });
         })

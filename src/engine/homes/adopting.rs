@@ -1,11 +1,8 @@
 //! Resumes a chat that the homeserver has but our store lost with its disk, when its owner writes in it.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
-use ruma::{OwnedRoomId, RoomId, UserId};
+use ruma::{RoomId, UserId};
 use tokio::time::Instant;
 
 use crate::{
@@ -13,52 +10,34 @@ use crate::{
         room_check::{Origin, check_room},
         words,
     },
-    engine::{Engine, EngineError, Shared, records::AssistantRecord, word, word_transaction},
+    engine::{EngineError, homes::Homes, records::AssistantRecord, word, word_transaction},
     matrix::{Account, MatrixError, dm},
     store::InboxEntry,
 };
 
-/// Most rooms remembered as no chats of assistants; beyond that all are forgotten and looked up again.
-const NO_CHATS_MAX: usize = 1_024;
-
-/// Rooms that were looked up and are no chat with an assistant.
-#[derive(Default)]
-pub(in crate::engine) struct NoChats(Mutex<BTreeSet<OwnedRoomId>>);
-
-impl NoChats {
-    fn has(&self, room: &RoomId) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(room)
-    }
-
-    fn add(&self, room: &RoomId) {
-        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if rooms.len() >= NO_CHATS_MAX {
-            rooms.clear();
-        }
-        rooms.insert(room.to_owned());
-    }
-}
-
-impl Engine {
+impl Homes {
     /// Resumes an unknown chat in which a person writes whose assistant has no chat; returns whether the room is theirs
     /// now.
     pub(in crate::engine) async fn adopt_chat(
-        self: &Shared,
+        self: &Arc<Self>,
         entry: &InboxEntry,
         accepted: Instant,
     ) -> Result<bool, EngineError> {
         let (room, owner) = (&entry.event.room_id, &entry.event.sender);
         let may_be_one = entry.event.event_type == "m.room.encrypted"
-            && self.config().assistants.enabled
-            && self.is_local_person(owner)
-            && self.roster.of(room).is_empty()
+            && self.runtime.config().assistants.enabled
+            && self.runtime.is_local_person(owner)
+            && self.runtime.roster.of(room).is_empty()
             && !self.no_chats.has(room)
-            && self.tables.assistants.get(owner)?.is_none_or(|record| record.room.is_none());
-        if !may_be_one || self.tables.rooms.get(room)?.is_some() || !self.people.members.may_have_assistant(owner)? {
+            && self.runtime.tables.assistants.get(owner)?.is_none_or(|record| record.room.is_none());
+        if !may_be_one
+            || self.runtime.tables.rooms.get(room)?.is_some()
+            || !self.people.members.may_have_assistant(owner)?
+        {
             return Ok(false);
         }
-        let persona = self.assistant_persona(owner);
-        let joined = match self.api().joined_members(&persona.user, room).await {
+        let persona = self.runtime.assistant_persona(owner);
+        let joined = match self.runtime.api().joined_members(&persona.user, room).await {
             // The assistant is not there, or does not exist.
             Err(error) if !error.is_passing() => BTreeSet::new(),
             joined => joined?,
@@ -70,7 +49,7 @@ impl Engine {
         let maker = self.makers.of(owner);
         {
             let _one_at_a_time = maker.lock().await;
-            let account = Box::pin(self.pool.passing(&persona)).await?;
+            let account = Box::pin(self.runtime.pool.passing(&persona)).await?;
             account.sync_since(accepted).await?;
             if self.take_for_chat(&account, owner, room, entry).await? {
                 return Ok(true);
@@ -102,10 +81,10 @@ impl Engine {
         let markers = before.map(|event| event.id.clone()).into_iter().collect();
         let record =
             AssistantRecord { room: Some(room.to_owned()), introduced: true, markers, ..AssistantRecord::default() };
-        self.tables.assistants.put(&owner.to_owned(), &record)?;
-        self.tables.assistant_rooms.put(&room.to_owned(), &owner.to_owned())?;
-        self.begin_comparing_in(room)?;
-        self.store.flush().await?;
+        self.runtime.tables.assistants.put(&owner.to_owned(), &record)?;
+        self.runtime.tables.assistant_rooms.put(&room.to_owned(), &owner.to_owned())?;
+        self.gaps.begin_comparing_in(room)?;
+        self.runtime.store.flush().await?;
         tracing::info!(user.id = %account.user(), room.id = %room, "a chat that the store had lost is taken up again");
         let txn = word_transaction("adopted", room.as_str(), account.user());
         account.send(room, &word(&words::sessions::adopted(), None), txn).await?;
@@ -113,7 +92,7 @@ impl Engine {
     }
 
     /// Says once in an assistant's chat that messages encrypted for its lost device cannot be read any more.
-    pub(super) async fn say_renewed(&self, account: &Account, room: &RoomId) -> Result<(), MatrixError> {
+    pub(in crate::engine) async fn say_renewed(&self, account: &Account, room: &RoomId) -> Result<(), MatrixError> {
         let Some(at) = account.renewed_at().filter(|_| account.take_renewal()) else { return Ok(()) };
         let txn = word_transaction("renewed", &format!("{room} {}", at.as_ms()), account.user());
         account.send(room, &word(&words::sessions::renewed(), None), txn).await?;

@@ -3,14 +3,13 @@
 use ruma::UserId;
 use tokio::time::Instant;
 
-use super::desk::Card;
 use crate::{
     clock,
     core::{approval::Standing, event::RoomEvent},
-    engine::{Engine, EngineError},
+    engine::{EngineError, approvals::desk::Card, members::Memberships},
 };
 
-impl Engine {
+impl Memberships {
     /// Takes the departure of a person who may have asked for something that awaits a decision.
     pub(in crate::engine) async fn take_askers_departure(
         &self,
@@ -24,7 +23,7 @@ impl Engine {
         if theirs.is_empty() {
             return Ok(());
         }
-        if let Some(account) = self.kept_in(&event.room).first() {
+        if let Some(account) = self.runtime.kept_in(&event.room).first() {
             account.sync_since(accepted).await?;
             let names = account.joined_names(&event.room).await?;
             if names.iter().any(|(user, _)| user == person) {
@@ -38,7 +37,7 @@ impl Engine {
                 tracing::info!(room.id = %event.room, "a tool call is declined, because whoever asked for it has left");
             }
         }
-        self.store.flush().await?;
+        self.runtime.store.flush().await?;
         Ok(())
     }
 }

@@ -120,13 +120,20 @@ async fn op7_a_reload_with_a_fault_changes_nothing_and_what_needs_a_restart_is_n
     let logs = office.workmate.logs();
     assert!(logs.contains("changed: budgets") && logs.contains("needs a restart: log;"), "{logs}");
 
-    // A budget of a cent is too small for any call.
-    office.ask(&office.bob, &room, "and now?").await?;
-    let declined = |seen: &crate::harness::Timeline| {
-        seen.messages_of(&office.oncall()).find(|said| said.body().contains("budget")).cloned()
-    };
-    office.bob.until(&room, "that the budget is used up", declined).await?;
-    Ok(())
+    // A cent is used up by a few calls.
+    let oncall = office.oncall();
+    for number in 0..20 {
+        let question = format!("and now, for the {number}. time?");
+        office.ask(&office.bob, &room, &question).await?;
+        let answer = |seen: &crate::harness::Timeline| {
+            let mut ours = seen.messages_of(&oncall);
+            ours.find(|said| said.body().contains("budget") || said.body().contains(&question)).cloned()
+        };
+        if office.bob.until(&room, "an answer or a word about the budget", answer).await?.body().contains("budget") {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("no call is declined")
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The command line: parses commands and dispatches them.
 
 pub(crate) mod audit;
+mod calling;
 pub(crate) mod check;
 pub(crate) mod coworker;
 #[cfg_attr(not(feature = "doubles"), path = "cli/no_demo.rs")]

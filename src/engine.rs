@@ -100,7 +100,7 @@ mod workspace;
 mod zones;
 
 pub use audit::{at_socket, door_of};
-pub use data_dir::{PlaceError, too_full_to_start, try_data_dir};
+pub use data_dir::{OURS, PlaceError, too_full_to_start, try_data_dir};
 pub use disk::{Ended, start_again};
 pub(crate) use media::settings_of as recogniser_settings;
 pub(crate) use model::{NO_KEY, models_of};

@@ -27,7 +27,7 @@ use crate::{
         time::Timestamp,
     },
 };
-pub(super) use source::{knock, through};
+pub(super) use source::{have_done, knock};
 
 /// The default number of runs that `list` shows.
 const LISTED: usize = 50;

@@ -2,18 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 
 use super::{
     ConfigFile,
-    audit::{knock, through},
+    audit::{have_done, knock},
     say::say,
 };
-use crate::{
-    config::Config,
-    core::audit::{Answer, Ask},
-    engine::door_of,
-};
+use crate::{config::Config, core::audit::Ask, engine::door_of};
 
 /// How long it may take: others may be in progress, and new coworkers are set up.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -48,14 +44,5 @@ pub(crate) fn run(args: &ReloadArgs) -> anyhow::Result<()> {
 /// When the configuration has faults, or the running Workmate cannot be asked.
 pub(super) fn ask(config: &ConfigFile) -> anyhow::Result<Option<String>> {
     let Some(mut door) = knock(&door_of(&Config::data_dir_of(&config.path())?))? else { return Ok(None) };
-    let mut said = String::new();
-    through(&mut door, &Ask::Reload, PATIENCE, &mut |answer| match answer {
-        Answer::Said { done: true, text } => {
-            said = text;
-            Ok(())
-        }
-        Answer::Said { done: false, text } => Err(anyhow!(text)),
-        _ => Ok(()),
-    })?;
-    Ok(Some(said))
+    have_done(&mut door, &Ask::Reload, PATIENCE).map(Some)
 }

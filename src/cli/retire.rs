@@ -4,18 +4,14 @@ mod everything;
 
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 
 use super::{
     ConfigFile,
-    audit::{knock, through},
+    audit::{have_done, knock},
     say::say,
 };
-use crate::{
-    config::Config,
-    core::audit::{Answer, Ask},
-    engine::door_of,
-};
+use crate::{config::Config, core::audit::Ask, engine::door_of};
 
 /// How long a coworker may take to leave its rooms.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -66,12 +62,6 @@ pub(super) fn one(config: &Config, coworker: &str) -> anyhow::Result<()> {
             path.display()
         );
     };
-    through(&mut door, &Ask::Retire(coworker.to_owned()), PATIENCE, &mut |answer| match answer {
-        Answer::Said { done: true, text } => {
-            say(text);
-            Ok(())
-        }
-        Answer::Said { done: false, text } => Err(anyhow!(text)),
-        _ => Ok(()),
-    })
+    say(have_done(&mut door, &Ask::Retire(coworker.to_owned()), PATIENCE)?);
+    Ok(())
 }

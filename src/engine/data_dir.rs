@@ -22,7 +22,7 @@ pub(super) const ROOM_WANTED: usize = 16 << 20;
 /// Bytes written to test whether writing works.
 const PROBE_BYTES: usize = 4 << 10;
 /// What Workmate keeps in its data folder.
-const OURS: [&str; 3] = ["state", "users", "run"];
+pub const OURS: [&str; 3] = ["state", "users", "run"];
 
 /// Why the data folder cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use tempfile::TempDir;
 
 use crate::{
@@ -175,7 +175,7 @@ pub(in crate::cli) fn knock(path: &Path) -> anyhow::Result<Option<UnixStream>> {
 ///
 /// # Errors
 /// The other side's error, or that the answer broke off.
-pub(in crate::cli) fn through(
+fn through(
     door: &mut UnixStream,
     ask: &Ask,
     patience: Duration,
@@ -197,4 +197,21 @@ pub(in crate::cli) fn through(
         }
     }
     bail!("{broken}.")
+}
+
+/// Has the running Workmate do something; returns what it says of it.
+///
+/// # Errors
+/// What it says if it did not, and as [`through`].
+pub(in crate::cli) fn have_done(door: &mut UnixStream, deed: &Ask, patience: Duration) -> anyhow::Result<String> {
+    let mut said = String::new();
+    through(door, deed, patience, &mut |answer| match answer {
+        Answer::Said { done: true, text } => {
+            said = text;
+            Ok(())
+        }
+        Answer::Said { done: false, text } => Err(anyhow!(text)),
+        _ => Ok(()),
+    })?;
+    Ok(said)
 }

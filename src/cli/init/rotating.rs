@@ -10,7 +10,6 @@ use std::{
 };
 
 use anyhow::{anyhow, bail};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     dated,
@@ -20,19 +19,15 @@ use super::{
 use crate::{
     cli::{
         ConfigFile,
-        audit::{knock, through},
+        audit::{have_done, knock},
+        calling::calling,
         check::registration_file,
         say::say,
     },
     config::{Config, Registration, previous},
-    core::audit::{Answer, Ask},
+    core::audit::Ask,
     engine::door_of,
-    matrix::{
-        MatrixError,
-        api::Api,
-        proxy::{Proxy, Upstream},
-        seals::Seals,
-    },
+    matrix::MatrixError,
     secret::{Rotating, Secret},
 };
 
@@ -78,15 +73,8 @@ pub(super) async fn run(path: &Path) -> anyhow::Result<()> {
 
 /// Returns whether the homeserver takes our present token.
 async fn is_read(config: &Config) -> anyhow::Result<bool> {
-    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    let upstream = Upstream { url: config.homeserver.url.clone(), through: config.homeserver.proxy.clone() };
     let token = Rotating::new(config.appservice.as_token.clone(), None);
-    let proxy = Proxy::start(upstream, token, Seals::unkept(), &tasks, stop.clone()).await?;
-    let asked = Api::new(proxy).whoami().await;
-    stop.cancel();
-    tasks.close();
-    tasks.wait().await;
-    match asked {
+    match calling(config, token, async |api| api.whoami().await).await? {
         Ok(_) => Ok(true),
         Err(MatrixError::Token { .. }) => Ok(false),
         Err(error) => Err(error.into()),
@@ -147,11 +135,7 @@ pub(super) fn rotate(path: &Path, config: &Config) -> anyhow::Result<Rotated> {
 /// Has a running Workmate take the new tokens; returns whether one runs.
 fn tell(config: &Config) -> anyhow::Result<bool> {
     let Some(mut door) = knock(&door_of(&config.data_dir))? else { return Ok(false) };
-    through(&mut door, &Ask::Tokens, PATIENCE, &mut |answer| match answer {
-        Answer::Said { done: false, text } => Err(anyhow!(text)),
-        _ => Ok(()),
-    })?;
-    Ok(true)
+    have_done(&mut door, &Ask::Tokens, PATIENCE).map(|_| true)
 }
 
 fn words(rotated: &Rotated, told: Result<bool, &anyhow::Error>) -> String {

@@ -11,24 +11,19 @@ use anyhow::{Context as _, bail};
 use reqwest::Method;
 use ruma::{OwnedUserId, UserId};
 use serde_json::{Value, json};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::super::say::say;
+use super::super::{calling::calling, say::say};
 use crate::{
     config::Config,
     core::{id, words as core_words},
-    engine::users_of,
+    engine::{OURS, users_of},
     matrix::{
         MatrixError,
         api::{AUTOMATED_FIELD, Api, Body, encode},
-        proxy::{Identity, Proxy, Upstream},
-        seals::Seals,
+        proxy::Identity,
     },
     store::{Store, StoreError},
 };
-
-/// What Workmate keeps in its data folder; nothing else there is deleted.
-const OURS: [&str; 3] = ["run", "users", "state"];
 
 /// One of our users, as the homeserver knows it.
 struct Found {
@@ -62,15 +57,9 @@ pub(super) struct Done {
 pub(super) async fn run(config: &Config, sure: bool, erase: bool) -> anyhow::Result<()> {
     let state = config.data_dir.join("state");
     let store = if state.is_dir() { Some(open(&state, config)?) } else { None };
-    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    let upstream = Upstream { url: config.homeserver.url.clone(), through: config.homeserver.proxy.clone() };
-    let proxy = Proxy::start(upstream, config.appservice.tokens().ours, Seals::unkept(), &tasks, stop.clone()).await?;
-    let api = Api::new(proxy);
-    let done = Box::pin(everybody(config, &api, store.as_ref(), sure, erase)).await;
-    stop.cancel();
-    tasks.close();
-    tasks.wait().await;
-    let Some(done) = done? else { return Ok(()) };
+    let tokens = config.appservice.tokens();
+    let act = async |api: &Api| everybody(config, api, store.as_ref(), sure, erase).await;
+    let Some(done) = calling(config, tokens.ours, act).await?? else { return Ok(()) };
     drop(store);
     let kept = delete(&config.data_dir)?;
     say(words::done(config, &done, kept));
@@ -195,9 +184,9 @@ async fn leave(api: &Api, user: &UserId, room: &str) -> Result<(), MatrixError> 
     }
 }
 
-/// Deletes what Workmate keeps in its data folder; returns whether something else remains there.
+/// Deletes what Workmate keeps in its data folder, and last the state, which says whom we have; returns whether something else remains there.
 fn delete(data_dir: &Path) -> anyhow::Result<bool> {
-    for name in OURS {
+    for name in OURS.iter().rev() {
         let path = data_dir.join(name);
         match fs::remove_dir_all(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
